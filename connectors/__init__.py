@@ -1,0 +1,1 @@
+"""The port that every platform speaks, and one folder per platform, all alike."""

@@ -1,0 +1,83 @@
+"""A platform's facts, as its `manifest.yaml` states them, checked once by pydantic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from mappings.model import Kind
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AuthMode(_Strict):
+    """A way to log in: which members the connection's `auth:` block has, and which of them are secret."""
+
+    about: str
+    secrets: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+
+
+class Setting(_Strict):
+    """A setting of the platform's own, beside `auth:`."""
+
+    about: str
+    required: bool = False
+    default: str | int | bool | None = None
+    example: str = ""
+
+
+class RemoteObject(_Strict):
+    """An object the connector speaks of. Objects are pulled in the order of the manifest."""
+
+    kind: Kind
+    about: str
+    pull: bool = True
+    push: tuple[Literal["create", "update"], ...] = ()
+    cursor: str = ""  # what the incremental pull goes by, in the platform's word
+    overlap: int = 0  # seconds re-read by every incremental pull, against late rows
+    deletes: Literal["no", "flag", "archive", "sweep"] = "no"
+    merges: bool = False
+    page: int = 100
+    batch: int = 100
+    person_object: str = ""  # of activities: the object of the person's record
+    unique: tuple[str, ...] = ()  # remote fields a record can be found by
+    after: tuple[str, ...] = ()  # objects to pull first
+    brief: bool = False  # the hand-off brief is written as this object
+
+
+class Limit(_Strict):
+    calls: int
+    seconds: float
+    burst: int = 1
+    about: str = ""
+
+
+class Manifest(_Strict):
+    """Everything about a platform that is a fact and not code."""
+
+    name: str
+    title: str
+    about: str
+    api: str  # the API version spoken
+    sdk: str
+    hosts: tuple[str, ...]
+    auth: dict[str, AuthMode]
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    objects: dict[str, RemoteObject]
+    limits: dict[str, Limit] = Field(default_factory=dict)
+    capabilities: tuple[str, ...] = ()
+    exemptions: dict[str, str] = Field(default_factory=dict)  # what it cannot do -> why
+
+
+def load(folder: Path) -> Manifest:
+    """The manifest of the platform in `folder`; pydantic's ValidationError when it is wrong (a bug of ours)."""
+    with (folder / "manifest.yaml").open(encoding="utf-8") as file:
+        return Manifest.model_validate(yaml.safe_load(file))

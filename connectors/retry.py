@@ -1,0 +1,69 @@
+"""Retries, in one place: which errors are worth another try, how often, how long to wait.
+
+A connector sorts every failed call into one of our errors; this policy acts on the kind alone. A call that may have
+changed something is retried only when the connector says that repeating it changes nothing more (`repeatable`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+import tenacity
+
+from config.clock import Clock
+from config.errors import InDoubt, RetryLater
+
+T = TypeVar("T")
+
+ATTEMPTS = 6
+LONGEST_WAIT = 60.0
+"""Seconds. A platform that asks for more is not waited for within a call: the RetryLater goes up to the engine."""
+
+log = structlog.get_logger(__name__)
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """What the platform asked for, at least the exponential back-off, both bounded."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.after if isinstance(error, RetryLater) else 1.0
+    backoff = tenacity.wait_exponential_jitter(initial=0.25, max=20.0, jitter=0.25)(state)
+    return min(max(asked, backoff if asked >= 1.0 else min(backoff, asked)), LONGEST_WAIT)
+
+
+def _worth_it(error: BaseException, repeatable: bool) -> bool:
+    if isinstance(error, RetryLater):
+        return error.after <= LONGEST_WAIT
+    return repeatable and isinstance(error, InDoubt)
+
+
+def call(
+    attempt: Callable[[], T],
+    *,
+    clock: Clock,
+    repeatable: bool,
+    attempts: int = ATTEMPTS,
+    on_retry: Callable[[RetryLater | InDoubt, float], None] | None = None,
+) -> T:
+    """The value of `attempt`, tried again on RetryLater and, when `repeatable`, on InDoubt; the last error otherwise.
+
+    `on_retry(error, seconds)` is told before each wait (to block the shared budget, to log).
+    """
+
+    def before_sleep(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        wait = state.next_action.sleep if state.next_action else 0.0
+        log.info("call.retry", attempt=state.attempt_number, wait=round(wait, 2), error=type(error).__name__)
+        if on_retry is not None and isinstance(error, RetryLater | InDoubt):
+            on_retry(error, wait)
+
+    retrying = tenacity.Retrying(
+        sleep=clock.sleep,
+        stop=tenacity.stop_after_attempt(attempts),
+        wait=_wait,
+        retry=tenacity.retry_if_exception(lambda error: _worth_it(error, repeatable)),
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    return retrying(attempt)

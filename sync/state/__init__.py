@@ -1,0 +1,1 @@
+"""Everything Closedloop remembers, in SQLite or PostgreSQL: same statements, same tests."""

@@ -1,0 +1,278 @@
+"""The tables. Migrations in `sync/state/migrations` build exactly these; a test compares.
+
+Values are JSON text in the unified model's canonical forms; instants are text as `config.clock.stamp` writes them, so
+that they sort; hashes are signed 64-bit. What could be derived is not stored, except where a column says for what.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("platform", Text, nullable=False),
+    Column("account_id", Text, nullable=False, server_default=""),
+    Column("account_name", Text, nullable=False, server_default=""),
+    Column("approved_at", Text),  # when a person let the first writes through
+    Column("created_at", Text, nullable=False),
+)
+
+streams = Table(
+    "streams",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("connection", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("cursor", Text),
+    Column("complete", Boolean, nullable=False, server_default=text("false")),  # pulled to the end once
+    Column("mapping", Text, nullable=False, server_default=""),  # hash of the mapping that read the records
+    Column("pulled_at", Text),
+    UniqueConstraint("connection", "object"),
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("stream", Integer, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("raw_hash", BigInteger, nullable=False),  # of the platform's bytes: equal means nothing to do
+    Column("hash", BigInteger, nullable=False),  # of `body`
+    Column("body", Text, nullable=False),  # the baseline: unified values this record is known to hold
+    Column("changed", Text),  # {field: stamp} of fields that changed after the first absorb
+    Column("held", Text),  # {field: [sent, returned]} where the platform rewrote what we sent
+    Column("version", Text, nullable=False, server_default=""),
+    Column("first_at", Text, nullable=False),  # version at the first absorb: when its values count from
+    Column("lead", Text),  # the link
+    Column("gone", Text),
+    Column("into", Text),  # "object/id" of the survivor
+    Column("problems", Text),  # [[field, code, reason]] of values that could not be read
+    Column("dirty", Boolean, nullable=False, server_default=text("true")),  # absorbed, not yet decided upon
+    PrimaryKeyConstraint("stream", "id"),
+    Index("records_by_lead", "lead"),
+    Index("records_dirty", "stream", "id", sqlite_where=text("dirty"), postgresql_where=text("dirty")),
+    sqlite_with_rowid=False,
+)
+
+activities = Table(
+    "activities",
+    metadata,
+    Column("stream", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("person", Text),  # "object/id" on the same connection
+    Column("email", Text),
+    Column("campaign", Text),
+    Column("title", Text),
+    Column("url", Text),
+    Column("detail", Text),
+    Column("dirty", Boolean, nullable=False, server_default=text("true")),
+    PrimaryKeyConstraint("stream", "key"),
+    Index("activities_by_person", "stream", "person"),
+    Index("activities_by_email", "email"),
+    Index("activities_dirty", "stream", "key", sqlite_where=text("dirty"), postgresql_where=text("dirty")),
+    sqlite_with_rowid=False,
+)
+
+leads = Table(
+    "leads",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("reasons", Text, nullable=False),  # {field: provenance}
+    Column("state", Text, nullable=False, server_default="live"),  # live, merged
+    Column("into", Text),
+    Column("score", Integer, nullable=False, server_default="0"),
+    Column("stage", Text, nullable=False, server_default=""),
+    Column("qualified_at", Text),
+    Column("qualified_why", Text),  # [[points or condition, text]]
+    Column("handed_off_at", Text),
+    Column("dirty", Integer, nullable=False, server_default="1"),  # 0 at rest, 1 to merge, 2 to plan
+    Column("created_at", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    Index("leads_dirty", "dirty", "id", sqlite_where=text("dirty > 0"), postgresql_where=text("dirty > 0")),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("lead", Text, nullable=False),
+    PrimaryKeyConstraint("kind", "value"),
+    Index("identities_by_lead", "lead"),
+    sqlite_with_rowid=False,
+)
+
+deal_people = Table(  # associations folded: which lead's record is in which deal
+    "deal_people",
+    metadata,
+    Column("connection", Text, nullable=False),
+    Column("deal_object", Text, nullable=False),
+    Column("deal", Text, nullable=False),
+    Column("person_object", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("source", Text, nullable=False),  # "object/id" of the association record that says so
+    Column("role", Text, nullable=False, server_default=""),
+    PrimaryKeyConstraint("connection", "source", "deal_object", "deal", "person_object", "person"),
+    Index("deal_people_by_person", "connection", "person_object", "person"),
+    Index("deal_people_by_deal", "connection", "deal_object", "deal"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("command", Text, nullable=False),
+    Column("connections", Text, nullable=False),  # JSON list
+    Column("options", Text, nullable=False, server_default="{}"),
+    Column("stage", Text, nullable=False, server_default=""),
+    Column("state", Text, nullable=False),  # running, done, held, failed, cancelled
+    Column("counts", Text, nullable=False, server_default="{}"),
+    Column("error", Text),
+    Column("token", Integer, nullable=False, server_default="0"),
+    Column("due", Text),  # the schedule tick it answers
+    Column("started_at", Text, nullable=False),
+    Column("finished_at", Text),
+    Index("runs_by_start", "started_at"),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("op", Text, nullable=False, unique=True),
+    Column("run", Text, nullable=False),
+    Column("connection", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("record", Text, nullable=False, server_default=""),
+    Column("lead", Text),
+    Column("before", Text, nullable=False),  # unified values before, of the fields written
+    Column("after", Text, nullable=False),  # unified values meant
+    Column("remote", Text, nullable=False),  # {"values": ..., "match": ...} as sent
+    Column("reasons", Text, nullable=False),
+    Column("state", Text, nullable=False),  # intent, sent, settled, in_doubt, quarantined, withdrawn
+    Column("error", Text),
+    Column("created_at", Text, nullable=False),
+    Column("settled_at", Text),
+    Index("journal_by_run", "run"),
+    Index("journal_by_lead", "lead"),
+    Index(
+        "journal_open",
+        "connection",
+        "state",
+        sqlite_where=text("state in ('intent', 'sent', 'in_doubt')"),
+        postgresql_where=text("state in ('intent', 'sent', 'in_doubt')"),
+    ),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", Text, nullable=False),
+    Column("direction", Text, nullable=False),  # pull, push
+    Column("connection", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("record", Text, nullable=False, server_default=""),
+    Column("lead", Text, nullable=False, server_default=""),
+    Column("field", Text, nullable=False, server_default=""),
+    Column("code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("fix", Text, nullable=False, server_default=""),
+    Column("fingerprint", Text, nullable=False, server_default=""),  # of what was refused: the same is not sent again
+    Column("state", Text, nullable=False),  # open, replaying, resolved, dismissed
+    Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("first_at", Text, nullable=False),
+    Column("last_at", Text, nullable=False),
+    UniqueConstraint("direction", "connection", "object", "record", "lead", "field"),
+    Index("quarantine_open", "state"),
+)
+
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),  # match, field
+    Column("connection", Text, nullable=False, server_default=""),
+    Column("object", Text, nullable=False, server_default=""),
+    Column("record", Text, nullable=False, server_default=""),
+    Column("lead", Text, nullable=False, server_default=""),
+    Column("field", Text, nullable=False, server_default=""),
+    Column("options", Text, nullable=False),  # the candidates, with their evidence
+    Column("state", Text, nullable=False),  # open, decided
+    Column("decision", Text),
+    Column("first_at", Text, nullable=False),
+    Column("last_at", Text, nullable=False),
+    UniqueConstraint("kind", "connection", "object", "record", "lead", "field"),
+)
+
+handoffs = Table(
+    "handoffs",
+    metadata,
+    Column("lead", Text, nullable=False),
+    Column("connection", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("score", Integer, nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("brief", Text, nullable=False),
+    Column("brief_state", Text, nullable=False),  # none, due, written, quarantined
+    Column("brief_record", Text, nullable=False, server_default=""),
+    Column("at", Text, nullable=False),
+    PrimaryKeyConstraint("lead", "connection"),
+    Index("handoffs_due", "connection", "brief_state"),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("tat", Float, nullable=False),  # theoretical arrival time, seconds of the database's clock
+    Column("blocked_until", Float, nullable=False, server_default="0"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("connection", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("ciphertext", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    PrimaryKeyConstraint("connection", "name"),
+)
