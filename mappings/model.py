@@ -73,6 +73,7 @@ class Field:
 
 
 LIFECYCLE = (
+    "other",
     "subscriber",
     "lead",
     "marketing_qualified",
@@ -80,7 +81,6 @@ LIFECYCLE = (
     "opportunity",
     "customer",
     "evangelist",
-    "other",
 )
 CONSENT = ("subscribed", "pending", "unknown", "unsubscribed", "bounced", "complained", "erased")
 ACTIVITY_TYPES = (

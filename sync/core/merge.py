@@ -1,0 +1,187 @@
+"""Field by field over all records of a lead: which value survives, and why.
+
+Every rule is a function of the set of voices, not of the order in which they arrived: ties fall to the record that
+won before if it still says the same, then to the record's name. So merging the same records always gives the same
+lead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from mappings.model import Field, FieldType, Rule, Values
+from sync.core.views import Provenance, RecordView
+
+# Voices of records that are gone still count under these rules: an opt-out, a first source and a stage once reached
+# are facts about the person, not about the record.
+_LASTING = {Rule.MOST_RESTRICTIVE, Rule.FIRST_SEEN, Rule.FURTHEST}
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One record's say on one field."""
+
+    source: str
+    connection: str
+    value: Any
+    at: str
+    since: str  # when the record itself began, for first_seen
+    cleared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Two or more different values and no rule that decides: for a person."""
+
+    field: str
+    options: tuple[Voice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    values: Values
+    reasons: dict[str, Provenance]
+    undecided: tuple[Undecided, ...]
+
+
+def merge(
+    records: Sequence[RecordView],
+    fields: Mapping[str, Field],
+    order: Mapping[str, Sequence[str]],
+    before: Values,
+    why_before: Mapping[str, Provenance],
+    own: Sequence[Voice] = (),
+    own_field: str = "lifecycle_stage",
+    decisions: Mapping[str, Any] | None = None,
+) -> Merged:
+    """The lead that `records` make.
+
+    `order` names connections by field, for the `prefer` rules. `before` and `why_before` are the lead as last merged:
+    a field on which no record has a say any more keeps its value. `own` are the engine's own voices on `own_field`.
+    `decisions` are a person's answers to earlier conflicts, by field.
+    """
+    values: Values = {}
+    reasons: dict[str, Provenance] = {}
+    undecided: list[Undecided] = []
+    decided = decisions or {}
+    for field in fields.values():
+        if field.derived:
+            continue
+        voices = _voices(field, records)
+        if field.name == own_field:
+            voices.extend(own)
+        if not voices:
+            _keep(field.name, before, why_before, values, reasons)
+            continue
+        if field.name in decided and field.rule is Rule.ASK:
+            values[field.name] = decided[field.name]
+            reasons[field.name] = Provenance("a person", voices[0].at, "decided")
+            continue
+        previous = why_before.get(field.name)
+        winner = _winner(field, voices, order.get(field.name, ()), previous.source if previous else "")
+        if winner is None:
+            undecided.append(Undecided(field.name, tuple(voices)))
+            _keep(field.name, before, why_before, values, reasons)
+            continue
+        value = _union(voices) if field.rule is Rule.UNION else winner.value
+        values[field.name] = value
+        reasons[field.name] = _provenance(field, winner, value, voices)
+    return Merged(values, reasons, tuple(undecided))
+
+
+def _keep(
+    name: str,
+    before: Values,
+    why_before: Mapping[str, Provenance],
+    values: Values,
+    reasons: dict[str, Provenance],
+) -> None:
+    if name in before:
+        values[name] = before[name]
+        if name in why_before:
+            reasons[name] = why_before[name]
+
+
+def _provenance(field: Field, winner: Voice, value: Any, voices: Iterable[Voice]) -> Provenance:
+    over = tuple((voice.source, voice.value, voice.at) for voice in voices if voice.value != value)
+    if field.rule is Rule.UNION:
+        over = ()
+    return Provenance(winner.source, winner.at, field.rule.value, over, winner.cleared)
+
+
+def _voices(field: Field, records: Iterable[RecordView]) -> list[Voice]:
+    """Who has a say on `field`. A blank speaks only where `on_blank` lets it."""
+    found = []
+    for record in records:
+        if field.name not in record.body or field.name not in record.pulled:
+            continue
+        if record.gone and field.rule not in _LASTING:
+            continue
+        value = record.body[field.name]
+        blank = value is None or value == []
+        if blank and not _blank_speaks(field.name, record):
+            continue
+        since = record.body.get("created_at") or record.first_at
+        found.append(
+            Voice(record.name, record.connection, value, record.at(field.name), since, cleared=blank)
+        )
+    return found
+
+
+def _blank_speaks(name: str, record: RecordView) -> bool:
+    policy = record.on_blank.get(name, "ignore")
+    return policy == "known" or (policy == "clear" and name in record.changed)
+
+
+def _winner(field: Field, voices: Sequence[Voice], order: Sequence[str], incumbent: str) -> Voice | None:
+    """The voice that decides, None when the rule leaves it to a person."""
+    match field.rule:
+        case Rule.MOST_RECENT | Rule.UNION:
+            return _latest(voices, incumbent)
+        case Rule.PREFER:
+            return _preferred(voices, order, incumbent)
+        case Rule.PREFER_UNLESS_BLANK:
+            spoken = [voice for voice in voices if not voice.cleared]
+            return _preferred(spoken or voices, order, incumbent)
+        case Rule.FURTHEST | Rule.MOST_RESTRICTIVE:
+            return _furthest(field, voices, incumbent)
+        case Rule.FIRST_SEEN:
+            return _first(field, voices)
+        case Rule.ASK:
+            same = all(voice.value == voices[0].value for voice in voices)
+            return _latest(voices, incumbent) if same else None
+        case _:  # pragma: no cover
+            assert_never(field.rule)
+
+
+def _latest(voices: Sequence[Voice], incumbent: str) -> Voice:
+    return max(voices, key=lambda voice: (voice.at, voice.source == incumbent, voice.source))
+
+
+def _preferred(voices: Sequence[Voice], order: Sequence[str], incumbent: str) -> Voice:
+    for connection in order:
+        theirs = [voice for voice in voices if voice.connection == connection]
+        if theirs:
+            return _latest(theirs, incumbent)
+    return _latest(voices, incumbent)
+
+
+def _furthest(field: Field, voices: Sequence[Voice], incumbent: str) -> Voice:
+    rank = {option: number for number, option in enumerate(field.options)}
+    # the earliest of those that reached it: it said so first
+    best = max(rank.get(voice.value, -1) for voice in voices)
+    reached = [voice for voice in voices if rank.get(voice.value, -1) == best]
+    return min(reached, key=lambda voice: (voice.at, voice.source != incumbent, voice.source))
+
+
+def _first(field: Field, voices: Sequence[Voice]) -> Voice:
+    spoken = [voice for voice in voices if not voice.cleared] or list(voices)
+    if field.type in (FieldType.DATE, FieldType.DATETIME):
+        return min(spoken, key=lambda voice: (str(voice.value or "9"), voice.source))
+    return min(spoken, key=lambda voice: (voice.since, voice.at, voice.source))
+
+
+def _union(voices: Iterable[Voice]) -> list[str]:
+    return sorted({item for voice in voices for item in voice.value or ()})

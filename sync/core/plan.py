@@ -1,0 +1,235 @@
+"""For every connection: what should it hold, what does it hold, so which operations follow, each with a reason.
+
+The plan is derived afresh from what was observed; nothing of it is stored but what was sent. A target holds what its
+mapping can express: a value is compared in the form in which it would come back (written, then read), so that a
+lossy picklist or a rounded amount does not look like a difference for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import xxhash
+
+from mappings.model import Field, Rule, Values
+from sync.core.views import LeadView, Provenance, RecordView
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field of an operation: unified name, remote name, what the target holds, what it is to hold, and why."""
+
+    field: str
+    remote: str
+    old: Any
+    new: Any
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An operation as planned. `values` are remote, as they would be sent; `seen` hashes what the target was known
+    to hold, so that a plan applied later can tell whether the record changed since."""
+
+    connection: str
+    object: str
+    verb: str  # create, update
+    lead: str
+    record: str
+    changes: tuple[Change, ...]
+    values: Mapping[str, Any]
+    match: Mapping[str, Any]
+    seen: int
+    why: str = ""
+    handoff: bool = False
+
+    @property
+    def key(self) -> str:
+        """The operation's identity: the same wish over the same observation has the same key."""
+        wish = [self.connection, self.object, self.verb, self.lead, self.record, self.seen, self.values]
+        digest = xxhash.xxh3_128_hexdigest(orjson.dumps(wish, option=orjson.OPT_SORT_KEYS))
+        return f"op_{digest}"
+
+    @property
+    def after(self) -> Values:
+        return {change.field: change.new for change in self.changes}
+
+    @property
+    def before(self) -> Values:
+        return {change.field: change.old for change in self.changes}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An object of a connection that takes pushes, in the words the planner needs.
+
+    `express(values, creating)` gives (remote values, the unified values they would read back as, problems by field).
+    `refused(record, lead, field, value)` says whether quarantine holds just this (field "" is the operation).
+    """
+
+    connection: str
+    object: str
+    pushed: frozenset[str]
+    match: tuple[str, ...]
+    remote: Mapping[str, str]
+    express: Callable[[Values, bool], tuple[dict[str, Any], Values, Mapping[str, str]]]
+    creates: Callable[[LeadView], str]  # why a lead with no record here gets one; '' when it does not
+    can_create: bool = True
+    can_update: bool = True
+    handoff: bool = False
+
+
+Refused = Callable[[str, str, str, str, str, str], bool]
+"""(connection, object, record, lead, field, fingerprint) -> held in quarantine already."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What planning one lead gave: operations, and fields that could not be expressed as (target, record, field, why)."""
+
+    operations: list[Planned] = field(default_factory=list)
+    problems: list[tuple[Target, str, str, str]] = field(default_factory=list)
+
+
+def fingerprint(value: Any) -> str:
+    """A short hash of a value, to recognise it without keeping it."""
+    return xxhash.xxh3_64_hexdigest(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
+def plan_lead(
+    lead: LeadView, targets: Sequence[Target], fields: Mapping[str, Field], refused: Refused
+) -> Outcome:
+    """The operations that bring every target's records of `lead` in line with it.
+
+    `targets` are of one or several connections, in the order of their manifests: the first of a connection that
+    wants to create wins.
+    """
+    outcome = Outcome()
+    for connection in dict.fromkeys(target.connection for target in targets):
+        theirs = [target for target in targets if target.connection == connection]
+        here = [record for record in lead.records if record.connection == connection]
+        live = [record for record in here if not record.gone]
+        if live:
+            for record in live:
+                target = next((t for t in theirs if t.object == record.object), None)
+                if target is not None and target.can_update:
+                    _update(lead, record, target, fields, refused, outcome)
+        elif not here:
+            _create(lead, theirs, refused, outcome)
+    return outcome
+
+
+def _update(
+    lead: LeadView,
+    record: RecordView,
+    target: Target,
+    fields: Mapping[str, Field],
+    refused: Refused,
+    outcome: Outcome,
+) -> None:
+    wanted = {
+        name: lead.values[name]
+        for name in target.pushed
+        if name in lead.values and _differs(name, lead, record, fields)
+    }
+    if not wanted:
+        return
+    remote, back, problems = target.express(wanted, False)
+    outcome.problems.extend((target, record.id, name, why) for name, why in problems.items())
+    changes = []
+    for name in wanted:
+        if name in problems or back.get(name) == record.body.get(name) or _rewritten(name, back, record):
+            continue
+        if refused(target.connection, target.object, record.id, lead.id, name, fingerprint(back.get(name))):
+            continue
+        changes.append(_change(name, target, record.body.get(name), back.get(name), lead.reasons.get(name)))
+    if not changes:
+        return
+    names = {change.field for change in changes}
+    values = remote if names == set(wanted) else target.express({n: wanted[n] for n in names}, False)[0]
+    operation = Planned(
+        connection=target.connection,
+        object=target.object,
+        verb="update",
+        lead=lead.id,
+        record=record.id,
+        changes=tuple(sorted(changes, key=lambda change: change.field)),
+        values=values,
+        match={},
+        seen=record.hash,
+    )
+    if not refused(target.connection, target.object, record.id, lead.id, "", fingerprint(values)):
+        outcome.operations.append(operation)
+
+
+def _differs(name: str, lead: LeadView, record: RecordView, fields: Mapping[str, Field]) -> bool:
+    """Whether the lead's value should go to the record: different, and a step the field's rule allows."""
+    want, have = lead.values[name], record.body.get(name)
+    if want == have:
+        return False
+    if want is None or want == []:
+        why = lead.reasons.get(name)
+        return bool(why and why.cleared) and have not in (None, [])
+    known = fields.get(name)
+    if known is not None and known.rule in (Rule.MOST_RESTRICTIVE, Rule.FURTHEST) and have in known.options:
+        # consent only ever tightens and a stage only moves forward by itself
+        return want in known.options and known.options.index(want) > known.options.index(have)
+    return True
+
+
+def _rewritten(name: str, back: Values, record: RecordView) -> bool:
+    """The platform made something else of just this value before; sending it again would change nothing."""
+    held = record.held.get(name)
+    return held is not None and held[0] == back.get(name) and held[1] == record.body.get(name)
+
+
+def _create(lead: LeadView, targets: Sequence[Target], refused: Refused, outcome: Outcome) -> None:
+    for target in targets:
+        why = target.creates(lead) if target.can_create else ""
+        if not why:
+            continue
+        wanted = {
+            name: value
+            for name, value in lead.values.items()
+            if name in target.pushed and value is not None and value != []
+        }
+        remote, back, problems = target.express(wanted, True)
+        outcome.problems.extend((target, "", name, reason) for name, reason in problems.items())
+        held = {
+            name
+            for name in wanted
+            if name in problems
+            or refused(target.connection, target.object, "", lead.id, name, fingerprint(back.get(name)))
+        }
+        if held:
+            wanted = {name: value for name, value in wanted.items() if name not in held}
+            remote, back, _ = target.express(wanted, True)
+        match = {target.remote[name]: remote[target.remote[name]] for name in target.match if name in back}
+        if not match and target.match:
+            return
+        if refused(target.connection, target.object, "", lead.id, "", fingerprint(remote)):
+            return
+        changes = [_change(name, target, None, back[name], lead.reasons.get(name)) for name in sorted(back)]
+        outcome.operations.append(
+            Planned(
+                connection=target.connection,
+                object=target.object,
+                verb="create",
+                lead=lead.id,
+                record="",
+                changes=tuple(changes),
+                values=remote,
+                match=match,
+                seen=0,
+                why=why,
+                handoff=target.handoff,
+            )
+        )
+        return
+
+
+def _change(name: str, target: Target, old: Any, new: Any, why: Provenance | None) -> Change:
+    return Change(name, target.remote.get(name, name), old, new, why.told() if why else "")

@@ -1,0 +1,61 @@
+"""Which lead is this record? Links first, then identity keys; never a guess.
+
+A key is (kind, value). E-mail addresses share one kind whichever field they stand in, and a platform's id of its own
+record is the same kind as that id kept on another platform, so that a HubSpot id on a Salesforce lead finds the
+HubSpot contact's lead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mappings.model import Values
+
+Key = tuple[str, str]
+
+_OWN_IDS = {"hubspot": "hubspot_id", "salesforce": "salesforce_id", "mailchimp": "mailchimp_id"}
+_FOREIGN_IDS = (*_OWN_IDS.values(), "closedloop_id")
+
+
+def keys(platform: str, record_id: str, values: Values) -> tuple[Key, ...]:
+    """The identity keys of a record, strongest first, without repeats."""
+    found: list[Key] = []
+    own = _OWN_IDS.get(platform)
+    if own:
+        found.append((own, record_id))
+    for name in _FOREIGN_IDS:
+        if values.get(name):
+            found.append((name, str(values[name])))
+    for address in (values.get("email"), *(values.get("emails") or ())):
+        if address:
+            found.append(("email", address))
+    return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The decision for one record: `lead` when exactly one fits, `rivals` when several do, neither when none does.
+
+    `by` is the key that decided, for the record's story.
+    """
+
+    lead: str = ""
+    by: Key | None = None
+    rivals: tuple[tuple[str, Key], ...] = ()
+
+
+def match(record_keys: Iterable[Key], owners: Mapping[Key, str], linked: str | None) -> Match:
+    """Decide from the record's keys, the leads that own them, and the lead it is linked to already (which stays)."""
+    if linked:
+        return Match(lead=linked)
+    claims: dict[str, Key] = {}
+    for key in record_keys:
+        if key in owners:
+            claims.setdefault(owners[key], key)
+    if not claims:
+        return Match()
+    if len(claims) == 1:
+        [(lead, by)] = claims.items()
+        return Match(lead=lead, by=by)
+    return Match(rivals=tuple(claims.items()))

@@ -1,0 +1,102 @@
+"""What the core decides over: records, deals, activities and leads as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mappings.model import Values
+
+OURSELVES = "closedloop"
+"""Stands for the connection where the engine itself is the source of a value (a score, an outcome)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """A linked record: what it holds (`body`), since when, and what a blank of its means.
+
+    `changed` has the stamp of each field that changed after the first absorb; the others count from `first_at`.
+    `pulled` are the fields it speaks for: what we only push to it is no voice of its own. `held` tells, for fields
+    the platform rewrote, what we sent and what it made of it.
+    """
+
+    connection: str
+    object: str
+    id: str
+    body: Values
+    first_at: str
+    changed: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    pulled: frozenset[str] = frozenset()
+    on_blank: Mapping[str, str] = field(default_factory=dict)
+    gone: str | None = None
+    hash: int = 0
+
+    @property
+    def name(self) -> str:
+        """`connection/object/id`: how reasons and people speak of the record."""
+        return f"{self.connection}/{self.object}/{self.id}"
+
+    def at(self, name: str) -> str:
+        """The stamp from which the value of field `name` counts."""
+        return self.changed.get(name, self.first_at)
+
+
+@dataclass(frozen=True, slots=True)
+class DealView:
+    """A deal that the lead takes part in."""
+
+    connection: str
+    object: str
+    id: str
+    body: Values
+    at: str
+    role: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.connection}/{self.object}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityView:
+    """One thing the person did."""
+
+    connection: str
+    type: str
+    at: str
+    title: str = ""
+    url: str = ""
+    campaign: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Why a lead's field has its value: which record said so, since when, by which rule, over whom.
+
+    `over` are the losing voices as (record, value, since). `cleared` is true when the winner said "blank" on purpose.
+    """
+
+    source: str
+    at: str
+    rule: str
+    over: tuple[tuple[str, Any, str], ...] = ()
+    cleared: bool = False
+
+    def told(self) -> str:
+        """One line for a person."""
+        line = f"{self.source} says so since {self.at[:19].replace('T', ' ')} ({self.rule})"
+        return f"{line}, over {len(self.over)} other" if self.over else line
+
+
+@dataclass(frozen=True, slots=True)
+class LeadView:
+    """A lead as decided: its values, why, and where its records are."""
+
+    id: str
+    values: Values
+    reasons: Mapping[str, Provenance]
+    records: tuple[RecordView, ...] = ()
+    qualified_at: str | None = None
+    handed_off_at: str | None = None
