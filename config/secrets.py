@@ -91,7 +91,5 @@ def _from_keyring(name: str) -> Secret:
             f"The keyring cannot be read: {type(error).__name__}.", fix="Unlock it, or use env:NAME or file:PATH."
         ) from error
     if value is None:
-        raise Misconfigured(
-            f"The keyring has no entry {name}.", fix=f"Add it: keyring set {service} {user}"
-        )
+        raise Misconfigured(f"The keyring has no entry {name}.", fix=f"Add it: keyring set {service} {user}")
     return Secret(value)

@@ -27,6 +27,7 @@ class Change:
     old: Any
     new: Any
     reason: str
+    at: str = ""  # since when the new value counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ class Planned:
         wish = [self.connection, self.object, self.verb, self.lead, self.record, self.seen, self.values]
         digest = xxhash.xxh3_128_hexdigest(orjson.dumps(wish, option=orjson.OPT_SORT_KEYS))
         return f"op_{digest}"
+
+    def op(self, run: str) -> str:
+        """The name of this operation's row in the journal of `run`."""
+        return f"{self.key}:{run}"
 
     @property
     def after(self) -> Values:
@@ -88,7 +93,8 @@ Refused = Callable[[str, str, str, str, str, str], bool]
 
 @dataclass(slots=True)
 class Outcome:
-    """What planning one lead gave: operations, and fields that could not be expressed as (target, record, field, why)."""
+    """What planning one lead gave: operations, and fields no target value could be made of, as (target, record,
+    field, why)."""
 
     operations: list[Planned] = field(default_factory=list)
     problems: list[tuple[Target, str, str, str]] = field(default_factory=list)
@@ -168,7 +174,7 @@ def _update(
 def _differs(name: str, lead: LeadView, record: RecordView, fields: Mapping[str, Field]) -> bool:
     """Whether the lead's value should go to the record: different, and a step the field's rule allows."""
     want, have = lead.values[name], record.body.get(name)
-    if want == have:
+    if want == have or (want is False and have is None):  # "no" over nothing is no news
         return False
     if want is None or want == []:
         why = lead.reasons.get(name)
@@ -232,4 +238,5 @@ def _create(lead: LeadView, targets: Sequence[Target], refused: Refused, outcome
 
 
 def _change(name: str, target: Target, old: Any, new: Any, why: Provenance | None) -> Change:
-    return Change(name, target.remote.get(name, name), old, new, why.told() if why else "")
+    told, at = (why.told(), why.at) if why else ("", "")
+    return Change(name, target.remote.get(name, name), old, new, told, at)

@@ -17,6 +17,14 @@ Key = tuple[str, str]
 _OWN_IDS = {"hubspot": "hubspot_id", "salesforce": "salesforce_id", "mailchimp": "mailchimp_id"}
 _FOREIGN_IDS = (*_OWN_IDS.values(), "closedloop_id")
 
+_CERTAIN = ("record", "closedloop_id")
+"""Kinds that decide alone: a platform's own word that a record lives on as another, and our own id."""
+
+
+def record_key(connection: str, object: str, record_id: str) -> Key:
+    """The key of a record as such: what a merge or a conversion points at."""
+    return ("record", f"{connection}/{object}/{record_id}")
+
 
 def keys(platform: str, record_id: str, values: Values) -> tuple[Key, ...]:
     """The identity keys of a record, strongest first, without repeats."""
@@ -55,6 +63,9 @@ def match(record_keys: Iterable[Key], owners: Mapping[Key, str], linked: str | N
             claims.setdefault(owners[key], key)
     if not claims:
         return Match()
+    for lead, by in claims.items():
+        if by[0] in _CERTAIN:
+            return Match(lead=lead, by=by)
     if len(claims) == 1:
         [(lead, by)] = claims.items()
         return Match(lead=lead, by=by)

@@ -1,0 +1,274 @@
+"""The project file `closedloop.yaml`: connections, the agreed definition of a qualified lead, the hand-off, the daemon."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from config import secrets, yaml
+from config.errors import Misconfigured, Problem
+from config.secrets import Secret
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(value: Any) -> Any:
+    """`30s`, `5m`, `2h`, `1d` as seconds; a bare number is seconds already."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d+)\s*([smhd])", value.strip())
+        if not found:
+            raise ValueError("write a duration like 30s, 5m, 2h or 1d")
+        return int(found[1]) * _UNITS[found[2]]
+    return value
+
+
+Duration = Annotated[int, BeforeValidator(seconds), Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ConnectionConfig(_Part):
+    """A configured account of a platform."""
+
+    platform: str = Field("", description="Which platform; the connection's name when left out.")
+    auth: dict[str, str] = Field(
+        default_factory=dict,
+        description="How to log in: `mode` and its members. Secrets are references: env:NAME, file:PATH, keyring:SERVICE/NAME.",
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, description="The platform's own settings; see its README.")
+    base_url: str = Field("", description="Another address than the platform's own: a sandbox, a proxy.")
+    ca_file: str = Field("", description="Certificate authority to trust instead of the system's, for base_url.")
+    mapping: str = Field("", description="The mapping file; mappings/<connection>.yaml when left out.")
+    objects: list[str] = Field(default_factory=list, description="Pull only these objects; all mapped ones when empty.")
+    every: Duration = Field(300, description="How often the daemon syncs: 30s, 5m, 2h, 1d.")
+    cron: str = Field("", description="When the daemon syncs, as a cron expression, instead of `every`.")
+    jitter: Duration = Field(0, description="At most this much later, drawn anew each time.")
+    push: bool = Field(True, description="false: read only, nothing is ever written there.")
+
+    def resolve_auth(self, folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, Secret | str]:
+        """The `auth:` block with every reference resolved; Misconfigured names all secrets that are missing."""
+        found: dict[str, Secret | str] = {}
+        missing: list[str] = []
+        for name, value in self.auth.items():
+            if not secrets.is_reference(value):
+                found[name] = value
+                continue
+            try:
+                found[name] = secrets.resolve(value, folder=folder, environ=environ)
+            except Misconfigured as error:
+                missing.append(f"auth.{name}: {error.what} {error.fix}")
+        if missing:
+            raise Misconfigured("Secrets are missing. " + " ".join(missing))
+        return found
+
+
+class CustomField(_Part):
+    """A field of the user's own on the lead."""
+
+    type: Literal[
+        "text",
+        "email",
+        "phone",
+        "integer",
+        "decimal",
+        "money",
+        "boolean",
+        "date",
+        "datetime",
+        "choice",
+        "country",
+        "list",
+    ] = Field("text", description="The type of its values.")
+    about: str = Field("", description="What it means.")
+    rule: Literal[
+        "prefer", "prefer_unless_blank", "most_recent", "furthest", "most_restrictive", "first_seen", "union", "ask"
+    ] = Field("most_recent", description="Which of several records' values survives.")
+    order: list[str] = Field(default_factory=list, description="For the prefer rules: connections, best first.")
+    options: list[str] = Field(default_factory=list, description="For a choice: its values, least to furthest.")
+
+
+class Survivorship(_Part):
+    """Which of several records' values becomes the lead's."""
+
+    rule: Literal[
+        "prefer", "prefer_unless_blank", "most_recent", "furthest", "most_restrictive", "first_seen", "union", "ask"
+    ] = Field(description="The rule.")
+    order: list[str] = Field(default_factory=list, description="For the prefer rules: connections, best first.")
+
+
+class LeadConfig(_Part):
+    """The unified lead: the user's own fields, and rules other than the usual ones."""
+
+    fields: dict[str, CustomField] = Field(default_factory=dict, description="Fields of your own, by name.")
+    survivorship: dict[str, Survivorship] = Field(default_factory=dict, description="Rules, by field.")
+
+
+class Signal(_Part):
+    """Points for a lead that meets a condition."""
+
+    when: str = Field(description="A CEL condition over `lead` and `activity`.")
+    points: int = Field(description="Points, may be negative.")
+    because: str = Field("", description="The reason a salesperson reads.")
+
+
+class Qualification(_Part):
+    """The definition of a qualified lead that marketing and sales agreed on."""
+
+    score: list[Signal] = Field(default_factory=list, description="Weighed signals.")
+    qualified_when: str = Field("", description="A CEL condition over `lead`, `activity` and `score`.")
+
+
+class Handoff(_Part):
+    """Where qualified leads go."""
+
+    to: str = Field(description="The connection of the CRM.")
+    object: str = Field(description="The object a new lead is created as.")
+    brief: bool = Field(True, description="Write the lead's story beside it (a task or note).")
+
+
+class Guards(_Part):
+    """Hold a run that would do more than this."""
+
+    max_creates: int = Field(0, ge=0, description="Records created per run and connection; 0 for no limit.")
+    max_updates: int = Field(0, ge=0, description="Records updated per run and connection; 0 for no limit.")
+
+
+class DaemonConfig(_Part):
+    """The scheduled sync."""
+
+    metrics: str = Field("127.0.0.1:9464", description="host:port of /healthz and /metrics; empty for none.")
+    tick: Duration = Field(15, description="How often it looks what is due.")
+
+
+class FirstRun(_Part):
+    """The first writes to an account."""
+
+    canary: int = Field(10, ge=0, description="So many writes first, checked before the rest follows; 0 for none.")
+
+
+class Project(_Part):
+    """A whole project file."""
+
+    version: Literal[1] = Field(1, description="Version of this file's format.")
+    state: str = Field("sqlite:///closedloop.db", description="Where the state is: sqlite:///FILE or postgresql://...")
+    state_password: str = Field("", description="Reference to the password of a PostgreSQL state: env:NAME, ...")
+    time_zone: str = Field("UTC", description="IANA zone of dates and times that name none.")
+    country: str = Field("", pattern="^([A-Z]{2})?$", description="Country of phone numbers that name none, like DE.")
+    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="Currency of amounts that name none, like EUR.")
+    connections: dict[str, ConnectionConfig] = Field(description="The accounts to keep in step, by a name of your own.")
+    lead: LeadConfig = Field(default_factory=LeadConfig, description="The unified lead.")
+    qualification: Qualification = Field(default_factory=Qualification, description="When a lead is qualified.")
+    handoff: Handoff | None = Field(None, description="Where qualified leads go.")
+    guards: Guards = Field(default_factory=Guards, description="Hold a run that would do too much.")
+    daemon: DaemonConfig = Field(default_factory=DaemonConfig, description="The scheduled sync.")
+    first_run: FirstRun = Field(default_factory=FirstRun, description="The first writes to an account.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, data: Any) -> Any:
+        """What a connection leaves out follows from its name."""
+        if not isinstance(data, dict) or not isinstance(data.get("connections"), dict):
+            return data
+        named = {}
+        for name, settings in data["connections"].items():
+            if isinstance(settings, dict) or settings is None:
+                defaults = {"platform": name, "mapping": f"mappings/{name}.yaml"}
+                settings = {**defaults, **(settings or {})}
+            named[name] = settings
+        return {**data, "connections": named}
+
+    def state_url(self, folder: Path) -> str:
+        """The state's address: a relative SQLite path starts at `folder`, the password is filled in."""
+        prefix = "sqlite:///"
+        if self.state.startswith(prefix):
+            return prefix + str(folder / self.state.removeprefix(prefix))
+        if not self.state_password:
+            return self.state
+        password = secrets.resolve(self.state_password, folder=folder).reveal()
+        parts = urlsplit(self.state)
+        host = f"{parts.hostname or ''}:{parts.port}" if parts.port else parts.hostname or ""
+        return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:{quote(password, safe='')}@{host}"))
+
+
+def load_project(path: Path) -> Project:
+    """The project in `path`. Raises one Misconfigured with every mistake found, each at its place."""
+    document = yaml.load(path)
+    if not isinstance(document.data, dict):
+        problem = Problem(document.file, 1, 1, "The project file is empty.", "make one with `closedloop init`")
+        raise Misconfigured(f"{document.file} has mistakes.", problems=[problem])
+    try:
+        project = Project.model_validate(document.data)
+    except ValidationError as error:
+        raise Misconfigured(
+            f"{document.file} has mistakes.", problems=yaml.problems_of(error, document, Project)
+        ) from error
+    problems = list(_cross_checks(project, document))
+    if problems:
+        raise Misconfigured(f"{document.file} has mistakes.", problems=problems)
+    return project
+
+
+def _cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem]:
+    names = list(project.connections)
+    if not names:
+        yield document.problem(("connections",), "There is no connection.", "add one, or run `closedloop init`")
+    if project.handoff and project.handoff.to not in names:
+        yield document.problem(
+            ("handoff", "to"), f"There is no connection {project.handoff.to!r}.", _near(project.handoff.to, names)
+        )
+    rules = [(("lead", "survivorship", name), rule.order) for name, rule in project.lead.survivorship.items()]
+    rules += [(("lead", "fields", name), field.order) for name, field in project.lead.fields.items()]
+    for where, order in rules:
+        for number, name in enumerate(order):
+            if name not in names:
+                yield document.problem(
+                    (*where, "order", number), f"There is no connection {name!r}.", _near(name, names)
+                )
+    for name, settings in project.connections.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,40}", name):
+            yield document.problem(
+                ("connections", name), f"{name!r} is no name.", "lower-case letters, digits, - and _"
+            )
+        yield from _cron(name, settings, document)
+    yield from _zone(project, document)
+    if project.state and not re.match(r"(sqlite:///.+|postgresql(\+psycopg)?://)", project.state):
+        yield document.problem(("state",), "The state is neither SQLite nor PostgreSQL.", "sqlite:///closedloop.db")
+
+
+def _cron(name: str, settings: ConnectionConfig, document: yaml.Document) -> Iterable[Problem]:
+    if settings.cron:
+        from croniter import croniter
+
+        if not croniter.is_valid(settings.cron):
+            yield document.problem(("connections", name, "cron"), "This is no cron expression.", 'like "*/5 * * * *"')
+
+
+def _zone(project: Project, document: yaml.Document) -> Iterable[Problem]:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(project.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield document.problem(("time_zone",), f"There is no time zone {project.time_zone!r}.", "like Europe/Berlin")
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name, list(names), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+
+
+def secret_problems(name: str, connection: ConnectionConfig, secret_names: Iterable[str]) -> list[str]:
+    """The members of `auth:` that stand in clear but are secrets."""
+    return [
+        f"connections.{name}.auth.{member} is a secret: write env:NAME, file:PATH or keyring:SERVICE/NAME, not its value"
+        for member in secret_names
+        if member in connection.auth and not secrets.is_reference(connection.auth[member])
+    ]

@@ -1,0 +1,207 @@
+"""Every mistake of a mapping at once: against the model and the language, and against the platform's live schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from config.errors import Misconfigured, Problem
+from config.yaml import Document, Where
+from mappings.canonical import Unreadable, form
+from mappings.compiler import LeadFields, fields_of
+from mappings.expressions import Expression, lead_context
+from mappings.language import Entry, MappingFile, ObjectMapping
+from mappings.model import Field, Kind
+from mappings.transforms import TRANSFORMS, Context, Transform, make
+
+
+def check_document(mapping: MappingFile, document: Document, lead: LeadFields, context: Context) -> list[Problem]:
+    """What is wrong with a mapping in itself."""
+    problems: list[Problem] = []
+    for name, object in mapping.objects.items():
+        problems.extend(_check_object(("objects", name), object, document, lead, context))
+    return problems
+
+
+def _check_object(
+    where: Where, object: ObjectMapping, document: Document, lead: LeadFields, context: Context
+) -> Iterator[Problem]:
+    known = fields_of(object.kind, lead)
+    pushed: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    for number, entry in enumerate(object.fields):
+        place = (*where, "fields", number)
+        yield from _check_entry(place, entry, known, document, context)
+        for field in entry.names:
+            if field in seen:
+                yield document.problem(place, f"The field {field!r} stands here twice.", "keep one entry")
+            seen[field] = number
+        if entry.direction != "pull" and entry.remote in pushed:
+            yield document.problem(
+                (*place, "remote"), f"Two entries push to {entry.remote!r}.", "let one of them only pull"
+            )
+        if entry.direction != "pull":
+            pushed[entry.remote] = number
+    for number, field in enumerate(object.match):
+        if field not in known:
+            yield document.problem((*where, "match", number), f"There is no unified field {field!r}.", _near(field, known))
+        elif field not in seen:
+            yield document.problem((*where, "match", number), f"{field!r} is matched by but not mapped.", "add an entry")
+    yield from _check_condition((*where, "filter"), object.filter, document, {"record": {}}, run=False)
+    if object.kind is Kind.LEAD:
+        sample = {"lead": lead_context({}, lead.fields)}
+        yield from _check_condition((*where, "create_when"), object.create_when, document, sample, run=True)
+
+
+def _check_entry(
+    where: Where, entry: Entry, known: Mapping[str, Field], document: Document, context: Context
+) -> Iterator[Problem]:
+    good = True
+    for name in entry.names:
+        if name not in known:
+            good = False
+            yield document.problem((*where, "field"), f"There is no unified field {name!r}.", _near(name, known))
+        elif known[name].derived and entry.direction != "push":
+            yield document.problem((*where, "field"), f"The engine computes {name!r}: it can be pushed, not pulled.")
+    steps: list[Transform] = []
+    for number, spec in enumerate(entry.transform):
+        try:
+            steps.append(make(spec, context))
+        except LookupError as error:
+            good = False
+            name = str(error.args[0])
+            yield document.problem(
+                (*where, "transform", number), f"There is no transform {name!r}.", _near(name, TRANSFORMS)
+            )
+        except ValueError as error:
+            good = False
+            shown = spec if isinstance(spec, str) else next(iter(spec), "")
+            yield document.problem((*where, "transform", number), f"The transform {shown!r} {error}.")
+    if good:
+        yield from _check_chain(where, entry, known, steps, document)
+
+
+def _check_chain(
+    where: Where, entry: Entry, known: Mapping[str, Field], steps: Sequence[Transform], document: Document
+) -> Iterator[Problem]:
+    parts = max((step.parts for step in steps), default=1)
+    if parts != len(entry.names):
+        yield document.problem(
+            where, f"The transforms read {parts} fields, the entry names {len(entry.names)}.", "use split_name with fields:"
+        )
+    if entry.direction != "pull" and any(step.lossy for step in steps):
+        yield document.problem((*where, "transform"), "These transforms cannot be undone.", "direction: pull")
+    for name, value in (("default", entry.default), ("constant", entry.constant)):
+        if value is not None and entry.field in known:
+            try:
+                form(known[entry.field])(value)
+            except Unreadable as error:
+                yield document.problem((*where, name), f"This value {error.reason}.")
+
+
+def _check_condition(
+    where: Where, text: str, document: Document, sample: Mapping[str, object], *, run: bool
+) -> Iterator[Problem]:
+    if not text:
+        return
+    try:
+        expression = Expression(text)
+        if run:
+            expression.truth(sample)
+    except Misconfigured as error:
+        yield document.problem(where, error.what, error.fix)
+
+
+def check_facts(mapping: MappingFile, document: Document, objects: Mapping[str, Kind]) -> list[Problem]:
+    """What does not fit the platform: objects it has not, kinds they are not."""
+    problems = []
+    for name, object in mapping.objects.items():
+        if name not in objects:
+            problems.append(
+                document.problem(("objects", name), f"The platform has no object {name!r}.", _near(name, objects))
+            )
+        elif objects[name] is not object.kind:
+            problems.append(
+                document.problem(("objects", name, "kind"), f"{name} are of kind {objects[name].value}.", "correct kind:")
+            )
+    return problems
+
+
+@dataclass(frozen=True, slots=True)
+class LiveField:
+    """What the platform says of one field now."""
+
+    type: str
+    writable: bool = True
+    required: bool = False
+    length: int = 0
+    options: tuple[str, ...] = ()
+
+
+def check_live(
+    name: str,
+    object: ObjectMapping,
+    document: Document,
+    live: Mapping[str, LiveField],
+    open_ended: Iterable[str] = (),
+    creates: bool = False,
+) -> list[Problem]:
+    """What does not fit the account as it is now: missing, read-only, unknown picklist values, required and unmapped."""
+    problems: list[Problem] = []
+    prefixes = tuple(open_ended)
+    for number, entry in enumerate(object.fields):
+        where: Where = ("objects", name, "fields", number)
+        if not entry.remote or (prefixes and entry.remote.startswith(prefixes)):
+            continue
+        found = live.get(entry.remote) or live.get(entry.remote.split(".", 1)[0])
+        if found is None:
+            message = f"The account has no field {entry.remote!r} on {name}."
+            problems.append(document.problem((*where, "remote"), message, _near(entry.remote, live)))
+            continue
+        problems.extend(_check_live_entry(where, entry, found, document))
+    if creates:
+        mapped = {entry.remote for entry in object.fields if entry.direction != "pull"} | set(object.constants)
+        for remote, found in live.items():
+            if found.required and found.writable and remote not in mapped:
+                message = f"{name} need {remote!r} on create, and nothing is mapped to it."
+                problems.append(document.problem(("objects", name), message, "add an entry or a constant"))
+    return problems
+
+
+def _check_live_entry(where: Where, entry: Entry, found: LiveField, document: Document) -> Iterator[Problem]:
+    pushes = entry.direction != "pull"
+    if pushes and not found.writable:
+        yield document.problem((*where, "direction"), f"{entry.remote!r} is read-only there.", "direction: pull")
+    if pushes and found.options:
+        for value in _written_values(entry):
+            if str(value) not in found.options:
+                message = f"{entry.remote!r} does not take the value {str(value)!r}."
+                yield document.problem((*where, "transform"), message, _near(str(value), found.options))
+    for spec in entry.transform:
+        if isinstance(spec, dict) and "truncate" in spec and found.length and spec["truncate"] > found.length:
+            yield document.problem((*where, "transform"), f"{entry.remote!r} holds {found.length} characters.")
+    if pushes and found.type in ("boolean", "number", "integer") and not _suits(entry, found.type):
+        yield document.problem(where, f"{entry.remote!r} is of type {found.type} there.", "use a transform that writes it")
+
+
+def _written_values(entry: Entry) -> Iterable[object]:
+    for spec in entry.transform:
+        if isinstance(spec, dict) and "values" in spec:
+            arguments = spec["values"]
+            back: dict[str, object] = {}
+            for remote, unified in arguments.get("map", {}).items():
+                back.setdefault(str(unified), remote)
+            back.update(arguments.get("write") or {})
+            yield from back.values()
+
+
+def _suits(entry: Entry, kind: str) -> bool:
+    names = {spec if isinstance(spec, str) else next(iter(spec), "") for spec in entry.transform}
+    textual = {"email", "phone", "country", "state", "split_name", "title", "lower", "upper", "multi"}
+    return not names & textual
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name, list(names), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""

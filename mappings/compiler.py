@@ -1,0 +1,339 @@
+"""From a mapping file to code: one generated function reads a whole record, so that a million cost seconds.
+
+The generated source is made of fixed lines of ours; names, paths and transforms of the user's enter only as constants
+of its namespace, never as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import xxhash
+from pydantic import ValidationError
+
+from config import yaml
+from config.errors import Misconfigured, Problem
+from config.project import Project
+from mappings.canonical import Unreadable, form
+from mappings.expressions import Expression, lead_context
+from mappings.language import Entry, MappingFile, ObjectMapping
+from mappings.model import FIELDS, LEAD_FIELDS, Field, FieldType, Kind, Rule, Values
+from mappings.transforms import Context, Defaults, Lookup, Transform, make
+
+__all__ = [
+    "Defaults",
+    "LeadFields",
+    "Lookup",
+    "Mapped",
+    "ValueProblem",
+    "compile_mapping",
+    "compile_object",
+    "lead_fields",
+    "load_mapping",
+    "read_mapping",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueProblem:
+    """A value that could not be read or written: which unified field, what sort of mistake, why (never the value)."""
+
+    field: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeadFields:
+    """The lead's fields in this project, its own included, and the connections its `prefer` rules name, by field."""
+
+    fields: Mapping[str, Field] = field(default_factory=lambda: LEAD_FIELDS)
+    order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def lead_fields(project: Project) -> LeadFields:
+    """The model's lead fields with the project's own fields and rules. Raises Misconfigured naming all mistakes."""
+    fields = dict(LEAD_FIELDS)
+    order: dict[str, tuple[str, ...]] = {}
+    wrong: list[str] = []
+    for name, custom in project.lead.fields.items():
+        if name in LEAD_FIELDS:
+            wrong.append(f"lead.fields.{name}: the unified lead has this field already")
+            continue
+        options = tuple(custom.options)
+        fields[name] = Field(name, FieldType(custom.type), custom.about, Rule(custom.rule), options)
+        order[name] = tuple(custom.order)
+    for name, chosen in project.lead.survivorship.items():
+        if name not in fields:
+            wrong.append(f"lead.survivorship.{name}: there is no such field on the lead")
+            continue
+        known = fields[name]
+        if known.derived:
+            wrong.append(f"lead.survivorship.{name}: the engine computes this field")
+            continue
+        fields[name] = Field(known.name, known.type, known.about, Rule(chosen.rule), known.options, known.key)
+        order[name] = tuple(chosen.order)
+    if wrong:
+        raise Misconfigured("The project's lead is wrong. " + "; ".join(wrong) + ".")
+    return LeadFields(fields, order)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """An entry ready to run: its unified fields, its path, what reads and what writes it."""
+
+    entry: Entry
+    fields: tuple[Field, ...]
+    steps: tuple[Transform, ...]
+
+    @property
+    def sibling(self) -> str:
+        return next((step.sibling for step in self.steps if step.sibling), "")
+
+    @property
+    def fills(self) -> Any:
+        return next((step.fills for step in self.steps if step.fills is not None), None)
+
+    @property
+    def pushes(self) -> bool:
+        return self.entry.direction != "pull" and self.entry.constant is None
+
+    def write(self, value: Any) -> Any:
+        """A canonical value (a tuple of them for several fields) in the platform's form."""
+        for step in reversed(self.steps):
+            value = step.write(value)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """The compiled mapping of one object."""
+
+    object: str
+    kind: Kind
+    platform: str
+    fingerprint: str
+    remote_fields: tuple[str, ...]
+    entries: Mapping[str, Entry]
+    pulled: frozenset[str]
+    pushed: frozenset[str]
+    match: tuple[str, ...]
+    on_blank: Mapping[str, str]
+    _read: Callable[[dict[str, Any], list[ValueProblem]], Values]
+    _filter: Expression | None
+    _create_when: Expression | None
+    _compiled: tuple[_Compiled, ...]
+    _constants: Mapping[str, Any]
+    _lead: Mapping[str, Field]
+
+    def decode(self, raw: bytes) -> dict[str, Any]:
+        """The record's JSON object; ValueError when it is none."""
+        record = orjson.loads(raw)
+        if not isinstance(record, dict):
+            raise ValueError("a record must be a JSON object")
+        return record
+
+    def accepts(self, record: dict[str, Any]) -> bool:
+        """Whether the record takes part, by the mapping's `filter`."""
+        return self._filter is None or self._filter.truth({"record": record})
+
+    def read(self, record: dict[str, Any]) -> tuple[Values, list[ValueProblem]]:
+        """The unified values of a record. Absent members stay absent, blank ones are None, bad ones are problems."""
+        problems: list[ValueProblem] = []
+        return self._read(record, problems), problems
+
+    def write(self, values: Values, *, creating: bool = False) -> tuple[dict[str, Any], list[ValueProblem]]:
+        """The remote values (by dotted path) of those of `values` that this mapping pushes; None where they are blank.
+
+        Creating adds the constants and fills what must not be blank.
+        """
+        remote: dict[str, Any] = dict(self._constants) if creating else {}
+        problems: list[ValueProblem] = []
+        for compiled in self._compiled:
+            if compiled.pushes:
+                _write_entry(compiled, values, creating, remote, problems)
+        return remote, problems
+
+    def creates(self, lead: Values) -> bool:
+        """Whether a lead without a record here gets one, by the mapping's `create_when`."""
+        if self._create_when is None:
+            return False
+        return self._create_when.truth({"lead": lead_context(lead, self._lead)})
+
+
+def _write_entry(
+    compiled: _Compiled, values: Values, creating: bool, remote: dict[str, Any], problems: list[ValueProblem]
+) -> None:
+    entry = compiled.entry
+    names = entry.names
+    given = [name for name in names if name in values]
+    parts = tuple(values.get(name) for name in names)
+    blank = all(part is None or part == [] for part in parts)
+    if not given or blank:
+        if (given or creating) and compiled.fills is not None:
+            remote[entry.remote] = compiled.fills
+        elif given:
+            remote[entry.remote] = None
+        return
+    try:
+        written = compiled.write(parts if len(names) > 1 else parts[0])
+    except Unreadable as error:
+        problems.append(ValueProblem(names[0], error.code, error.reason))
+        return
+    if compiled.sibling:
+        remote[entry.remote], remote[compiled.sibling] = written
+    else:
+        remote[entry.remote] = written
+
+
+# reading: code generation
+
+_MISSING = object()
+
+
+def _walk(record: Any, path: tuple[str, ...]) -> Any:
+    """The member at `path`, or _MISSING."""
+    for step in path:
+        if not isinstance(record, dict) or step not in record:
+            return _MISSING
+        record = record[step]
+    return record
+
+
+def _generate(compiled: tuple[_Compiled, ...]) -> Callable[[dict[str, Any], list[ValueProblem]], Values]:
+    space: dict[str, Any] = {
+        "MISSING": _MISSING,
+        "walk": _walk,
+        "Unreadable": Unreadable,
+        "Problem": ValueProblem,
+        "several": _several,
+    }
+    lines = ["def read(record, problems):", "    out = {}", "    get = record.get"]
+    for number, one in enumerate(compiled):
+        lines.extend(_lines(number, one, space))
+    lines.append("    return out")
+    exec(compile("\n".join(lines), "<mapping>", "exec"), space)
+    read: Callable[[dict[str, Any], list[ValueProblem]], Values] = space["read"]
+    return read
+
+
+def _lines(number: int, one: _Compiled, space: dict[str, Any]) -> list[str]:
+    """The lines that read one entry; `n` suffixes keep the entries' constants apart."""
+    entry, names = one.entry, one.entry.names
+    space[f"names{number}"], space[f"name{number}"] = names, names[0]
+    if entry.constant is not None:
+        space[f"value{number}"] = form(one.fields[0])(entry.constant)
+        return [f"    out[name{number}] = value{number}"]
+    path = tuple(entry.remote.split("."))
+    space[f"path{number}"], space[f"key{number}"] = path, path[0]
+    fetch = f"get(key{number}, MISSING)" if len(path) == 1 else f"walk(record, path{number})"
+    space[f"default{number}"] = None if entry.default is None else form(one.fields[0])(entry.default)
+    space[f"forms{number}"] = tuple(form(field) for field in one.fields)
+    lines = [f"    v = {fetch}", "    if v is not MISSING:", "        if v is None or v == '' or v == []:"]
+    if len(names) > 1:
+        lines.append(f"            out.update(dict.fromkeys(names{number}))")
+    else:
+        lines.append(f"            out[name{number}] = default{number}")
+    lines += ["        else:", "            try:"]
+    for place, step in enumerate(one.steps):
+        space[f"step{number}_{place}"] = step.read
+        argument = "v"
+        if step.sibling:
+            space[f"sibling{number}"] = tuple(step.sibling.split("."))
+            argument = f"(v, walk(record, sibling{number}) if walk(record, sibling{number}) is not MISSING else None)"
+        guard = "" if place == 0 else "if v is not None: "
+        lines.append(f"                {guard}v = step{number}_{place}({argument})")
+    if len(names) > 1:
+        lines.append(f"                several(out, names{number}, forms{number}, v)")
+    else:
+        space[f"form{number}"] = form(one.fields[0])
+        lines.append(f"                out[name{number}] = form{number}(v) if v is not None else None")
+    lines += [
+        "            except Unreadable as error:",
+        f"                problems.append(Problem(name{number}, error.code, error.reason))",
+    ]
+    return lines
+
+
+def _several(
+    out: Values, names: tuple[str, ...], forms: tuple[Callable[[Any], Any], ...], parts: tuple[Any, ...]
+) -> None:
+    for name, bring, part in zip(names, forms, parts, strict=True):
+        out[name] = None if part is None else bring(part)
+
+
+# compiling
+
+
+def read_mapping(path: Path, name: str = "") -> tuple[MappingFile, yaml.Document]:
+    """The mapping file as data, and where everything in it stands. Raises Misconfigured with all problems."""
+    document = yaml.load(path, name=name or f"{path.parent.name}/{path.name}")
+    if not isinstance(document.data, dict):
+        raise Misconfigured(
+            f"{document.file} has mistakes.", problems=[Problem(document.file, 1, 1, "The mapping is empty.")]
+        )
+    try:
+        return MappingFile.model_validate(document.data), document
+    except ValidationError as error:
+        problems = yaml.problems_of(error, document, MappingFile)
+        raise Misconfigured(f"{document.file} has mistakes.", problems=problems) from error
+
+
+def load_mapping(
+    path: Path, *, lead: LeadFields | None = None, lookup: Lookup | None = None, defaults: Defaults | None = None
+) -> dict[str, Mapped]:
+    """The mapping in `path`, compiled, by object. Raises Misconfigured with every mistake at its place."""
+    from mappings.check import check_document
+
+    mapping, document = read_mapping(path)
+    chosen = lead or LeadFields()
+    context = Context(defaults or Defaults(), lookup)
+    problems = check_document(mapping, document, chosen, context)
+    if problems:
+        raise Misconfigured(f"{document.file} has mistakes.", problems=problems)
+    return compile_mapping(mapping, lead=chosen, context=context)
+
+
+def compile_mapping(mapping: MappingFile, *, lead: LeadFields, context: Context) -> dict[str, Mapped]:
+    """Every object of a checked mapping."""
+    return {
+        name: compile_object(name, object, mapping.platform, lead, context) for name, object in mapping.objects.items()
+    }
+
+
+def fields_of(kind: Kind, lead: LeadFields) -> Mapping[str, Field]:
+    """The unified fields of a kind in this project."""
+    return lead.fields if kind is Kind.LEAD else FIELDS[kind]
+
+
+def compile_object(name: str, object: ObjectMapping, platform: str, lead: LeadFields, context: Context) -> Mapped:
+    """One object of a checked mapping."""
+    known = fields_of(object.kind, lead)
+    compiled = tuple(
+        _Compiled(entry, tuple(known[n] for n in entry.names), tuple(make(spec, context) for spec in entry.transform))
+        for entry in object.fields
+    )
+    shape = [object.model_dump(mode="json"), context.defaults.country, context.defaults.currency, context.defaults.zone]
+    remote = [one.entry.remote for one in compiled if one.entry.remote] + [one.sibling for one in compiled if one.sibling]
+    return Mapped(
+        object=name,
+        kind=object.kind,
+        platform=platform,
+        fingerprint=xxhash.xxh3_128_hexdigest(orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)),
+        remote_fields=tuple(dict.fromkeys(remote)),
+        entries={n: one.entry for one in compiled for n in one.entry.names},
+        pulled=frozenset(n for one in compiled if one.entry.direction != "push" for n in one.entry.names),
+        pushed=frozenset(n for one in compiled if one.pushes for n in one.entry.names),
+        match=tuple(object.match),
+        on_blank={n: one.entry.on_blank for one in compiled for n in one.entry.names},
+        _read=_generate(compiled),
+        _filter=Expression(object.filter) if object.filter else None,
+        _create_when=Expression(object.create_when) if object.create_when != "false" else None,
+        _compiled=compiled,
+        _constants=object.constants,
+        _lead=lead.fields,
+    )

@@ -1,0 +1,85 @@
+"""Conditions in CEL, bounded: the one place where a user writes logic.
+
+CEL cannot loop for ever, but it can nest macros into very long loops, and its engine cannot be interrupted. So a
+condition is short (1,000 characters) and has no macro inside a macro.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import cel
+
+from config.errors import Misconfigured
+from mappings.model import Field, FieldType, Values
+
+MAX_LENGTH = 1000
+
+_MACRO = re.compile(r"\.(?:all|exists|exists_one|map|filter)\s*\(")
+
+
+class Expression:
+    """A compiled condition. Raises Misconfigured when `text` is no CEL, or more than is allowed."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        if len(text) > MAX_LENGTH:
+            raise Misconfigured(f"A condition is at most {MAX_LENGTH} characters long.")
+        if len(_MACRO.findall(text)) > 1:
+            raise Misconfigured("A condition has at most one macro (all, exists, map, filter).")
+        try:
+            self._program = cel.compile(text)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise Misconfigured(f"This is not CEL: {_first_line(error)}.") from error
+
+    def evaluate(self, context: Mapping[str, Any]) -> Any:
+        """The value over `context`. Raises Misconfigured for a condition that cannot be evaluated there."""
+        try:
+            return self._program.execute(dict(context))
+        except (ValueError, TypeError, RuntimeError, KeyError) as error:
+            raise Misconfigured(
+                f"The condition `{self.text}` cannot be evaluated: {_first_line(error)}.",
+                fix="Check the names and types in it with `closedloop check`.",
+            ) from error
+
+    def truth(self, context: Mapping[str, Any]) -> bool:
+        """Whether it holds. Raises Misconfigured when its value is neither true nor false."""
+        value = self.evaluate(context)
+        if not isinstance(value, bool):
+            raise Misconfigured(f"The condition `{self.text}` gives neither true nor false.")
+        return value
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0].rstrip(".")
+
+
+_BLANK: Mapping[FieldType, Any] = {
+    FieldType.INTEGER: 0,
+    FieldType.DECIMAL: 0.0,
+    FieldType.BOOLEAN: False,
+    FieldType.LIST: [],
+    FieldType.MONEY: {"amount": 0.0, "currency": ""},
+}
+
+
+def lead_context(values: Values, fields: Mapping[str, Field]) -> dict[str, Any]:
+    """What `lead` is in a condition: every field, blanks as '' / 0 / false / [], decimals as numbers."""
+    return {field.name: _plain(field, values.get(field.name)) for field in fields.values()}
+
+
+def _plain(field: Field, value: Any) -> Any:
+    if value is None:
+        return _BLANK.get(field.type, "")
+    if field.type is FieldType.DECIMAL:
+        return float(value)
+    if field.type is FieldType.MONEY:
+        return {"amount": float(value["amount"]), "currency": value["currency"]}
+    return value
+
+
+def sample_context(fields: Mapping[str, Field]) -> dict[str, Any]:
+    """A context of blanks, to try a condition on before any lead is there."""
+    return lead_context({}, fields)

@@ -1,0 +1,257 @@
+"""Merge and qualify the leads whose records changed, and record who reached sales.
+
+Around the pure core: load a batch, decide, store, in one transaction. A lead leaves step 1 (to merge) for step 2 (to
+plan) in the transaction that stores its new values.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from mappings.expressions import lead_context
+from sqlalchemy import Connection, bindparam, select, update
+
+from mappings.model import Values
+from sync.core import brief, outcomes, qualify
+from sync.core.merge import Merged, Voice, merge
+from sync.core.views import OURSELVES, DealView, LeadView, Provenance, RecordView
+from sync.load import (
+    activity_tallies,
+    activity_views,
+    chunks,
+    deal_views,
+    lead_view,
+    people,
+    provenance_json,
+    record_views,
+)
+from sync.resolve import park, resolve_batch, touch_leads
+from sync.state.database import upsert
+from sync.state.schema import conflicts, connections, handoffs, leads
+from sync.workspace import Workspace
+
+BATCH = 500
+
+
+@dataclass(slots=True)
+class Decided:
+    """What a round of deciding did."""
+
+    leads: int = 0
+    created: int = 0
+    qualified: int = 0
+    parked: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+
+
+def decide_some(tx: Connection, workspace: Workspace) -> tuple[Decided, bool]:
+    """One batch of whatever is to be decided next, and whether anything was."""
+    done = Decided()
+    resolved = resolve_batch(tx, workspace)
+    if resolved.records:
+        done.created, done.parked = resolved.created, resolved.parked
+        return done, True
+    if touch_leads(tx):
+        return done, True
+    done.leads, done.qualified = merge_batch(tx, workspace)
+    return done, done.leads > 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """Everything a lead is decided from."""
+
+    lead: LeadView
+    records: Sequence[RecordView]
+    deals: Sequence[DealView]
+    activity: Mapping[str, Any]
+    decisions: Mapping[str, Any]
+
+
+def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tuple[int, int]:
+    """Merge up to `limit` dirty leads; (leads merged, leads that newly qualified)."""
+    query = select(leads).where(leads.c.dirty == 1, leads.c.state == "live").order_by(leads.c.id).limit(limit)
+    rows = list(tx.execute(query))
+    if not rows:
+        return 0, 0
+    at = workspace.now()
+    stored: list[dict[str, Any]] = []
+    fresh: list[LeadView] = []
+    standing: list[tuple[LeadView, _Evidence, qualify.Verdict]] = []
+    for evidence in _evidence(tx, workspace, rows):
+        lead, verdict = _decide(evidence, workspace, at)
+        if lead.qualified_at and not evidence.lead.qualified_at:
+            fresh.append(lead)
+        _park_undecided(tx, evidence, workspace, at)
+        stored.append(_row(lead, verdict, workspace, at))
+        if lead.qualified_at:
+            standing.append((lead, evidence, verdict))
+    statement = update(leads).where(leads.c.id == bindparam("lead"))
+    columns = {name: bindparam(name) for name in stored[0] if name not in ("lead", "id")}
+    tx.execute(statement.values(**columns), stored)
+    for lead, evidence, verdict in standing:
+        _already_with_sales(tx, workspace, lead, evidence, verdict, at)
+    return len(rows), len(fresh)
+
+
+def _evidence(tx: Connection, workspace: Workspace, rows: Sequence[Any]) -> list[_Evidence]:
+    ids = [row.id for row in rows]
+    linked = record_views(tx, workspace, ids)
+    who = people(linked)
+    deals = deal_views(tx, who, workspace.deal_sources)
+    emails = {email: lead for lead, views in linked.items() for email in _emails(views)}
+    tallies = activity_tallies(tx, who, emails)
+    decided = _decisions(tx, ids)
+    empty = qualify.tally(())
+    return [
+        _Evidence(
+            lead_view(row, linked.get(row.id, ())),
+            linked.get(row.id, ()),
+            deals.get(row.id, ()),
+            {**empty, **tallies.get(row.id, {})},
+            decided.get(row.id, {}),
+        )
+        for row in rows
+    ]
+
+
+def _emails(views: Sequence[RecordView]) -> list[str]:
+    return [address for view in views for address in (view.body.get("email"), *(view.body.get("emails") or ())) if address]
+
+
+def _decisions(tx: Connection, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    for some in chunks(ids):
+        query = select(conflicts).where(
+            conflicts.c.kind == "field", conflicts.c.state == "decided", conflicts.c.lead.in_(some)
+        )
+        for row in tx.execute(query):
+            found[row.lead][row.field] = orjson.loads(row.decision)
+    return found
+
+
+def _decide(evidence: _Evidence, workspace: Workspace, at: str) -> tuple[LeadView, qualify.Verdict]:
+    """The lead as its evidence makes it. Qualified once is qualified: sales were promised it."""
+    lead = evidence.lead
+    values, reasons = _merged(evidence, workspace, lead.qualified_at)
+    verdict = qualify.judge(workspace.definition, lead_context(values, workspace.fields), evidence.activity)
+    qualified_at = lead.qualified_at or (at if verdict.qualified else None)
+    if qualified_at and not lead.qualified_at:
+        values, reasons = _merged(evidence, workspace, qualified_at)
+    values.update(
+        score=verdict.score,
+        qualified=qualified_at is not None,
+        qualified_at=qualified_at,
+        handed_off_at=lead.handed_off_at,
+        last_activity_at=evidence.activity["last_at"] or None,
+        closedloop_id=lead.id,
+    )
+    own = Provenance(OURSELVES, qualified_at or at, "definition of a qualified lead")
+    for name in ("score", "qualified", "qualified_at"):
+        reasons[name] = own
+    return LeadView(lead.id, values, reasons, lead.records, qualified_at, lead.handed_off_at), verdict
+
+
+def _merged(
+    evidence: _Evidence, workspace: Workspace, qualified_at: str | None
+) -> tuple[Values, dict[str, Provenance]]:
+    merged = _merge(evidence, workspace, qualified_at)
+    folded, why = outcomes.fold(evidence.deals)
+    return {**merged.values, **folded}, {**merged.reasons, **why}
+
+
+def _merge(evidence: _Evidence, workspace: Workspace, qualified_at: str | None) -> Merged:
+    lead = evidence.lead
+    voices = [outcomes.stage_voice(evidence.deals)]
+    for stage, since in (("marketing_qualified", qualified_at), ("sales_qualified", lead.handed_off_at)):
+        if since:
+            voices.append(Voice(OURSELVES, OURSELVES, stage, since, since))
+    return merge(
+        evidence.records,
+        workspace.fields,
+        workspace.order,
+        lead.values,
+        lead.reasons,
+        own=[voice for voice in voices if voice is not None],
+        decisions=evidence.decisions,
+    )
+
+
+def _park_undecided(tx: Connection, evidence: _Evidence, workspace: Workspace, at: str) -> None:
+    for question in _merge(evidence, workspace, None).undecided if workspace.asks else ():
+        if question.field in evidence.decisions:
+            continue
+        options = [{"source": v.source, "value": v.value, "at": v.at} for v in question.options]
+        park(tx, kind="field", lead=evidence.lead.id, field=question.field, options=options, at=at)
+
+
+def _row(lead: LeadView, verdict: qualify.Verdict, workspace: Workspace, at: str) -> dict[str, Any]:
+    return {
+        "lead": lead.id,
+        "body": orjson.dumps(lead.values).decode(),
+        "reasons": provenance_json(lead.reasons),
+        "score": verdict.score,
+        "stage": lead.values.get("lifecycle_stage") or "",
+        "qualified_at": lead.qualified_at,
+        "qualified_why": orjson.dumps(qualify.reasons(workspace.definition, verdict)).decode(),
+        "dirty": 2,
+        "updated_at": at,
+    }
+
+
+def _already_with_sales(
+    tx: Connection,
+    workspace: Workspace,
+    lead: LeadView,
+    evidence: _Evidence,
+    verdict: qualify.Verdict,
+    at: str,
+) -> None:
+    """A lead that qualifies and stands in the CRM already is handed off by that fact.
+
+    The brief is due unless the connection is still before its first approved write: then the two sides are only
+    being matched, and sales have known the person without us.
+    """
+    handoff = workspace.project.handoff
+    if handoff is None or lead.handed_off_at:
+        return
+    here = [r for r in evidence.records if r.connection == handoff.to and not r.gone]
+    if not here:
+        return
+    approved = tx.execute(select(connections.c.approved_at).where(connections.c.name == handoff.to)).scalar()
+    record_handoff(tx, workspace, lead, here[0].object, here[0].id, at, brief_due=bool(approved), verdict=verdict)
+
+
+def record_handoff(
+    tx: Connection,
+    workspace: Workspace,
+    lead: LeadView,
+    object: str,
+    record: str,
+    at: str,
+    *,
+    brief_due: bool,
+    verdict: qualify.Verdict | None = None,
+) -> None:
+    """Write down that `lead` reached sales as `object/record`, with the story of what it saw."""
+    handoff = workspace.project.handoff
+    assert handoff is not None
+    row = tx.execute(select(leads.c.qualified_why, leads.c.score).where(leads.c.id == lead.id)).one()
+    why = qualify.reasons(workspace.definition, verdict) if verdict else orjson.loads(row.qualified_why or "[]")
+    seen = activity_views(tx, lead.records, lead.values.get("email") or "")
+    entry = {
+        "lead": lead.id,
+        "connection": handoff.to,
+        "object": object,
+        "record": record,
+        "score": verdict.score if verdict else row.score,
+        "reasons": orjson.dumps(list(why)).decode(),
+        "brief": brief.write(lead.values, why, seen),
+        "brief_state": "due" if brief_due and handoff.brief else "none",
+        "at": at,
+    }
+    tx.execute(upsert(handoffs, tx, key=["lead", "connection"], update=["object", "record"]), [entry])
+    tx.execute(update(leads).where(leads.c.id == lead.id).values(handed_off_at=at, dirty=1))

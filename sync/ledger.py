@@ -1,0 +1,102 @@
+"""The accounts of a run: every record pulled and every operation planned ends in exactly one state, counted in the
+transaction that decides it. The same object holds the run's leases, and checks in every transaction that they are
+still its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from sqlalchemy import Connection, update
+
+from sync.absorb import Absorbed
+from sync.state.schema import runs
+
+@dataclass(slots=True)
+class Written:
+    """What became of the operations of one object: each in exactly one of the last five."""
+
+    planned: int = 0
+    applied: int = 0
+    unchanged: int = 0
+    held: int = 0
+    quarantined: int = 0
+    parked: int = 0
+
+
+PULL_STATES = ("applied", "unchanged", "held", "quarantined", "parked")
+
+
+class Held(Protocol):
+    """A lease that this process holds."""
+
+    def check(self, tx: Connection) -> None:
+        """Renew it in `tx`; raises Fenced when another process has taken it."""
+
+
+class Ledger:
+    """Counts of one run, kept in its row. `enter` is the first statement of every transaction of the run."""
+
+    def __init__(self, run: str, counts: dict[str, Any] | None = None) -> None:
+        self.run = run
+        self.counts: dict[str, Any] = counts or {"pull": {}, "write": {}, "handoffs": 0}
+        self._leases: Sequence[Held] = ()
+
+    def hold(self, leases: Sequence[Held]) -> None:
+        """From now on every transaction of the run checks these."""
+        self._leases = leases
+
+    def enter(self, tx: Connection) -> None:
+        for lease in self._leases:
+            lease.check(tx)
+
+    def pulled(self, tx: Connection, connection: str, object: str, absorbed: Absorbed) -> None:
+        """Add what one group of pages brought."""
+        row = self._row("pull", connection, object, ("pulled", *PULL_STATES))
+        row["pulled"] += absorbed.pulled
+        row["applied"] += absorbed.new + absorbed.changed + absorbed.gone
+        row["unchanged"] += absorbed.unchanged
+        row["held"] += absorbed.filtered
+        row["quarantined"] += absorbed.quarantined
+        self._save(tx)
+
+    def parked(self, tx: Connection, connection: str, object: str, number: int) -> None:
+        """`number` records of those applied turned out to need a person."""
+        row = self._row("pull", connection, object, ("pulled", *PULL_STATES))
+        number = min(number, row["applied"])
+        row["applied"] -= number
+        row["parked"] += number
+        self._save(tx)
+
+    def wrote(self, tx: Connection, connection: str, object: str, written: Written) -> None:
+        """Add what became of some operations."""
+        row = self._row("write", connection, object, Written.__slots__)
+        for name in Written.__slots__:
+            row[name] += getattr(written, name)
+        self._save(tx)
+
+    def handed_off(self, tx: Connection, number: int) -> None:
+        self.counts["handoffs"] += number
+        self._save(tx)
+
+    def total(self, part: str, state: str) -> int:
+        """The sum of one state over all objects of `pull` or `write`."""
+        return sum(row[state] for objects in self.counts[part].values() for row in objects.values())
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether any record or operation waits for a person."""
+        waiting = ("quarantined", "parked")
+        return any(self.total(part, state) for part in ("pull", "write") for state in waiting) or bool(
+            self.total("write", "held")
+        )
+
+    def _row(self, part: str, connection: str, object: str, states: Sequence[str]) -> dict[str, int]:
+        objects = self.counts[part].setdefault(connection, {})
+        row: dict[str, int] = objects.setdefault(object, dict.fromkeys(states, 0))
+        return row
+
+    def _save(self, tx: Connection) -> None:
+        tx.execute(update(runs).where(runs.c.id == self.run).values(counts=orjson.dumps(self.counts).decode()))

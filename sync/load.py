@@ -1,0 +1,225 @@
+"""Rows of the state as the core's views, many at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, and_, func, or_, select
+
+from mappings.model import Kind
+from sync.core.views import ActivityView, DealView, LeadView, Provenance, RecordView
+from sync.state.schema import activities, deal_people, leads, records, streams
+from sync.workspace import Workspace
+
+CHUNK = 500
+"""Values per IN list: under every database's limit, few round trips."""
+
+
+def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterable[Sequence[Any]]:
+    """`values` in runs of at most `size`."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def record_views(tx: Connection, workspace: Workspace, lead_ids: Sequence[str]) -> dict[str, list[RecordView]]:
+    """The person records linked to each of `lead_ids`, in a fixed order."""
+    found: dict[str, list[RecordView]] = defaultdict(list)
+    columns = (
+        records.c.id,
+        records.c.lead,
+        records.c.body,
+        records.c.first_at,
+        records.c.changed,
+        records.c.held,
+        records.c.gone,
+        records.c.hash,
+        streams.c.connection,
+        streams.c.object,
+    )
+    for some in chunks(lead_ids):
+        query = (
+            select(*columns)
+            .join(streams, streams.c.id == records.c.stream)
+            .where(records.c.lead.in_(some), streams.c.kind == Kind.LEAD.value)
+            .order_by(streams.c.connection, streams.c.object, records.c.id)
+        )
+        for row in tx.execute(query):
+            found[row.lead].append(record_view(workspace, row))
+    return found
+
+
+def record_view(workspace: Workspace, row: Any) -> RecordView:
+    """One row (with its stream's connection and object) as a view."""
+    mapped = workspace.mapped(row.connection).get(row.object) if row.connection in workspace.connections else None
+    return RecordView(
+        connection=row.connection,
+        object=row.object,
+        id=row.id,
+        body=orjson.loads(row.body),
+        first_at=row.first_at,
+        changed=orjson.loads(row.changed) if row.changed else {},
+        held={name: (sent, got) for name, (sent, got) in orjson.loads(row.held).items()} if row.held else {},
+        pulled=mapped.pulled if mapped else frozenset(),
+        on_blank=mapped.on_blank if mapped else {},
+        gone=row.gone,
+        hash=row.hash,
+    )
+
+
+def lead_view(row: Any, linked: Sequence[RecordView] = ()) -> LeadView:
+    """A lead's row as a view."""
+    return LeadView(
+        id=row.id,
+        values=orjson.loads(row.body),
+        reasons=provenances(row.reasons),
+        records=tuple(linked),
+        qualified_at=row.qualified_at,
+        handed_off_at=row.handed_off_at,
+    )
+
+
+def provenances(text: str) -> dict[str, Provenance]:
+    """The stored reasons of a lead, by field."""
+    return {
+        name: Provenance(
+            why["source"],
+            why["at"],
+            why["rule"],
+            tuple((source, value, at) for source, value, at in why.get("over", ())),
+            why.get("cleared", False),
+        )
+        for name, why in orjson.loads(text).items()
+    }
+
+
+def provenance_json(reasons: Mapping[str, Provenance]) -> str:
+    """The inverse of `provenances`."""
+    plain = {}
+    for name, why in reasons.items():
+        entry: dict[str, Any] = {"source": why.source, "at": why.at, "rule": why.rule}
+        if why.over:
+            entry["over"] = why.over
+        if why.cleared:
+            entry["cleared"] = True
+        plain[name] = entry
+    return orjson.dumps(plain).decode()
+
+
+People = dict[tuple[str, str, str], str]
+"""(connection, object, record id) -> lead id."""
+
+
+def people(linked: Mapping[str, Sequence[RecordView]]) -> People:
+    """Which lead each record belongs to."""
+    return {(r.connection, r.object, r.id): lead for lead, views in linked.items() for r in views}
+
+
+def deal_views(tx: Connection, who: People, sources: Iterable[str]) -> dict[str, list[DealView]]:
+    """The deals of each lead, from the connections named in `sources` (all when empty), each deal once."""
+    allowed = set(sources)
+    found: dict[str, dict[str, DealView]] = defaultdict(dict)
+    ids = sorted({record_id for _, _, record_id in who})
+    deal_streams = streams.alias("deal_streams")
+    for some in chunks(ids):
+        query = (
+            select(
+                deal_people.c.connection,
+                deal_people.c.person_object,
+                deal_people.c.person,
+                deal_people.c.role,
+                deal_streams.c.object,
+                records.c.id,
+                records.c.body,
+                records.c.version,
+                records.c.first_at,
+            )
+            .join(
+                deal_streams,
+                and_(
+                    deal_streams.c.connection == deal_people.c.connection,
+                    deal_streams.c.object == deal_people.c.deal_object,
+                ),
+            )
+            .join(records, and_(records.c.stream == deal_streams.c.id, records.c.id == deal_people.c.deal))
+            .where(deal_people.c.person.in_(some), records.c.gone.is_(None))
+        )
+        for row in tx.execute(query):
+            lead = who.get((row.connection, row.person_object, row.person))
+            if lead is None or (allowed and row.connection not in allowed):
+                continue
+            deal = DealView(
+                row.connection,
+                row.object,
+                row.id,
+                orjson.loads(row.body),
+                row.version or row.first_at,
+                row.role,
+            )
+            found[lead][deal.name] = deal
+    return {lead: sorted(deals.values(), key=lambda deal: deal.name) for lead, deals in found.items()}
+
+
+def activity_tallies(tx: Connection, who: People, emails: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Per lead: the number of activities by type, `total` and `last_at`. `emails` maps address -> lead."""
+    tallies: dict[str, dict[str, Any]] = defaultdict(lambda: {"total": 0, "last_at": ""})
+    names = {(connection, f"{object}/{id}"): lead for (connection, object, id), lead in who.items()}
+    for column, wanted in (("person", sorted({name for _, name in names})), ("email", sorted(emails))):
+        key = activities.c[column]
+        for some in chunks(wanted):
+            query = (
+                select(
+                    streams.c.connection,
+                    key,
+                    activities.c.type,
+                    func.count().label("number"),
+                    func.max(activities.c.at).label("last"),
+                )
+                .join(streams, streams.c.id == activities.c.stream)
+                .where(key.in_(some))
+                .group_by(streams.c.connection, key, activities.c.type)
+            )
+            if column == "email":
+                query = query.where(activities.c.person.is_(None))
+            for connection, value, type_, number, last in tx.execute(query):
+                lead = names.get((connection, value)) if column == "person" else emails.get(value)
+                if lead is None:
+                    continue
+                tally = tallies[lead]
+                tally[type_] = tally.get(type_, 0) + number
+                tally["total"] += number
+                tally["last_at"] = max(tally["last_at"], last)
+    return tallies
+
+
+def activity_views(tx: Connection, records_of: Sequence[RecordView], email: str, limit: int = 1000) -> list[ActivityView]:
+    """The latest activities of one lead, newest first."""
+    mine = [
+        and_(streams.c.connection == record.connection, activities.c.person == f"{record.object}/{record.id}")
+        for record in records_of
+    ]
+    if email:
+        mine.append(and_(activities.c.person.is_(None), activities.c.email == email))
+    if not mine:
+        return []
+    query = (
+        select(activities, streams.c.connection)
+        .join(streams, streams.c.id == activities.c.stream)
+        .where(or_(*mine))
+        .order_by(activities.c.at.desc(), activities.c.key)
+        .limit(limit)
+    )
+    return [
+        ActivityView(row.connection, row.type, row.at, row.title or "", row.url or "", row.campaign or "")
+        for row in tx.execute(query)
+    ]
+
+
+def lead_rows(tx: Connection, ids: Sequence[str]) -> list[Any]:
+    """The rows of `leads` with these ids."""
+    found: list[Any] = []
+    for some in chunks(ids):
+        found.extend(tx.execute(select(leads).where(leads.c.id.in_(some)).order_by(leads.c.id)))
+    return found

@@ -1,0 +1,214 @@
+"""Derive the plan for the leads that wait for one, from the state alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, func, select, update
+
+from mappings.model import Kind
+from sync.core import brief
+from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_lead
+from sync.load import chunks, lead_rows, lead_view, record_views
+from sync.push import open_targets
+from sync.settle import quarantine_rows
+from sync.state.schema import connections as connections_table
+from sync.state.schema import handoffs, leads, quarantine, records, streams
+from sync.targets import targets
+from sync.workspace import Workspace
+
+BATCH = 500
+
+
+@dataclass(slots=True)
+class Batch:
+    """What planning one batch of leads gave: their operations, and the leads that need nothing anywhere."""
+
+    operations: list[Planned] = field(default_factory=list)
+    at_rest: list[str] = field(default_factory=list)
+    last: str = ""
+    leads: int = 0
+
+
+def approved(tx: Connection) -> set[str]:
+    """The connections whose first writes a person has let through."""
+    query = select(connections_table.c.name).where(connections_table.c.approved_at.is_not(None))
+    return set(tx.execute(query).scalars())
+
+
+def plan_batches(workspace: Workspace, run: str, *, store: bool = True) -> Iterator[Batch]:
+    """Batches over all leads that wait to be planned, in the order of their ids, for every connection that takes pushes.
+
+    With `store`, what a mapping cannot express is put into quarantine and leads with nothing to write are laid to
+    rest; without, the state stays as it is.
+    """
+    after = ""
+    while True:
+        batch = _plan_batch(workspace, run, after, store)
+        if not batch.leads:
+            return
+        after = batch.last
+        yield batch
+
+
+def _plan_batch(workspace: Workspace, run: str, after: str, store: bool) -> Batch:
+    opened = workspace.state.begin() if store else workspace.state.read()
+    with opened as tx:
+        query = select(leads.c.id).where(leads.c.dirty == 2, leads.c.id > after).order_by(leads.c.id).limit(BATCH)
+        ids = list(tx.execute(query).scalars())
+        batch = Batch(leads=len(ids), last=ids[-1] if ids else "")
+        if ids:
+            _fill(tx, workspace, run, ids, batch, store)
+        return batch
+
+
+def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], batch: Batch, store: bool) -> None:
+    wanted = targets(workspace)
+    in_doubt = {name: open_targets(tx, name) for name in workspace.connections}
+    refused = _refused(tx, ids)
+    linked = record_views(tx, workspace, ids)
+    problems: list[dict[str, Any]] = []
+    for row in lead_rows(tx, ids):
+        lead = lead_view(row, linked.get(row.id, ()))
+        outcome = plan_lead(lead, wanted, workspace.fields, refused)
+        waiting = [op for op in outcome.operations if _is_open(op, in_doubt[op.connection])]
+        batch.operations.extend(op for op in outcome.operations if op not in waiting)
+        problems.extend(_problem_rows(run, lead.id, outcome, workspace.now()))
+        if not outcome.operations:
+            batch.at_rest.append(lead.id)
+    if store:
+        if problems:
+            quarantine_rows(tx, problems)
+        for some in chunks(batch.at_rest):
+            tx.execute(update(leads).where(leads.c.id.in_(some), leads.c.dirty == 2).values(dirty=0))
+
+
+def _is_open(operation: Planned, unsure: set[tuple[str, str, str]]) -> bool:
+    return (operation.object, operation.record, operation.lead) in unsure
+
+
+def _refused(tx: Connection, ids: Sequence[str]) -> Refused:
+    held: set[tuple[str, ...]] = set()
+    for some in chunks(ids):
+        query = select(quarantine).where(
+            quarantine.c.direction == "push", quarantine.c.state == "open", quarantine.c.lead.in_(some)
+        )
+        for row in tx.execute(query):
+            held.add((row.connection, row.object, row.record, row.lead, row.field, row.fingerprint))
+    return lambda *place: place in held
+
+
+def _problem_rows(run: str, lead: str, outcome: Outcome, at: str) -> Iterator[dict[str, Any]]:
+    for target, record, name, why in outcome.problems:
+        yield {
+            "run": run,
+            "direction": "push",
+            "connection": target.connection,
+            "object": target.object,
+            "record": record,
+            "lead": lead,
+            "field": name,
+            "code": "not_expressible",
+            "reason": why,
+            "fix": f"Correct the value, or the mapping of {name}.",
+            "fingerprint": "",
+            "state": "open",
+            "attempts": 1,
+            "first_at": at,
+            "last_at": at,
+        }
+
+
+def briefs_due(workspace: Workspace, connection: str) -> list[Planned]:
+    """The hand-off briefs that sales of `connection` have not got yet, as operations."""
+    object = brief_object(workspace, connection)
+    if object is None:
+        return []
+    with workspace.state.read() as tx:
+        query = select(handoffs).where(handoffs.c.connection == connection, handoffs.c.brief_state == "due")
+        rows = list(tx.execute(query))
+        unsure = open_targets(tx, connection)
+        values = {row.id: orjson.loads(row.body) for row in lead_rows(tx, [row.lead for row in rows])}
+        refused = _refused(tx, [row.lead for row in rows])
+    planned = [_brief(row, object, values[row.lead]) for row in rows if row.lead in values]
+    return [
+        operation
+        for operation in planned
+        if not _is_open(operation, unsure)
+        and not refused(connection, object, "", operation.lead, "", fingerprint(dict(operation.values)))
+    ]
+
+
+def brief_object(workspace: Workspace, connection: str) -> str | None:
+    """The object in which `connection` takes hand-off briefs, None when it takes none."""
+    found = workspace.manifest(connection).objects.items()
+    return next((name for name, facts in found if facts.brief), None)
+
+
+def _brief(row: Any, object: str, lead: dict[str, Any]) -> Planned:
+    reference = f"closedloop-brief-{row.lead}"
+    values = {
+        "subject": brief.title(lead),
+        "body": row.brief,
+        "person": f"{row.object}/{row.record}",
+        "reference": reference,
+    }
+    return Planned(
+        connection=row.connection,
+        object=object,
+        verb="create",
+        lead=row.lead,
+        record="",
+        changes=(Change("brief", object, None, values["subject"], "the lead was handed off", row.at),),
+        values=values,
+        match={"reference": reference},
+        seen=0,
+        why="hand-off brief",
+    )
+
+
+@dataclass(slots=True)
+class Waiting:
+    """First writes that wait for a yes: how much would be created and updated where, on what match of both sides."""
+
+    connection: str
+    account_name: str
+    matched: int = 0
+    unmatched: int = 0
+    creates: dict[str, int] = field(default_factory=dict)
+    updates: dict[str, int] = field(default_factory=dict)
+    sample: list[Planned] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(self.creates.values()) + sum(self.updates.values())
+
+
+def waiting_for(tx: Connection, workspace: Workspace, connection: str) -> Waiting:
+    """An empty Waiting for `connection`, with how many leads stand there and how many do not."""
+    row = tx.execute(
+        select(connections_table.c.account_name).where(connections_table.c.name == connection)
+    ).one_or_none()
+    everyone = tx.execute(select(func.count()).select_from(leads).where(leads.c.state == "live")).scalar() or 0
+    here = tx.execute(_leads_of(connection)).scalar() or 0
+    return Waiting(connection, row.account_name if row else "", matched=here, unmatched=everyone - here)
+
+
+def _leads_of(connection: str) -> Any:
+    return (
+        select(func.count(func.distinct(records.c.lead)))
+        .join(streams, streams.c.id == records.c.stream)
+        .where(streams.c.connection == connection, streams.c.kind == Kind.LEAD.value, records.c.lead.is_not(None))
+    )
+
+
+def count_operation(waiting: Waiting, operation: Planned, sample: int = 5) -> None:
+    """Add one operation to the counts, and to the sample while there is room."""
+    table = waiting.creates if operation.verb == "create" else waiting.updates
+    table[operation.object] = table.get(operation.object, 0) + 1
+    if len(waiting.sample) < sample:
+        waiting.sample.append(operation)
+

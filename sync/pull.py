@@ -1,0 +1,98 @@
+"""Pull one object of one connection into the state: page by page, data and cursor in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mappings.compiler import Mapped
+from sqlalchemy import Connection, update
+
+from connectors.api import Connector, Page
+from sync.absorb import Absorbed, StreamRow, absorb_pages, stream_for
+from sync.state.database import State
+from sync.state.schema import records, streams
+
+GROUP = 1000
+"""Records per transaction, at least: several small pages share one commit, and one look-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What a pull brought: the counts, and whether it went to the end (or was told to stop before)."""
+
+    counts: Absorbed
+    finished: bool
+    pages: int
+
+
+def restart(state: State, connection: str, object: str, kind: str) -> None:
+    """Forget how far the object was pulled: the next pull begins at the beginning. What is known stays known."""
+    with state.begin() as tx:
+        stream = stream_for(tx, connection, object, kind)
+        tx.execute(update(streams).where(streams.c.id == stream.id).values(cursor=None, complete=False))
+
+
+def pull_object(
+    state: State,
+    connector: Connector,
+    mapped: Mapped,
+    connection: str,
+    *,
+    run: str,
+    now: Callable[[], str],
+    since: str = "",
+    bulk: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    page_limit: int = 0,
+    inside: Callable[[Connection, Absorbed], None] = lambda tx, counts: None,
+    on_group: Callable[[Absorbed, int | None], None] = lambda counts, total: None,
+) -> Pulled:
+    """Pull `mapped.object` from where it stands until nothing more is to come, `stop()` says so or `page_limit` pages.
+
+    Each group of pages commits with its cursor. `inside(tx, counts)` is called in every such transaction with what the
+    group brought, and may raise Fenced; `on_group` after it, with the sum so far.
+    A stream whose mapping changed since is read anew from the beginning: the new mapping fills old records too.
+    """
+    stream = _stream(state, connection, mapped)
+    counts = Absorbed()
+    pages = 0
+    arriving = connector.pull(mapped.object, stream.cursor, mapped.remote_fields, since=since, bulk=bulk)
+    for group in _groups(arriving):
+        with state.begin() as tx:
+            brought = absorb_pages(tx, stream, group, mapped, run=run, at=now())
+            inside(tx, brought)
+        counts = counts + brought
+        pages += len(group)
+        on_group(counts, next((page.total for page in group if page.total is not None), None))
+        if not group[-1].more:
+            return Pulled(counts, True, pages)
+        if stop() or (page_limit and pages >= page_limit):
+            return Pulled(counts, False, pages)
+    return Pulled(counts, True, pages)
+
+
+def _stream(state: State, connection: str, mapped: Mapped) -> StreamRow:
+    with state.begin() as tx:
+        stream = stream_for(tx, connection, mapped.object, mapped.kind)
+        if stream.mapping == mapped.fingerprint:
+            return stream
+        if stream.mapping:
+            tx.execute(update(streams).where(streams.c.id == stream.id).values(cursor=None, complete=False))
+            tx.execute(update(records).where(records.c.stream == stream.id).values(raw_hash=0))
+        tx.execute(update(streams).where(streams.c.id == stream.id).values(mapping=mapped.fingerprint))
+        return stream_for(tx, connection, mapped.object, mapped.kind)
+
+
+def _groups(pages: Iterator[Page]) -> Iterator[list[Page]]:
+    """The pages in lists that hold at least GROUP records together; the last list may hold less."""
+    group: list[Page] = []
+    held = 0
+    for page in pages:
+        group.append(page)
+        held += len(page.records)
+        if held >= GROUP or not page.more:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group

@@ -1,0 +1,264 @@
+"""Carry out operations: intent, send, settle.
+
+The invariant of a write: its journal row is committed as `sent` before the request leaves, and it leaves that state
+only in the transaction that stores what became of it. So after a crash every request that may have reached a platform
+has a row here that says so; `recover` looks each one up before anything is sent again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from sqlalchemy import Connection, select, update
+
+from config.errors import (
+    AuthorizationLost,
+    ClosedloopError,
+    PermissionMissing,
+    QuotaExhausted,
+    RetryLater,
+)
+from connectors.api import Operation, Page, Result, Verb
+from sync.absorb import absorb_pages, stream_for
+from sync.core.plan import Planned
+from sync.ledger import Ledger, Written
+from sync.load import chunks
+from sync.settle import adopt, settle
+from sync.state.schema import journal, records, streams
+from sync.workspace import Workspace
+
+log = structlog.get_logger(__name__)
+
+SETTLE = 200
+"""Results per transaction."""
+
+_STOPPING = (RetryLater, QuotaExhausted, AuthorizationLost, PermissionMissing)
+
+
+OnSettled = Callable[[str, str, int], None]
+
+
+def send(
+    workspace: Workspace,
+    ledger: Ledger,
+    planned: Sequence[Planned],
+    *,
+    on_settled: OnSettled = lambda connection, object, number: None,
+) -> dict[str, ClosedloopError]:
+    """Write `planned` to their platforms and store what became of each.
+
+    A connection is left alone after its first error that would meet the next operation as well (quota, credentials,
+    no answer); that error is returned, by connection.
+    """
+    stopped: dict[str, ClosedloopError] = {}
+    for (connection, object), operations in _by_target(planned):
+        if connection in stopped:
+            _hold(workspace, ledger, connection, object, len(operations))
+            continue
+        error = _send_object(workspace, ledger, connection, object, operations, on_settled)
+        if error is not None:
+            stopped[connection] = error
+    return stopped
+
+
+def _hold(workspace: Workspace, ledger: Ledger, connection: str, object: str, number: int) -> None:
+    with workspace.state.begin() as tx:
+        ledger.wrote(tx, connection, object, Written(planned=number, held=number))
+
+
+def _by_target(planned: Iterable[Planned]) -> list[tuple[tuple[str, str], list[Planned]]]:
+    grouped: dict[tuple[str, str], list[Planned]] = defaultdict(list)
+    for operation in planned:
+        grouped[(operation.connection, operation.object)].append(operation)
+    return list(grouped.items())
+
+
+def _send_object(
+    workspace: Workspace,
+    ledger: Ledger,
+    connection: str,
+    object: str,
+    planned: Sequence[Planned],
+    on_settled: OnSettled,
+) -> ClosedloopError | None:
+    with workspace.state.begin() as tx:
+        ledger.enter(tx)
+        by_key = {operation.key: operation for operation in _intend(tx, ledger.run, planned, workspace.now())}
+        repeated = len(planned) - len(by_key)
+        ledger.wrote(tx, connection, object, Written(planned=len(planned), parked=repeated))
+    if repeated:
+        log.warning("push.repeated", connection=connection, object=object, operations=repeated)
+    mapped = workspace.mapped(connection).get(object)
+    fields = mapped.remote_fields if mapped else ()
+    operations = [
+        Operation(key, Verb(plan.verb), object, plan.values, plan.record, plan.match) for key, plan in by_key.items()
+    ]
+    stopped: ClosedloopError | None = None
+    answered: set[str] = set()
+    for results in _some(_answers(workspace, connection, operations, fields)):
+        with workspace.state.begin() as tx:
+            ledger.enter(tx)
+            written = Written()
+            for result in results:
+                answered.add(result.key)
+                settled = settle(tx, workspace, ledger, by_key[result.key], result)
+                setattr(written, settled.value, getattr(written, settled.value) + 1)
+                if isinstance(result.error, _STOPPING):
+                    stopped = result.error
+            ledger.wrote(tx, connection, object, written)
+        on_settled(connection, object, len(results))
+    if missing := [key for key in by_key if key not in answered]:
+        raise RuntimeError(f"{connection}: the connector gave no result for {len(missing)} of {len(by_key)} operations")
+    return stopped
+
+
+def _answers(
+    workspace: Workspace, connection: str, operations: Sequence[Operation], fields: Sequence[str]
+) -> Iterator[Result]:
+    """The connector's results; when it gives up as a whole, the rest of them carry its error."""
+    answered: set[str] = set()
+    try:
+        for result in workspace.connector(connection).push(operations, fields):
+            answered.add(result.key)
+            yield result
+    except ClosedloopError as error:
+        for operation in operations:
+            if operation.key not in answered:
+                yield Result(operation.key, error=error)
+
+
+def _some(results: Iterator[Result]) -> Iterator[list[Result]]:
+    batch: list[Result] = []
+    for result in results:
+        batch.append(result)
+        if len(batch) >= SETTLE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _intend(tx: Connection, run: str, planned: Sequence[Planned], at: str) -> list[Planned]:
+    """Commit to the journal what is about to be sent; the operations that may leave.
+
+    One wish over one observation is sent once a run: if it was settled and is wished again, the platform keeps making
+    something else of it, and a person should look. A wish that was withdrawn or refused before may be sent again.
+    """
+    names = {operation.op(run): operation for operation in planned}
+    settled: set[str] = set()
+    for some in chunks(list(names)):
+        known = select(journal.c.op).where(journal.c.op.in_(some), journal.c.state == "settled")
+        settled.update(tx.execute(known).scalars())
+        tx.execute(journal.delete().where(journal.c.op.in_(some), journal.c.state != "settled"))
+    leaving = [operation for name, operation in names.items() if name not in settled]
+    if leaving:
+        tx.execute(journal.insert(), [_journal_row(run, operation, at) for operation in leaving])
+    return leaving
+
+
+def _journal_row(run: str, operation: Planned, at: str) -> dict[str, Any]:
+    reasons = {change.field: change.reason for change in operation.changes}
+    return {
+        "op": operation.op(run),
+        "run": run,
+        "connection": operation.connection,
+        "object": operation.object,
+        "verb": operation.verb,
+        "record": operation.record,
+        "lead": operation.lead,
+        "before": orjson.dumps(operation.before).decode(),
+        "after": orjson.dumps(operation.after).decode(),
+        "remote": orjson.dumps({"values": operation.values, "match": operation.match}).decode(),
+        "reasons": orjson.dumps({"": operation.why, **reasons}).decode(),
+        "state": "sent",
+        "created_at": at,
+    }
+
+
+def open_targets(tx: Connection, connection: str) -> set[tuple[str, str, str]]:
+    """(object, record, lead) of every write whose fate is unknown: nothing more is sent there before it is known."""
+    query = select(journal.c.object, journal.c.record, journal.c.lead).where(
+        journal.c.connection == connection, journal.c.state.in_(["intent", "sent", "in_doubt"])
+    )
+    return {(row.object, row.record, row.lead or "") for row in tx.execute(query)}
+
+
+def recover(workspace: Workspace, connection: str, ledger: Ledger) -> tuple[int, int]:
+    """Look up every write of `connection` whose fate is unknown; (found done, found not done).
+
+    What stands there as meant is settled. The rest is withdrawn: the plan is made afresh from what was just read, so
+    that a newer edit of a person's is seen before anything is sent again.
+    """
+    query = select(journal).where(
+        journal.c.connection == connection, journal.c.state.in_(["intent", "sent", "in_doubt"])
+    )
+    with workspace.state.read() as tx:
+        rows = list(tx.execute(query))
+    by_object: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        by_object[row.object].append(row)
+    done = 0
+    for object, those in by_object.items():
+        done += _recover_object(workspace, connection, object, those, ledger)
+    return done, len(rows) - done
+
+
+def _recover_object(workspace: Workspace, connection: str, object: str, rows: list[Any], ledger: Ledger) -> int:
+    mapped = workspace.mapped(connection).get(object)
+    fields = mapped.remote_fields if mapped else ()
+    done = 0
+    for key, wanted in _look_up_keys(rows).items():
+        found = workspace.connector(connection).read(object, key, sorted(wanted), fields)
+        with workspace.state.begin() as tx:
+            ledger.enter(tx)
+            if mapped is not None and found:
+                stream = stream_for(tx, connection, object, mapped.kind)
+                page = Page(list(found.values()), stream.cursor or "", True)
+                absorb_pages(tx, stream, [page], mapped, run=rows[0].run, at=workspace.now(), keep_cursor=True)
+            for value, those in wanted.items():
+                for row in those:
+                    done += _judge(tx, workspace, row, found.get(value), mapped is not None)
+    return done
+
+
+def _look_up_keys(rows: Iterable[Any]) -> dict[str, dict[str, list[Any]]]:
+    """Rows by the key they can be found under, then by its value. Without any key a row stays in doubt."""
+    found: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row.record:
+            found["id"][row.record].append(row)
+            continue
+        match = orjson.loads(row.remote)["match"]
+        for name, value in list(match.items())[:1]:
+            found[name][str(value)].append(row)
+    return found
+
+
+def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person: bool) -> int:
+    """Settle or withdraw one journal row by what was found; 1 when it had been done."""
+    at = workspace.now()
+    mine = journal.c.id == row.id
+    if found is None:
+        tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not there", settled_at=at))
+        return 0
+    if not is_person:
+        adopt(tx, workspace, row, found.id, at)
+        return 1
+    stream = (
+        select(streams.c.id)
+        .where(streams.c.connection == row.connection, streams.c.object == row.object)
+        .scalar_subquery()
+    )
+    body = tx.execute(select(records.c.body).where(records.c.stream == stream, records.c.id == found.id)).scalar()
+    held = orjson.loads(body) if body else {}
+    after = orjson.loads(row.after)
+    if row.verb == "create" or all(held.get(name) == value for name, value in after.items()):
+        adopt(tx, workspace, row, found.id, at)
+        return 1
+    tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not done", settled_at=at))
+    return 0
+

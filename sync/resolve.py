@@ -1,0 +1,354 @@
+"""Link what was absorbed: every new or changed person record to exactly one lead, or to nobody until a person decides.
+
+Invariant: a record leaves the dirty set in the transaction that stores its link (or its open question), and the lead
+it belongs to enters the dirty set in the same one. A crash repeats a batch or does not; it never loses one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Table, bindparam, select, update
+
+from connectors.api import Gone
+from mappings.model import Kind
+from sync.core import resolve
+from sync.core.resolve import Key
+from sync.load import chunks
+from sync.state.database import upsert
+from sync.state.schema import (
+    activities,
+    conflicts,
+    deal_people,
+    handoffs,
+    identities,
+    journal,
+    leads,
+    records,
+    streams,
+)
+from sync.workspace import Workspace
+
+BATCH = 500
+
+
+@dataclass(slots=True)
+class Resolved:
+    """What one batch did: records looked at, leads made, records parked as ambiguous (connection, object -> number)."""
+
+    records: int = 0
+    created: int = 0
+    parked: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+
+
+def resolve_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> Resolved:
+    """Link up to `limit` dirty person records; `records` is 0 when none is left."""
+    batch = _Batch(tx, workspace, _dirty(tx, limit))
+    for row in batch.rows:
+        batch.take(row)
+    batch.store()
+    return batch.done
+
+
+def _dirty(tx: Connection, limit: int) -> list[Any]:
+    query = (
+        select(
+            records.c.stream,
+            records.c.id,
+            records.c.body,
+            records.c.lead,
+            records.c.gone,
+            records.c.into,
+            streams.c.connection,
+            streams.c.object,
+        )
+        .join(streams, streams.c.id == records.c.stream)
+        .where(records.c.dirty, streams.c.kind == Kind.LEAD.value)
+        .order_by(records.c.stream, records.c.id)
+        .limit(limit)
+    )
+    return list(tx.execute(query))
+
+
+class _Batch:
+    """One transaction's worth of linking; what it decides early, its later records see."""
+
+    def __init__(self, tx: Connection, workspace: Workspace, rows: list[Any]) -> None:
+        self.tx = tx
+        self.workspace = workspace
+        self.rows = rows
+        self.done = Resolved()
+        self.at = workspace.now()
+        self._keys = {(row.stream, row.id): self._keys_of(row) for row in rows}
+        self._owners = self._known({key for found in self._keys.values() for key in found})
+        self._new_keys: dict[Key, str] = {}
+        self._links: list[dict[str, Any]] = []
+        self._new_leads: list[str] = []
+        self._touched: set[str] = set()
+        self._moved: dict[str, str] = {}
+        self._parked: set[tuple[int, str]] = set()
+
+    def _keys_of(self, row: Any) -> tuple[Key, ...]:
+        platform = self.workspace.project.connections[row.connection].platform
+        own = resolve.record_key(row.connection, row.object, row.id)
+        return (own, *resolve.keys(platform, row.id, orjson.loads(row.body)))
+
+    def _known(self, wanted: Iterable[Key]) -> dict[Key, str]:
+        by_kind: dict[str, list[str]] = defaultdict(list)
+        for kind, value in wanted:
+            by_kind[kind].append(value)
+        found: dict[Key, str] = {}
+        for kind, values in by_kind.items():
+            for some in chunks(sorted(values)):
+                query = select(identities).where(identities.c.kind == kind, identities.c.value.in_(some))
+                found.update({(row.kind, row.value): row.lead for row in self.tx.execute(query)})
+        return found
+
+    def take(self, row: Any) -> None:
+        """Decide one record."""
+        self.done.records += 1
+        found = self._keys[(row.stream, row.id)]
+        decision = resolve.match(found, self._owners, self._moved.get(row.lead, row.lead))
+        if decision.rivals:
+            self._park(row, decision.rivals)
+            self._links.append({"s": row.stream, "i": row.id, "l": None})
+            return
+        lead = decision.lead or self._new_lead()
+        self._links.append({"s": row.stream, "i": row.id, "l": lead})
+        self._touched.add(lead)
+        self._claim(lead, found[1:], row)
+        if row.gone in (Gone.MERGED, Gone.CONVERTED) and row.into:
+            self._follow(lead, row)
+
+    def _new_lead(self) -> str:
+        lead = self.workspace.new_id()
+        self._new_leads.append(lead)
+        self._owners[("closedloop_id", lead)] = lead
+        self._new_keys[("closedloop_id", lead)] = lead
+        self.done.created += 1
+        return lead
+
+    def _claim(self, lead: str, found: Iterable[Key], row: Any) -> None:
+        """Give the lead the keys that are free. A key of another lead stays there: a shared or reused address."""
+        for key in found:
+            owner = self._owners.setdefault(key, lead)
+            if owner == lead:
+                self._new_keys[key] = lead
+            else:
+                self._park(row, ((lead, key), (owner, key)))
+
+    def _follow(self, lead: str, row: Any) -> None:
+        """The platform says that this record lives on as another: both are one person."""
+        object, _, record_id = row.into.partition("/")
+        key = resolve.record_key(row.connection, object, record_id)
+        survivor = self._survivor_lead(row.connection, object, record_id)
+        if survivor and survivor != lead:
+            self._unite(keep=min(lead, survivor), lose=max(lead, survivor))
+        elif not survivor:
+            self._owners[key] = lead
+            self._new_keys[key] = lead
+
+    def _survivor_lead(self, connection: str, object: str, record_id: str) -> str | None:
+        for link in self._links:
+            if link["i"] == record_id and self._name(link["s"]) == (connection, object):
+                lead: str | None = link["l"]
+                return lead
+        query = (
+            select(records.c.lead)
+            .join(streams, streams.c.id == records.c.stream)
+            .where(streams.c.connection == connection, streams.c.object == object, records.c.id == record_id)
+        )
+        found = self.tx.execute(query).scalar()
+        return self._moved.get(found, found) if found else None
+
+    def _name(self, stream: int) -> tuple[str, str] | None:
+        return next(((row.connection, row.object) for row in self.rows if row.stream == stream), None)
+
+    def _unite(self, keep: str, lose: str) -> None:
+        self._moved[lose] = keep
+        for link in self._links:
+            if link["l"] == lose:
+                link["l"] = keep
+        for known in (self._owners, self._new_keys):
+            known.update({key: keep for key, lead in known.items() if lead == lose})
+        self._touched.discard(lose)
+        self._touched.add(keep)
+        unite(self.tx, keep, lose, self.at)
+        if lose in self._new_leads:
+            self._new_leads.remove(lose)
+
+    def _park(self, row: Any, rivals: Iterable[tuple[str, Key]]) -> None:
+        if (row.stream, row.id) not in self._parked:
+            self._parked.add((row.stream, row.id))
+            self.done.parked[(row.connection, row.object)] += 1
+        options = [{"lead": lead, "by": list(key)} for lead, key in rivals]
+        park(
+            self.tx,
+            kind="match",
+            connection=row.connection,
+            object=row.object,
+            record=row.id,
+            options=options,
+            at=self.at,
+        )
+
+    def store(self) -> None:
+        """Write the batch: leads, keys, links, and what is dirty now."""
+        fresh = [
+            {"id": lead, "body": "{}", "reasons": "{}", "created_at": self.at, "updated_at": self.at, "dirty": 1}
+            for lead in self._new_leads
+        ]
+        if fresh:
+            self.tx.execute(leads.insert(), fresh)
+        if self._new_keys:
+            rows = [{"kind": kind, "value": value, "lead": lead} for (kind, value), lead in self._new_keys.items()]
+            self.tx.execute(upsert(identities, self.tx, update=["lead"]), rows)
+        self._store_links()
+        for some in chunks(sorted(self._touched - set(self._new_leads))):
+            self.tx.execute(update(leads).where(leads.c.id.in_(some)).values(dirty=1))
+
+    def _store_links(self) -> None:
+        if not self._links:
+            return
+        statement = (
+            update(records)
+            .where(records.c.stream == bindparam("s"), records.c.id == bindparam("i"))
+            .values(lead=bindparam("l"), dirty=False)
+        )
+        self.tx.execute(statement, self._links)
+
+
+def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
+    """Make two leads one: everything of `lose` becomes `keep`'s; `lose` stays as a pointer to it."""
+    for table in (records, identities, journal):
+        tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
+    taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)
+    tx.execute(
+        update(handoffs).where(handoffs.c.lead == lose, handoffs.c.connection.not_in(taken)).values(lead=keep)
+    )
+    tx.execute(update(leads).where(leads.c.id == lose).values(state="merged", into=keep, dirty=0, updated_at=at))
+    tx.execute(update(leads).where(leads.c.id == keep).values(dirty=1, updated_at=at))
+
+
+def park(
+    tx: Connection,
+    *,
+    kind: str,
+    at: str,
+    options: list[Any],
+    connection: str = "",
+    object: str = "",
+    record: str = "",
+    lead: str = "",
+    field: str = "",
+) -> None:
+    """Leave a question for a person; asking it again only renews it."""
+    row = {
+        "kind": kind,
+        "connection": connection,
+        "object": object,
+        "record": record,
+        "lead": lead,
+        "field": field,
+        "options": orjson.dumps(options).decode(),
+        "state": "open",
+        "first_at": at,
+        "last_at": at,
+    }
+    tx.execute(upsert(conflicts, tx, key=_QUESTION, update=["options", "last_at"]), [row])
+
+
+_QUESTION = ["kind", "connection", "object", "record", "lead", "field"]
+
+
+def touch_leads(tx: Connection, limit: int = 5000) -> int:
+    """Leads whose deals, links to deals or activities changed are to be merged anew.
+
+    Looks at no more than `limit` changed rows of each sort; returns how many, 0 when none is left.
+    """
+    deals = _changed(tx, [Kind.DEAL, Kind.ASSOCIATION], limit)
+    _touch(tx, _people_of_deals(tx, deals))
+    _settle_rows(tx, records, records.c.id, deals)
+    seen = _changed_activities(tx, limit)
+    _touch(tx, _people_of_activities(seen))
+    _touch_by_email(tx, sorted({row.email for row in seen if row.email and not row.person}))
+    _settle_rows(tx, activities, activities.c.key, [(row.stream, row.key, "", "") for row in seen])
+    others = _changed(tx, [Kind.COMPANY, Kind.CAMPAIGN, Kind.OWNER], limit)
+    _settle_rows(tx, records, records.c.id, others)
+    return len(deals) + len(seen) + len(others)
+
+
+Changed = tuple[int, str, str, str]
+"""(stream, id, connection, object) of a dirty row."""
+
+Person = tuple[str, str, str]
+"""(connection, object, id) of a person record."""
+
+
+def _changed(tx: Connection, kinds: list[Kind], limit: int) -> list[Changed]:
+    query = (
+        select(records.c.stream, records.c.id, streams.c.connection, streams.c.object)
+        .join(streams, streams.c.id == records.c.stream)
+        .where(records.c.dirty, streams.c.kind.in_([kind.value for kind in kinds]))
+        .limit(limit)
+    )
+    return [(row.stream, row.id, row.connection, row.object) for row in tx.execute(query)]
+
+
+def _changed_activities(tx: Connection, limit: int) -> list[Any]:
+    query = (
+        select(activities.c.stream, activities.c.key, activities.c.person, activities.c.email, streams.c.connection)
+        .join(streams, streams.c.id == activities.c.stream)
+        .where(activities.c.dirty)
+        .limit(limit)
+    )
+    return list(tx.execute(query))
+
+
+def _people_of_deals(tx: Connection, changed: list[Changed]) -> set[Person]:
+    """Everyone in the changed deals, and everyone whom the changed associations tie to one."""
+    by_deal = sorted({id for _, id, _, _ in changed})
+    by_source = sorted({f"{object}/{id}" for _, id, _, object in changed})
+    found: set[Person] = set()
+    for column, wanted in ((deal_people.c.deal, by_deal), (deal_people.c.source, by_source)):
+        for some in chunks(wanted):
+            query = select(deal_people.c.connection, deal_people.c.person_object, deal_people.c.person)
+            found.update((row[0], row[1], row[2]) for row in tx.execute(query.where(column.in_(some))))
+    return found
+
+
+def _people_of_activities(seen: list[Any]) -> set[Person]:
+    found = set()
+    for row in seen:
+        if row.person:
+            object, _, id = row.person.partition("/")
+            found.add((row.connection, object, id))
+    return found
+
+
+def _touch(tx: Connection, who: set[Person]) -> None:
+    """Mark the leads of these records."""
+    by_object: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for connection, object, id in sorted(who):
+        by_object[(connection, object)].append(id)
+    for (connection, object), ids in by_object.items():
+        stream = select(streams.c.id).where(streams.c.connection == connection, streams.c.object == object)
+        for some in chunks(ids):
+            owners = select(records.c.lead).where(records.c.stream == stream.scalar_subquery(), records.c.id.in_(some))
+            tx.execute(update(leads).where(leads.c.id.in_(owners), leads.c.state == "live").values(dirty=1))
+
+
+def _touch_by_email(tx: Connection, addresses: list[str]) -> None:
+    for some in chunks(addresses):
+        owners = select(identities.c.lead).where(identities.c.kind == "email", identities.c.value.in_(some))
+        tx.execute(update(leads).where(leads.c.id.in_(owners), leads.c.state == "live").values(dirty=1))
+
+
+def _settle_rows(tx: Connection, table: Table, key: Any, changed: list[Changed]) -> None:
+    if changed:
+        statement = update(table).where(table.c.stream == bindparam("s"), key == bindparam("k")).values(dirty=False)
+        tx.execute(statement, [{"s": stream, "k": id} for stream, id, _, _ in changed])

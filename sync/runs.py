@@ -1,0 +1,447 @@
+"""A run: pull, decide, push, for some connections, in steps that can stop after any and go on from there.
+
+What a run has done is in the state, never in its memory: cursors say how far it pulled, dirty marks what is to be
+decided, the plan is derived afresh, the journal says what was sent. So a run that was stopped, killed or taken over
+goes on by simply being run again, and `steps` may be called by any engine in slices of any length.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import orjson
+import structlog
+from sqlalchemy import insert, select, update
+
+from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing
+from connectors.api import Health
+from sync.absorb import Absorbed
+from sync.core.plan import Planned
+from sync.decide import decide_some
+from sync.first_run import Canary, approve, is_approved
+from sync.ledger import Ledger, Written
+from sync.planning import Waiting, briefs_due, count_operation, plan_batches, waiting_for
+from sync.pull import pull_object, restart
+from sync.push import recover, send
+from sync.state.database import upsert
+from sync.state.leases import Lease, acquire
+from sync.state.schema import connections as connections_table
+from sync.state.schema import runs
+from sync.workspace import Workspace
+
+log = structlog.get_logger(__name__)
+
+PUSH_CHUNK = 10_000
+"""Operations handed to the connectors at once: enough for their bulk interfaces to pay."""
+ROUNDS = 6
+"""How often a run plans anew after pushing, before it leaves the rest to the next run."""
+
+
+class Progress(Protocol):
+    """What somebody watching a run is told."""
+
+    def stage(self, connection: str, name: str) -> None: ...
+    def pulled(self, connection: str, object: str, records: int, total: int | None) -> None: ...
+    def decided(self, leads: int) -> None: ...
+    def pushed(self, connection: str, object: str, done: int, total: int) -> None: ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def stage(self, connection: str, name: str) -> None: ...
+    def pulled(self, connection: str, object: str, records: int, total: int | None) -> None: ...
+    def decided(self, leads: int) -> None: ...
+    def pushed(self, connection: str, object: str, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run. `since` (a stamp) and `bulk` are for backfills; without `push` nothing is written anywhere;
+    `approve` lets the first writes of every connection through."""
+
+    since: str = ""
+    bulk: bool = False
+    push: bool = True
+    approve: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did. `state` is done, held (first writes wait for a yes, see `waiting`), failed or cancelled."""
+
+    run: str
+    command: str
+    state: str
+    counts: dict[str, Any]
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    errors: list[ClosedloopError] = field(default_factory=list)
+    needs_person: bool = False
+    seconds: float = 0.0
+    calls: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def error(self) -> ClosedloopError | None:
+        """The first error, None when all went well."""
+        return self.errors[0] if self.errors else None
+
+
+class Runner:
+    """Runs of one workspace. `stop` ends a run after its current step: nothing is lost, nothing repeated."""
+
+    def __init__(
+        self, workspace: Workspace, *, progress: Progress | None = None, stop: threading.Event | None = None
+    ) -> None:
+        self.workspace = workspace
+        self.progress = progress or Silent()
+        self.stop = stop or threading.Event()
+
+    def run(self, command: str, connections: Sequence[str], options: Options) -> Report:
+        """Run to the end, or to where `stop`, an approval or an error ends it."""
+        return self.finish(self.open(command, connections, options))
+
+    def approve(self, connections: Sequence[str]) -> None:
+        """Let the first writes to `connections` through."""
+        with self.workspace.state.begin() as tx:
+            for name in connections:
+                approve(tx, name, self.workspace.now())
+
+    def open(self, command: str, connections: Sequence[str], options: Options, due: str = "") -> str:
+        """The id of a new run, or of the unfinished one of the same command on the same connections, to go on with."""
+        unknown = [name for name in connections if name not in self.workspace.connections]
+        if unknown:
+            raise Misconfigured(
+                f"There is no connection {unknown[0]!r}.",
+                fix=f"Configured are: {', '.join(self.workspace.connections)}.",
+            )
+        names = orjson.dumps(sorted(connections)).decode()
+        with self.workspace.state.begin() as tx:
+            unfinished = tx.execute(
+                select(runs.c.id)
+                .where(runs.c.command == command, runs.c.connections == names)
+                .where(runs.c.state.in_(["running", "cancelled"]))
+                .order_by(runs.c.started_at.desc())
+                .limit(1)
+            ).scalar()
+            if unfinished:
+                tx.execute(update(runs).where(runs.c.id == unfinished).values(state="running", finished_at=None))
+                return str(unfinished)
+            now = self.workspace.now()
+            run = "run_" + self.workspace.new_id()[3:]
+            row = {
+                "id": run,
+                "command": command,
+                "connections": names,
+                "options": orjson.dumps({"since": options.since, "bulk": options.bulk, "push": options.push}).decode(),
+                "state": "running",
+                "due": due or None,
+                "started_at": now,
+            }
+            tx.execute(insert(runs), [row])
+            if options.approve:
+                for name in connections:
+                    approve(tx, name, now)
+        if command == "backfill":
+            self._restart(connections)
+        return run
+
+    def _restart(self, connections: Sequence[str]) -> None:
+        for connection in connections:
+            for object, facts in self.workspace.objects(connection):
+                restart(self.workspace.state, connection, object, facts.kind)
+
+    def finish(self, run: str) -> Report:
+        """Take all remaining steps of `run`."""
+        work = _Work(self, run)
+        with work:
+            for _ in work.steps():
+                if self.stop.is_set():
+                    work.cancelled = True
+                    break
+        return work.report()
+
+    def slice(self, run: str, seconds: float) -> bool:
+        """Take steps of `run` for about `seconds`; True when nothing is left to do."""
+        began = self.workspace.clock.now()
+        work = _Work(self, run)
+        with work:
+            for _ in work.steps():
+                if self.stop.is_set():
+                    return False
+                if (self.workspace.clock.now() - began).total_seconds() >= seconds:
+                    return False
+        work.report()
+        return True
+
+    def fail(self, run: str, error: ClosedloopError) -> None:
+        """Close a run that could not even take its steps."""
+        with self.workspace.state.begin() as tx:
+            values = {"state": "failed", "finished_at": self.workspace.now(), "error": str(error)}
+            tx.execute(update(runs).where(runs.c.id == run).values(**values))
+
+
+class _Work:
+    """One attempt at a run: holds its leases, takes its steps, closes its accounts."""
+
+    def __init__(self, runner: Runner, run: str) -> None:
+        self.workspace = runner.workspace
+        self.progress = runner.progress
+        self.stop = runner.stop
+        self.run = run
+        self.cancelled = False
+        self.errors: list[ClosedloopError] = []
+        self.waiting: dict[str, Waiting] = {}
+        self._began = self.workspace.clock.now()
+        self._calls_before = dict(self.workspace.calls)
+        self._leases: list[Lease] = []
+        with self.workspace.state.read() as tx:
+            row = tx.execute(select(runs).where(runs.c.id == run)).one()
+        self.command: str = row.command
+        self.connections: list[str] = orjson.loads(row.connections)
+        self.options: dict[str, Any] = orjson.loads(row.options)
+        self.done: list[str] = orjson.loads(row.stage) if row.stage else []
+        self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
+        self._fenced = False
+
+    def __enter__(self) -> _Work:
+        try:
+            for connection in sorted(self.connections):
+                self._leases.append(acquire(self.workspace.state, f"connection:{connection}", self.run))
+        except BaseException:
+            self._release()
+            raise
+        self.ledger.hold(self._leases)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._fenced = isinstance(error, Fenced)
+        if isinstance(error, KeyboardInterrupt):
+            self.cancelled = True
+        self._release()
+
+    def _release(self) -> None:
+        for lease in self._leases:
+            lease.release(self.workspace.state)
+        self._leases.clear()
+
+    # steps
+
+    def steps(self) -> Iterator[str]:
+        """The run, one transaction or one chunk of writes at a time; yields the name of the step just taken."""
+        for connection in self.connections:
+            yield from self._once(f"pull:{connection}", partial(self._pull, connection))
+        self.progress.stage("", "decide")
+        yield from self._decide()
+        if self.options["push"]:
+            yield from self._push()
+
+    def _once(self, name: str, steps: Callable[[], Iterator[str]]) -> Iterator[str]:
+        """Steps that a run takes once: skipped when it goes on after them."""
+        if name in self.done:
+            return
+        yield from steps()
+        self._remember(name)
+
+    def _remember(self, name: str) -> None:
+        self.done.append(name)
+        with self.workspace.state.begin() as tx:
+            self.ledger.enter(tx)
+            tx.execute(update(runs).where(runs.c.id == self.run).values(stage=orjson.dumps(self.done).decode()))
+
+    def _pull(self, connection: str) -> Iterator[str]:
+        self.progress.stage(connection, "pull")
+        try:
+            self._bind(connection)
+            for object, _ in self.workspace.objects(connection):
+                steps = partial(self._pull_object, connection, object)
+                yield from self._once(f"pull:{connection}:{object}", steps)
+        except Fenced:
+            raise
+        except ClosedloopError as error:
+            self._failed(connection, error)
+
+    def _bind(self, connection: str) -> None:
+        """Check that the credentials still open the account that the links were made with (never another's)."""
+        health = self.workspace.connector(connection).check()
+        with self.workspace.state.begin() as tx:
+            self.ledger.enter(tx)
+            known = tx.execute(select(connections_table).where(connections_table.c.name == connection)).one_or_none()
+            if known is not None and known.account_id not in ("", health.account_id):
+                raise Misconfigured(
+                    f"The credentials open another account ({health.account_id}) than before ({known.account_id}).",
+                    fix="Restore the old credentials, or give the other account a connection of its own.",
+                    connection=connection,
+                )
+            statement = upsert(connections_table, tx, update=["platform", "account_id", "account_name"])
+            tx.execute(statement, [_connection_row(connection, self.workspace, health)])
+
+    def _pull_object(self, connection: str, object: str) -> Iterator[str]:
+        finished = False
+        mapped = self.workspace.mapped(connection)[object]
+        try:
+            while not finished:
+                pulled = pull_object(
+                    self.workspace.state,
+                    self.workspace.connector(connection),
+                    mapped,
+                    connection,
+                    run=self.run,
+                    now=self.workspace.now,
+                    since=self.options["since"],
+                    bulk=self.options["bulk"],
+                    stop=self.stop.is_set,
+                    page_limit=25,
+                    inside=lambda tx, counts: self._account(tx, connection, object, counts),
+                    on_group=lambda counts, total: self.progress.pulled(connection, object, counts.pulled, total),
+                )
+                finished = pulled.finished
+                yield f"pull:{connection}:{object}"
+        except PermissionMissing as error:
+            self._failed(connection, error)
+        self.workspace.refresh_owners(connection)
+
+    def _account(self, tx: Any, connection: str, object: str, counts: Absorbed) -> None:
+        self.ledger.enter(tx)
+        self.ledger.pulled(tx, connection, object, counts)
+
+    def _failed(self, connection: str, error: ClosedloopError) -> None:
+        error.connection = error.connection or connection
+        log.warning("run.connection_failed", connection=connection, error=type(error).__name__, what=error.what)
+        self.errors.append(error)
+
+    def _decide(self) -> Iterator[str]:
+        more = True
+        while more:
+            with self.workspace.state.begin() as tx:
+                self.ledger.enter(tx)
+                decided, more = decide_some(tx, self.workspace)
+                for (connection, object), number in decided.parked.items():
+                    self.ledger.parked(tx, connection, object, number)
+            if decided.leads:
+                self.progress.decided(decided.leads)
+            yield "decide"
+
+    def _push(self) -> Iterator[str]:
+        broken = {error.connection for error in self.errors}
+        names = [
+            name
+            for name in self.connections
+            if name not in broken and self.workspace.project.connections[name].push
+        ]
+        for name in names:
+            try:
+                recover(self.workspace, name, self.ledger)
+            except Fenced:
+                raise
+            except ClosedloopError as error:
+                self._failed(name, error)
+                broken.add(name)
+        yield "recover"
+        yield from self._push_rounds([name for name in names if name not in broken])
+
+    def _push_rounds(self, names: list[str]) -> Iterator[str]:
+        with self.workspace.state.read() as tx:
+            open_ = [name for name in names if is_approved(tx, name)]
+            self.waiting = {name: waiting_for(tx, self.workspace, name) for name in names if name not in open_}
+        canary = Canary(self.workspace, self.ledger)
+        for number in range(ROUNDS):
+            sent = 0
+            for chunk in self._chunks(open_, canary, count_waiting=number == 0):
+                for name, error in self._send(chunk, canary).items():
+                    self._failed(name, error)
+                    open_ = [other for other in open_ if other != name]
+                sent += len(chunk)
+                yield "push"
+            yield from self._decide()
+            if not sent:
+                break
+        self._hold_waiting()
+
+    def _chunks(self, open_: list[str], canary: Canary, *, count_waiting: bool) -> Iterator[list[Planned]]:
+        """What is to be sent, in chunks; a connection's first chunk ever is the canary's size."""
+        chunk: list[Planned] = []
+        for batch in plan_batches(self.workspace, self.run):
+            for operation in batch.operations:
+                if operation.connection in open_:
+                    chunk.append(operation)
+                elif count_waiting and operation.connection in self.waiting:
+                    count_operation(self.waiting[operation.connection], operation)
+            if len(chunk) >= (canary.size({operation.connection for operation in chunk}) or PUSH_CHUNK):
+                yield chunk
+                chunk = []
+        chunk.extend(brief for name in open_ for brief in briefs_due(self.workspace, name))
+        if chunk:
+            yield chunk
+
+    def _send(self, chunk: list[Planned], canary: Canary) -> dict[str, ClosedloopError]:
+        first, rest = canary.split(chunk)
+        stopped: dict[str, ClosedloopError] = {}
+        if first:
+            stopped = send(self.workspace, self.ledger, first, on_settled=self._teller(first))
+            stopped.update(canary.judge(first))
+        rest = [operation for operation in rest if operation.connection not in stopped]
+        if rest:
+            stopped.update(send(self.workspace, self.ledger, rest, on_settled=self._teller(rest)))
+        return stopped
+
+    def _teller(self, operations: list[Planned]) -> Callable[[str, str, int], None]:
+        done: dict[tuple[str, str], int] = {}
+
+        def tell(connection: str, object: str, number: int) -> None:
+            done[(connection, object)] = done.get((connection, object), 0) + number
+            total = sum(1 for op in operations if (op.connection, op.object) == (connection, object))
+            self.progress.pushed(connection, object, done[(connection, object)], total)
+
+        return tell
+
+    def _hold_waiting(self) -> None:
+        """Account for what was planned but waits for a yes."""
+        self.waiting = {name: waiting for name, waiting in self.waiting.items() if waiting.total}
+        with self.workspace.state.begin() as tx:
+            self.ledger.enter(tx)
+            for name, waiting in self.waiting.items():
+                for table in (waiting.creates, waiting.updates):
+                    for object, number in table.items():
+                        self.ledger.wrote(tx, name, object, Written(planned=number, held=number))
+
+    # the end
+
+    def report(self) -> Report:
+        """Close the run's row and say what it did. Call it once, after the steps."""
+        state = "cancelled" if self.cancelled else "failed" if self.errors else "held" if self.waiting else "done"
+        with self.workspace.state.begin() as tx:
+            values = {
+                "state": state,
+                "finished_at": self.workspace.now(),
+                "error": "; ".join(str(error) for error in self.errors) or None,
+            }
+            tx.execute(update(runs).where(runs.c.id == self.run).values(**values))
+        seconds = (self.workspace.clock.now() - self._began).total_seconds()
+        calls = {
+            name: number - self._calls_before.get(name, 0) for name, number in self.workspace.calls.items()
+        }
+        return Report(
+            self.run,
+            self.command,
+            state,
+            self.ledger.counts,
+            self.waiting,
+            self.errors,
+            self.ledger.needs_person,
+            seconds,
+            calls,
+        )
+
+
+def _connection_row(name: str, workspace: Workspace, health: Health) -> dict[str, Any]:
+    return {
+        "name": name,
+        "platform": workspace.project.connections[name].platform,
+        "account_id": health.account_id,
+        "account_name": health.account_name,
+        "created_at": workspace.now(),
+    }

@@ -1,0 +1,220 @@
+"""An opened project: its files read and checked, its state at hand, its connectors ready to be opened.
+
+Everything that the stages of a run share comes from here, so that a test can open one with a clock of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from config.project import Project, load_project
+from mappings.compiler import Defaults, LeadFields, Mapped, lead_fields, load_mapping
+from mappings.expressions import Expression
+from sqlalchemy import select
+
+from config.clock import Clock, SystemClock, stamp
+from config.errors import Misconfigured, Problem
+from connectors import registry
+from connectors.api import Account, Connector, Surroundings
+from connectors.manifest import Manifest, RemoteObject
+from mappings.model import Field, Kind, Rule
+from sync.core.qualify import Definition, Signal
+from sync.state.budget import StateBudget
+from sync.state.database import State
+from sync.state.schema import records, streams
+from sync.state.tokens import StateTokens
+
+PROJECT_FILE = "closedloop.yaml"
+
+
+def new_lead_id() -> str:
+    """A fresh lead id: `ld_` and 25 characters, lower case, since some platforms compare external ids without case."""
+    alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+    return "ld_" + "".join(secrets.choice(alphabet) for _ in range(25))
+
+
+class Owners:
+    """The owners of a connection as pulled: what a mapping's `owner` transform looks things up in."""
+
+    def __init__(self, state: State, connection: str) -> None:
+        self._state = state
+        self._connection = connection
+        self._by_id: dict[str, str] | None = None
+        self._by_email: dict[str, str] = {}
+
+    def owner_email(self, id: str) -> str | None:
+        return self._loaded().get(id)
+
+    def owner_id(self, email: str) -> str | None:
+        self._loaded()
+        return self._by_email.get(email)
+
+    def refresh(self) -> None:
+        """Look again at the next question: owners were pulled."""
+        self._by_id = None
+
+    def _loaded(self) -> dict[str, str]:
+        if self._by_id is None:
+            import orjson
+
+            query = (
+                select(records.c.id, records.c.body)
+                .join(streams, streams.c.id == records.c.stream)
+                .where(streams.c.connection == self._connection, streams.c.kind == Kind.OWNER.value)
+                .where(records.c.gone.is_(None))
+            )
+            with self._state.read() as tx:
+                found = {row.id: orjson.loads(row.body).get("email") for row in tx.execute(query)}
+            self._by_id = {id: email for id, email in found.items() if email}
+            self._by_email = {email: id for id, email in self._by_id.items()}
+        return self._by_id
+
+
+@dataclass
+class Workspace:
+    """A project folder in use. Open it with `Workspace.open`; close it when done."""
+
+    folder: Path
+    project: Project
+    state: State
+    clock: Clock
+    fields: Mapping[str, Field]
+    order: Mapping[str, tuple[str, ...]]
+    new_id: Callable[[], str] = new_lead_id
+    _mapped: dict[str, dict[str, Mapped]] = field(default_factory=dict)
+    _owners: dict[str, Owners] = field(default_factory=dict)
+    _connectors: dict[str, Connector] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @classmethod
+    def open(cls, folder: Path, *, clock: Clock | None = None) -> Workspace:
+        """The project in `folder`. Raises Misconfigured with every mistake of its files, or StateUnusable."""
+        clock = clock or SystemClock()
+        project = load_project(folder / PROJECT_FILE)
+        lead = lead_fields(project)
+        state = State.open(project.state_url(folder), clock=clock)
+        workspace = cls(folder, project, state, clock, lead.fields, lead.order)
+        try:
+            workspace._compile(lead)
+        except BaseException:
+            state.close()
+            raise
+        return workspace
+
+    def _compile(self, lead: LeadFields) -> None:
+        """Compile all mappings, gathering the mistakes of all files before giving up."""
+        problems: list[Problem] = []
+        defaults = Defaults(
+            country=self.project.country, currency=self.project.currency, zone=self.project.time_zone
+        )
+        for name in self.connections:
+            self._owners[name] = Owners(self.state, name)
+            try:
+                self.manifest(name)
+                self._mapped[name] = load_mapping(
+                    self.mapping_file(name), lead=lead, lookup=self._owners[name], defaults=defaults
+                )
+            except Misconfigured as error:
+                problems.extend(error.problems or [Problem(PROJECT_FILE, 1, 1, error.what, error.fix)])
+        if problems:
+            raise Misconfigured("The project's mappings have mistakes.", problems=problems)
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """The names of the configured connections, in the order of the file."""
+        return tuple(self.project.connections)
+
+    def mapping_file(self, connection: str) -> Path:
+        return self.folder / self.project.connections[connection].mapping
+
+    def manifest(self, connection: str) -> Manifest:
+        """The facts of the connection's platform."""
+        return registry.facts(self.project.connections[connection].platform)
+
+    def mapped(self, connection: str) -> dict[str, Mapped]:
+        """The connection's compiled mapping, by object."""
+        return self._mapped[connection]
+
+    def objects(self, connection: str) -> list[tuple[str, RemoteObject]]:
+        """The objects this connection pulls, in the order of the manifest: mapped, and not left out by the project."""
+        wanted = self.project.connections[connection].objects
+        mapped = self.mapped(connection)
+        return [
+            (name, facts)
+            for name, facts in self.manifest(connection).objects.items()
+            if facts.pull and name in mapped and (not wanted or name in wanted)
+        ]
+
+    def refresh_owners(self, connection: str) -> None:
+        self._owners[connection].refresh()
+
+    def connector(self, connection: str) -> Connector:
+        """The connection's connector, opened at the first call. Raises Misconfigured when a secret is missing."""
+        with self._lock:
+            if connection not in self._connectors:
+                self._connectors[connection] = self._open(connection)
+            return self._connectors[connection]
+
+    def _open(self, name: str) -> Connector:
+        settings = self.project.connections[name]
+        platform = registry.platform(settings.platform)
+        account = Account(
+            connection=name,
+            platform=settings.platform,
+            auth=settings.resolve_auth(self.folder),
+            settings=settings.settings,
+            base_url=settings.base_url,
+            ca_file=str(self.folder / settings.ca_file) if settings.ca_file else "",
+        )
+        surroundings = Surroundings(
+            clock=self.clock,
+            budget=StateBudget(self.state, self.clock),
+            tokens=StateTokens(self.state, name, folder=self.folder),
+        )
+        return platform.open(account, surroundings)
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """HTTP requests made so far, by connection."""
+        return {name: connector.calls for name, connector in self._connectors.items()}
+
+    @cached_property
+    def definition(self) -> Definition:
+        """The project's definition of a qualified lead, compiled."""
+        agreed = self.project.qualification
+        signals = tuple(
+            Signal(Expression(signal.when), signal.points, signal.because or signal.when) for signal in agreed.score
+        )
+        condition = Expression(agreed.qualified_when) if agreed.qualified_when else None
+        return Definition(signals, condition, agreed.qualified_when)
+
+    @cached_property
+    def deal_sources(self) -> tuple[str, ...]:
+        """The connections whose deals count as outcomes: where leads are handed off to, or all without a hand-off."""
+        return (self.project.handoff.to,) if self.project.handoff else ()
+
+    @cached_property
+    def asks(self) -> bool:
+        """Whether any field is left to a person when its records differ."""
+        return any(field.rule is Rule.ASK for field in self.fields.values())
+
+    def now(self) -> str:
+        """The present instant as a stamp."""
+        return stamp(self.clock.now())
+
+    def close(self) -> None:
+        for connector in self._connectors.values():
+            connector.close()
+        self._connectors.clear()
+        self.state.close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
