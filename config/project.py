@@ -1,4 +1,4 @@
-"""The project file `closedloop.yaml`: connections, the agreed definition of a qualified lead, the hand-off, the daemon."""
+"""The project file `closedloop.yaml`: connections, the definition of a qualified lead, the hand-off, the daemon."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ConnectionConfig(_Part):
     platform: str = Field("", description="Which platform; the connection's name when left out.")
     auth: dict[str, str] = Field(
         default_factory=dict,
-        description="How to log in: `mode` and its members. Secrets are references: env:NAME, file:PATH, keyring:SERVICE/NAME.",
+        description="How to log in: `mode` and its members. A secret is env:NAME, file:PATH or keyring:SERVICE/NAME.",
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="The platform's own settings; see its README.")
     base_url: str = Field("", description="Another address than the platform's own: a sandbox, a proxy.")
@@ -268,7 +268,7 @@ def _near(name: str, names: Iterable[str]) -> str:
 def secret_problems(name: str, connection: ConnectionConfig, secret_names: Iterable[str]) -> list[str]:
     """The members of `auth:` that stand in clear but are secrets."""
     return [
-        f"connections.{name}.auth.{member} is a secret: write env:NAME, file:PATH or keyring:SERVICE/NAME, not its value"
+        f"connections.{name}.auth.{member} is a secret: write env:NAME, file:PATH or keyring:SERVICE/NAME"
         for member in secret_names
         if member in connection.auth and not secrets.is_reference(connection.auth[member])
     ]

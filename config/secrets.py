@@ -49,7 +49,7 @@ def is_reference(text: str) -> bool:
 
 
 def resolve(reference: str, *, folder: Path, environ: Mapping[str, str] | None = None) -> Secret:
-    """The secret behind `reference`; relative `file:` paths start at `folder`. Raises Misconfigured, saying where it looked."""
+    """The secret behind `reference` (`file:` paths start at `folder`). Raises Misconfigured, saying where it looked."""
     scheme, _, name = reference.partition(":")
     if scheme == "env":
         return _from_environment(name, os.environ if environ is None else environ)

@@ -99,15 +99,21 @@ def _no_aliases(text: str, name: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            mark = event.start_mark
+            mark = _mark(event)
             raise _wrong(name, mark.line + 1, mark.column + 1, "Anchors and aliases are not taken.", "write it out")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            mark = event.start_mark
+            mark = _mark(event)
             raise _wrong(name, mark.line + 1, mark.column + 1, f"Nested deeper than {MAX_DEPTH} levels.")
+
+
+def _mark(event: yaml.Event) -> yaml.Mark:
+    mark = event.start_mark
+    assert mark is not None  # events of the parser always have one
+    return mark
 
 
 def _wrong(file: str, line: int, column: int, message: str, hint: str = "") -> Misconfigured:

@@ -45,9 +45,13 @@ def _check_object(
             pushed[entry.remote] = number
     for number, field in enumerate(object.match):
         if field not in known:
-            yield document.problem((*where, "match", number), f"There is no unified field {field!r}.", _near(field, known))
+            yield document.problem(
+                (*where, "match", number), f"There is no unified field {field!r}.", _near(field, known)
+            )
         elif field not in seen:
-            yield document.problem((*where, "match", number), f"{field!r} is matched by but not mapped.", "add an entry")
+            yield document.problem(
+                (*where, "match", number), f"{field!r} is matched by but not mapped.", "add an entry"
+            )
     yield from _check_condition((*where, "filter"), object.filter, document, {"record": {}}, run=False)
     if object.kind is Kind.LEAD:
         sample = {"lead": lead_context({}, lead.fields)}
@@ -88,7 +92,9 @@ def _check_chain(
     parts = max((step.parts for step in steps), default=1)
     if parts != len(entry.names):
         yield document.problem(
-            where, f"The transforms read {parts} fields, the entry names {len(entry.names)}.", "use split_name with fields:"
+            where,
+            f"The transforms read {parts} fields, the entry names {len(entry.names)}.",
+            "use split_name with fields:",
         )
     if entry.direction != "pull" and any(step.lossy for step in steps):
         yield document.problem((*where, "transform"), "These transforms cannot be undone.", "direction: pull")
@@ -123,7 +129,9 @@ def check_facts(mapping: MappingFile, document: Document, objects: Mapping[str, 
             )
         elif objects[name] is not object.kind:
             problems.append(
-                document.problem(("objects", name, "kind"), f"{name} are of kind {objects[name].value}.", "correct kind:")
+                document.problem(
+                    ("objects", name, "kind"), f"{name} are of kind {objects[name].value}.", "correct kind:"
+                )
             )
     return problems
 
@@ -147,7 +155,7 @@ def check_live(
     open_ended: Iterable[str] = (),
     creates: bool = False,
 ) -> list[Problem]:
-    """What does not fit the account as it is now: missing, read-only, unknown picklist values, required and unmapped."""
+    """What does not fit the account as it is: missing, read-only, unknown picklist values, required and unmapped."""
     problems: list[Problem] = []
     prefixes = tuple(open_ended)
     for number, entry in enumerate(object.fields):
@@ -182,7 +190,9 @@ def _check_live_entry(where: Where, entry: Entry, found: LiveField, document: Do
         if isinstance(spec, dict) and "truncate" in spec and found.length and spec["truncate"] > found.length:
             yield document.problem((*where, "transform"), f"{entry.remote!r} holds {found.length} characters.")
     if pushes and found.type in ("boolean", "number", "integer") and not _suits(entry, found.type):
-        yield document.problem(where, f"{entry.remote!r} is of type {found.type} there.", "use a transform that writes it")
+        yield document.problem(
+            where, f"{entry.remote!r} is of type {found.type} there.", "use a transform that writes it"
+        )
 
 
 def _written_values(entry: Entry) -> Iterable[object]:

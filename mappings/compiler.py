@@ -134,7 +134,7 @@ class Mapped:
         """The record's JSON object; ValueError when it is none."""
         record = orjson.loads(raw)
         if not isinstance(record, dict):
-            raise ValueError("a record must be a JSON object")
+            raise ValueError("is no JSON object")  # noqa: TRY004 - a wrong value, not a wrong type of ours
         return record
 
     def accepts(self, record: dict[str, Any]) -> bool:
@@ -318,7 +318,9 @@ def compile_object(name: str, object: ObjectMapping, platform: str, lead: LeadFi
         for entry in object.fields
     )
     shape = [object.model_dump(mode="json"), context.defaults.country, context.defaults.currency, context.defaults.zone]
-    remote = [one.entry.remote for one in compiled if one.entry.remote] + [one.sibling for one in compiled if one.sibling]
+    remote = [one.entry.remote for one in compiled if one.entry.remote] + [
+        one.sibling for one in compiled if one.sibling
+    ]
     return Mapped(
         object=name,
         kind=object.kind,

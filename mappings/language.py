@@ -20,8 +20,12 @@ class Entry(_Part):
 
     remote: str = Field("", description="The platform's name of the field; dots reach into nested members.")
     field: str = Field("", description="The unified field.")
-    fields: list[str] = Field(default_factory=list, description="Several unified fields of one remote one (split_name).")
-    direction: Literal["pull", "push", "both"] = Field("pull", description="pull: from the platform; push: to it; both.")
+    fields: list[str] = Field(
+        default_factory=list, description="Several unified fields of one remote one (split_name)."
+    )
+    direction: Literal["pull", "push", "both"] = Field(
+        "pull", description="pull: from the platform; push: to it; both."
+    )
     transform: list[Transform] = Field(default_factory=list, description="Named transforms, in reading order.")
     on_blank: Literal["ignore", "clear", "known"] = Field(
         "ignore",

@@ -291,9 +291,7 @@ _PYTHON: Mapping[FieldType, Any] = {
 
 
 def _model(name: str, fields: Mapping[str, Field]) -> type[BaseModel]:
-    members: dict[str, Any] = {
-        field.name: (_PYTHON.get(field.type, str) | None, None) for field in fields.values()
-    }
+    members: dict[str, Any] = {field.name: (_PYTHON.get(field.type, str) | None, None) for field in fields.values()}
     return create_model(name, __config__=ConfigDict(extra="allow"), **members)
 
 

@@ -16,25 +16,20 @@ _COMMON = {"uk": "GB", "usa": "US", "u.s.a.": "US", "u.s.": "US", "england": "GB
 _COMMON |= {"great britain": "GB", "holland": "NL", "korea": "KR", "czech republic": "CZ", "türkiye": "TR"}
 _COMMON |= {"united states of america": "US", "the netherlands": "NL", "uae": "AE", "brasil": "BR"}
 
-_STATES: Mapping[str, str] = {
-    name.lower(): code
-    for code, name in (
-        pair.split("=")
-        for pair in (
-            "AL=Alabama|AK=Alaska|AZ=Arizona|AR=Arkansas|CA=California|CO=Colorado|CT=Connecticut|DE=Delaware|"
-            "DC=District of Columbia|FL=Florida|GA=Georgia|HI=Hawaii|ID=Idaho|IL=Illinois|IN=Indiana|IA=Iowa|"
-            "KS=Kansas|KY=Kentucky|LA=Louisiana|ME=Maine|MD=Maryland|MA=Massachusetts|MI=Michigan|MN=Minnesota|"
-            "MS=Mississippi|MO=Missouri|MT=Montana|NE=Nebraska|NV=Nevada|NH=New Hampshire|NJ=New Jersey|"
-            "NM=New Mexico|NY=New York|NC=North Carolina|ND=North Dakota|OH=Ohio|OK=Oklahoma|OR=Oregon|"
-            "PA=Pennsylvania|RI=Rhode Island|SC=South Carolina|SD=South Dakota|TN=Tennessee|TX=Texas|UT=Utah|"
-            "VT=Vermont|VA=Virginia|WA=Washington|WV=West Virginia|WI=Wisconsin|WY=Wyoming|"
-            "AB=Alberta|BC=British Columbia|MB=Manitoba|NB=New Brunswick|NL=Newfoundland and Labrador|"
-            "NS=Nova Scotia|ON=Ontario|PE=Prince Edward Island|QC=Quebec|SK=Saskatchewan|"
-            "NSW=New South Wales|QLD=Queensland|SA=South Australia|TAS=Tasmania|VIC=Victoria"
-        ).split("|")
-    )
-}
-_STATE_NAMES = {code: name.title().replace(" Of ", " of ").replace(" And ", " and ") for name, code in _STATES.items()}
+_STATE_TABLE = """
+AL Alabama|AK Alaska|AZ Arizona|AR Arkansas|CA California|CO Colorado|CT Connecticut|DE Delaware
+DC District of Columbia|FL Florida|GA Georgia|HI Hawaii|ID Idaho|IL Illinois|IN Indiana|IA Iowa
+KS Kansas|KY Kentucky|LA Louisiana|ME Maine|MD Maryland|MA Massachusetts|MI Michigan|MN Minnesota|MS Mississippi
+MO Missouri|MT Montana|NE Nebraska|NV Nevada|NH New Hampshire|NJ New Jersey|NM New Mexico|NY New York
+NC North Carolina|ND North Dakota|OH Ohio|OK Oklahoma|OR Oregon|PA Pennsylvania|RI Rhode Island
+SC South Carolina|SD South Dakota|TN Tennessee|TX Texas|UT Utah|VT Vermont|VA Virginia|WA Washington
+WV West Virginia|WI Wisconsin|WY Wyoming
+AB Alberta|BC British Columbia|MB Manitoba|NB New Brunswick|NL Newfoundland and Labrador|NS Nova Scotia
+ON Ontario|PE Prince Edward Island|QC Quebec|SK Saskatchewan
+NSW New South Wales|QLD Queensland|SA South Australia|TAS Tasmania|VIC Victoria
+"""
+_STATE_NAMES = dict(pair.split(" ", 1) for line in _STATE_TABLE.strip().split("\n") for pair in line.split("|"))
+_STATES: Mapping[str, str] = {name.lower(): code for code, name in _STATE_NAMES.items()}
 
 _ALPHA3 = (
     "AE=ARE AR=ARG AT=AUT AU=AUS BE=BEL BG=BGR BR=BRA CA=CAN CH=CHE CL=CHL CN=CHN CO=COL CY=CYP CZ=CZE DE=DEU DK=DNK "

@@ -95,7 +95,9 @@ def _e164(value: str, region: str) -> str:
     try:
         number = phonenumbers.parse(value, region or None)
     except phonenumbers.NumberParseException as error:
-        raise Unreadable("invalid_phone", "is no phone number" if region else "is no phone number with a country code") from error
+        raise Unreadable(
+            "invalid_phone", "is no phone number" if region else "is no phone number with a country code"
+        ) from error
     if not phonenumbers.is_possible_number(number):
         raise Unreadable("invalid_phone", "is no possible phone number")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
@@ -123,7 +125,9 @@ def _date(argument: Any, _: Context) -> Transform:
     formats = [argument] if isinstance(argument, str) else argument
     if not isinstance(formats, list) or not all(isinstance(item, str) and "%" in item for item in formats):
         raise ValueError("takes epoch_ms, or one or more formats like %d.%m.%Y")
-    return Transform(lambda value: _parse_day(_word(value), formats), lambda day: date.fromisoformat(day).strftime(formats[0]))
+    return Transform(
+        lambda value: _parse_day(_word(value), formats), lambda day: date.fromisoformat(day).strftime(formats[0])
+    )
 
 
 def _parse_day(value: str, formats: list[str]) -> str:

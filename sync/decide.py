@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from mappings.expressions import lead_context
 from sqlalchemy import Connection, bindparam, select, update
 
+from mappings.expressions import lead_context
 from mappings.model import Values
 from sync.core import brief, outcomes, qualify
 from sync.core.merge import Merged, Voice, merge
@@ -90,7 +90,7 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
         if lead.qualified_at:
             standing.append((lead, evidence, verdict))
     statement = update(leads).where(leads.c.id == bindparam("lead"))
-    columns = {name: bindparam(name) for name in stored[0] if name not in ("lead", "id")}
+    columns: dict[str, Any] = {name: bindparam(name) for name in stored[0] if name not in ("lead", "id")}
     tx.execute(statement.values(**columns), stored)
     for lead, evidence, verdict in standing:
         _already_with_sales(tx, workspace, lead, evidence, verdict, at)
@@ -119,7 +119,9 @@ def _evidence(tx: Connection, workspace: Workspace, rows: Sequence[Any]) -> list
 
 
 def _emails(views: Sequence[RecordView]) -> list[str]:
-    return [address for view in views for address in (view.body.get("email"), *(view.body.get("emails") or ())) if address]
+    return [
+        address for view in views for address in (view.body.get("email"), *(view.body.get("emails") or ())) if address
+    ]
 
 
 def _decisions(tx: Connection, ids: Sequence[str]) -> dict[str, dict[str, Any]]:

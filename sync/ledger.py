@@ -14,6 +14,7 @@ from sqlalchemy import Connection, update
 from sync.absorb import Absorbed
 from sync.state.schema import runs
 
+
 @dataclass(slots=True)
 class Written:
     """What became of the operations of one object: each in exactly one of the last five."""

@@ -194,7 +194,9 @@ def activity_tallies(tx: Connection, who: People, emails: Mapping[str, str]) -> 
     return tallies
 
 
-def activity_views(tx: Connection, records_of: Sequence[RecordView], email: str, limit: int = 1000) -> list[ActivityView]:
+def activity_views(
+    tx: Connection, records_of: Sequence[RecordView], email: str, limit: int = 1000
+) -> list[ActivityView]:
     """The latest activities of one lead, newest first."""
     mine = [
         and_(streams.c.connection == record.connection, activities.c.person == f"{record.object}/{record.id}")

@@ -23,11 +23,11 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         labels = ("connection",)
-        self._runs = Counter(
-            "closedloop_runs_total", "Finished runs", ("connection", "state"), registry=self.registry
-        )
+        self._runs = Counter("closedloop_runs_total", "Finished runs", ("connection", "state"), registry=self.registry)
         self._records = Counter(
-            "closedloop_records_total", "Records by what became of them", ("connection", "part", "state"),
+            "closedloop_records_total",
+            "Records by what became of them",
+            ("connection", "part", "state"),
             registry=self.registry,
         )
         self._last = Gauge(

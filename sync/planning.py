@@ -40,7 +40,7 @@ def approved(tx: Connection) -> set[str]:
 
 
 def plan_batches(workspace: Workspace, run: str, *, store: bool = True) -> Iterator[Batch]:
-    """Batches over all leads that wait to be planned, in the order of their ids, for every connection that takes pushes.
+    """Batches over all leads that wait to be planned, by id, for every connection that takes pushes.
 
     With `store`, what a mapping cannot express is put into quarantine and leads with nothing to write are laid to
     rest; without, the state stays as it is.
@@ -211,4 +211,3 @@ def count_operation(waiting: Waiting, operation: Planned, sample: int = 5) -> No
     table[operation.object] = table.get(operation.object, 0) + 1
     if len(waiting.sample) < sample:
         waiting.sample.append(operation)
-

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mappings.compiler import Mapped
 from sqlalchemy import Connection, update
 
 from connectors.api import Connector, Page
+from mappings.compiler import Mapped
 from sync.absorb import Absorbed, StreamRow, absorb_pages, stream_for
 from sync.state.database import State
 from sync.state.schema import records, streams

@@ -22,8 +22,8 @@ from config.errors import (
     QuotaExhausted,
     RetryLater,
 )
-from connectors.api import Operation, Page, Result, Verb
-from sync.absorb import absorb_pages, stream_for
+from connectors.api import Operation, Result, Verb
+from sync.absorb import absorb_records, stream_for
 from sync.core.plan import Planned
 from sync.ledger import Ledger, Written
 from sync.load import chunks
@@ -217,8 +217,7 @@ def _recover_object(workspace: Workspace, connection: str, object: str, rows: li
             ledger.enter(tx)
             if mapped is not None and found:
                 stream = stream_for(tx, connection, object, mapped.kind)
-                page = Page(list(found.values()), stream.cursor or "", True)
-                absorb_pages(tx, stream, [page], mapped, run=rows[0].run, at=workspace.now(), keep_cursor=True)
+                absorb_records(tx, stream, list(found.values()), mapped, run=rows[0].run, at=workspace.now())
             for value, those in wanted.items():
                 for row in those:
                     done += _judge(tx, workspace, row, found.get(value), mapped is not None)
@@ -261,4 +260,3 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
         return 1
     tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not done", settled_at=at))
     return 0
-

@@ -227,9 +227,7 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     for table in (records, identities, journal):
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
     taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)
-    tx.execute(
-        update(handoffs).where(handoffs.c.lead == lose, handoffs.c.connection.not_in(taken)).values(lead=keep)
-    )
+    tx.execute(update(handoffs).where(handoffs.c.lead == lose, handoffs.c.connection.not_in(taken)).values(lead=keep))
     tx.execute(update(leads).where(leads.c.id == lose).values(state="merged", into=keep, dirty=0, updated_at=at))
     tx.execute(update(leads).where(leads.c.id == keep).values(dirty=1, updated_at=at))
 

@@ -328,9 +328,7 @@ class _Work:
     def _push(self) -> Iterator[str]:
         broken = {error.connection for error in self.errors}
         names = [
-            name
-            for name in self.connections
-            if name not in broken and self.workspace.project.connections[name].push
+            name for name in self.connections if name not in broken and self.workspace.project.connections[name].push
         ]
         for name in names:
             try:
@@ -421,9 +419,7 @@ class _Work:
             }
             tx.execute(update(runs).where(runs.c.id == self.run).values(**values))
         seconds = (self.workspace.clock.now() - self._began).total_seconds()
-        calls = {
-            name: number - self._calls_before.get(name, 0) for name, number in self.workspace.calls.items()
-        }
+        calls = {name: number - self._calls_before.get(name, 0) for name, number in self.workspace.calls.items()}
         return Report(
             self.run,
             self.command,

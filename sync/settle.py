@@ -6,14 +6,13 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 import orjson
-import xxhash
-from mappings.compiler import Mapped
 from sqlalchemy import Connection, select, update
 
 from config.errors import InDoubt, RecordRejected
 from connectors.api import Record, Result
+from mappings.compiler import Mapped
 from mappings.model import Kind, Values
-from sync.absorb import stream_for
+from sync.absorb import body_text, content_hash, stream_for
 from sync.core.plan import Planned, fingerprint
 from sync.core.resolve import Key, keys
 from sync.decide import record_handoff
@@ -126,7 +125,7 @@ def store_baseline(
             held[name] = [sent, body[name]]
         elif name not in got:
             held[name] = [sent, None]  # not confirmed yet: the first echo shows what the platform made of it
-    text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
+    text = body_text(body)
     row = {
         "stream": stream.id,
         "id": record_id,
@@ -144,11 +143,6 @@ def store_baseline(
     tx.execute(upsert(records, tx, update=written), [row])
     _claim_keys(tx, workspace, operation, record_id, body)
     return operation.lead
-
-
-def content_hash(text: str) -> int:
-    """The signed 64-bit hash of a record's body."""
-    return xxhash.xxh3_64_intdigest(text.encode()) - (1 << 63)
 
 
 def _read(mapped: Mapped, returned: Record | None) -> Values:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mappings.compiler import Mapped
-
 from connectors.manifest import RemoteObject
+from mappings.compiler import Mapped
 from mappings.model import Kind, Values
 from sync.core.plan import Target
 from sync.core.views import LeadView
@@ -54,7 +53,7 @@ def _creates(mapped: Mapped, is_handoff: bool) -> Callable[[LeadView], str]:
 
 
 def express(mapped: Mapped, values: Values, creating: bool) -> tuple[dict[str, Any], Values, dict[str, str]]:
-    """`values` in the platform's form, the unified values they would read back as, and what cannot be said, by field."""
+    """`values` in the platform's form, the unified values they would read back as, and what cannot be said."""
     remote, problems = mapped.write(values, creating=creating)
     said = {name: value for name, value in values.items() if name in mapped.pushed}
     back, unread = mapped.read(nest(remote))

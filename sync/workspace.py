@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from config.project import Project, load_project
-from mappings.compiler import Defaults, LeadFields, Mapped, lead_fields, load_mapping
-from mappings.expressions import Expression
 from sqlalchemy import select
 
 from config.clock import Clock, SystemClock, stamp
 from config.errors import Misconfigured, Problem
+from config.project import Project, load_project
 from connectors import registry
 from connectors.api import Account, Connector, Surroundings
 from connectors.manifest import Manifest, RemoteObject
+from mappings.compiler import Defaults, LeadFields, Mapped, lead_fields, load_mapping
+from mappings.expressions import Expression
 from mappings.model import Field, Kind, Rule
 from sync.core.qualify import Definition, Signal
 from sync.state.budget import StateBudget
@@ -109,9 +109,7 @@ class Workspace:
     def _compile(self, lead: LeadFields) -> None:
         """Compile all mappings, gathering the mistakes of all files before giving up."""
         problems: list[Problem] = []
-        defaults = Defaults(
-            country=self.project.country, currency=self.project.currency, zone=self.project.time_zone
-        )
+        defaults = Defaults(country=self.project.country, currency=self.project.currency, zone=self.project.time_zone)
         for name in self.connections:
             self._owners[name] = Owners(self.state, name)
             try:

@@ -124,9 +124,7 @@ def _voices(field: Field, records: Iterable[RecordView]) -> list[Voice]:
         if blank and not _blank_speaks(field.name, record):
             continue
         since = record.body.get("created_at") or record.first_at
-        found.append(
-            Voice(record.name, record.connection, value, record.at(field.name), since, cleared=blank)
-        )
+        found.append(Voice(record.name, record.connection, value, record.at(field.name), since, cleared=blank))
     return found
 
 

@@ -105,9 +105,7 @@ def fingerprint(value: Any) -> str:
     return xxhash.xxh3_64_hexdigest(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
 
-def plan_lead(
-    lead: LeadView, targets: Sequence[Target], fields: Mapping[str, Field], refused: Refused
-) -> Outcome:
+def plan_lead(lead: LeadView, targets: Sequence[Target], fields: Mapping[str, Field], refused: Refused) -> Outcome:
     """The operations that bring every target's records of `lead` in line with it.
 
     `targets` are of one or several connections, in the order of their manifests: the first of a connection that

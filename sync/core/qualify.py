@@ -57,9 +57,7 @@ def tally(activities: Iterable[ActivityView]) -> dict[str, Any]:
 def judge(definition: Definition, lead: Mapping[str, Any], activity: Mapping[str, Any]) -> Verdict:
     """The verdict on a lead; `lead` is the context of `mappings.expressions.lead_context`, blanks filled."""
     context = {"lead": lead, "activity": activity}
-    why = tuple(
-        (signal.points, signal.because) for signal in definition.signals if signal.when.truth(context)
-    )
+    why = tuple((signal.points, signal.because) for signal in definition.signals if signal.when.truth(context))
     score = sum(points for points, _ in why)
     if definition.qualified_when is None:
         return Verdict(score, False, why)

@@ -78,9 +78,7 @@ class DurableEngine:
         _OPEN["slice"] = self._counted
         DBOS(config=self._config())
         DBOS.launch()
-        DBOS.register_queue(
-            QUEUE, partition_concurrency=1, worker_concurrency=self._threads, polling_interval_sec=0.25
-        )
+        DBOS.register_queue(QUEUE, partition_concurrency=1, worker_concurrency=self._threads, polling_interval_sec=0.25)
 
     def _config(self) -> DBOSConfig:
         # WAL: the default journal costs three to four times as much per step on a busy disk

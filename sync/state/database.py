@@ -1,0 +1,186 @@
+"""The database: SQLite by default, PostgreSQL by one setting, the same statements on both.
+
+Every change happens in `begin()`, one writer at a time on SQLite; `read()` sees a consistent state and changes
+nothing. What the database refuses is told as StateUnusable, with what to do.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+
+from config.clock import Clock, stamp
+from config.errors import Misconfigured, StateUnusable
+from sync.state.schema import meta
+
+CACHE_KIB = 16_384
+"""SQLite's page cache. 16 MB costs no CPU against 64 and keeps memory flat."""
+
+
+class State:
+    """An open state. Make one with `State.open`."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.dialect = engine.dialect.name
+        # SQLite has one writer; a lock of ours is fair where its busy loop starves (and never times out in process)
+        self._writer = threading.RLock()
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock) -> State:
+        """The state at `url`, made or migrated to this program's schema. Raises StateUnusable, Misconfigured."""
+        engine = _engine(url)
+        state = cls(engine, clock)
+        try:
+            with _translated(url):
+                _migrate(engine)
+                state._remember_identity()
+        except BaseException:
+            engine.dispose()
+            raise
+        return state
+
+    def _remember_identity(self) -> None:
+        """A name for this state, made once: two databases are never taken for each other."""
+        import secrets
+
+        with self.begin() as tx:
+            if tx.execute(sa.select(meta.c.value).where(meta.c.name == "state_id")).scalar() is None:
+                tx.execute(meta.insert(), [{"name": "state_id", "value": secrets.token_hex(16)}])
+                tx.execute(meta.insert(), [{"name": "created_at", "value": stamp(self.clock.now())}])
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A write transaction: committed at the end, rolled back by any exception."""
+        with _translated(str(self.engine.url)):
+            if self.dialect == "sqlite":
+                with self._writer, self.engine.connect().execution_options(closedloop_write=True) as tx, tx.begin():
+                    yield tx
+            else:
+                with self.engine.begin() as tx:
+                    yield tx
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        with _translated(str(self.engine.url)), self.engine.connect() as tx:
+            yield tx
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise Misconfigured(
+            "The address of the state is no database address.", fix="sqlite:///closedloop.db"
+        ) from error
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            _touch_private(Path(parsed.database))
+        engine = sa.create_engine(parsed, connect_args={"timeout": 30, "check_same_thread": False})
+        event.listen(engine, "connect", _on_connect)
+        event.listen(engine, "begin", _on_begin)
+        return engine
+    return sa.create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=10)
+
+
+def _touch_private(path: Path) -> None:
+    """A new database file belongs to its owner alone: it holds personal data."""
+    if path.exists():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise StateUnusable(
+            f"The database {path} cannot be made: {error.strerror}.", fix="Check the folder and its permissions."
+        ) from error
+
+
+def _on_connect(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves: sqlite3's own does not cover reads
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    cursor.close()
+
+
+def _on_begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("closedloop_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _migrate(engine: Engine) -> None:
+    from sync.state.migrate import upgrade
+
+    upgrade(engine)
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """The database's refusals in our words."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise _told(error, url) from error
+    except sqlite3.Error as error:
+        raise _told(error, url) from error
+
+
+_SIGNS = (
+    ("database or disk is full", "The disk is full.", "Make room, then run the same command again: nothing is lost."),
+    ("disk i/o error", "The disk cannot be written.", "Check the disk, then run the same command again."),
+    ("readonly", "The database is read-only.", "Give this user the right to write the file and its folder."),
+    ("read-only", "The database is read-only.", "Give this user the right to write to it."),
+    ("malformed", "The database is damaged.", "Restore it from a backup; do not delete it."),
+    ("not a database", "The file is no database of ours.", "Check `state:` in the project file."),
+    ("unable to open", "The database cannot be opened.", "Check `state:`, the folder and its permissions."),
+    ("database is locked", "Another program holds the database.", "Wait for it, or stop it."),
+    ("no space left", "The disk is full.", "Make room, then run the same command again: nothing is lost."),
+    ("connection", "The database cannot be reached.", "Check that it runs, its address, and the password."),
+)
+
+
+def _told(error: Exception, url: str) -> StateUnusable:
+    original = getattr(error, "orig", None) or error
+    words = str(original).lower()
+    shown = make_url(url).render_as_string(hide_password=True)
+    for sign, what, fix in _SIGNS:
+        if sign in words:
+            return StateUnusable(f"{what} ({shown})", fix=fix)
+    return StateUnusable(
+        f"The database refused a statement ({type(original).__name__}, {shown}).",
+        fix="This is a bug, or somebody changed the tables: please report it.",
+    )
+
+
+def upsert(
+    table: Table, tx: Connection, *, key: Sequence[str] = (), update: Sequence[str] = (), add: Sequence[str] = ()
+) -> Any:
+    """An INSERT that, where a row with the same `key` (the primary key when empty) is there already, sets the columns
+    `update` to the new values and adds the new values of `add` to the old; with neither it leaves the row alone."""
+    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    names = list(key) or [column.name for column in table.primary_key]
+    if not update and not add:
+        return statement.on_conflict_do_nothing(index_elements=names)
+    changes: dict[str, Any] = {name: statement.excluded[name] for name in update}
+    changes.update({name: table.c[name] + statement.excluded[name] for name in add})
+    return statement.on_conflict_do_update(index_elements=names, set_=changes)

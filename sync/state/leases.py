@@ -1,0 +1,82 @@
+"""Leases with fencing tokens: one holder at a time, and one that was taken over can commit nothing more.
+
+The lease is a row; its token grows with every change of hands. A holder checks its token in every transaction that it
+commits, by the database's own clock, so a process that slept past its lease finds out before it writes, not after.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Float, cast, func, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from config.errors import Fenced, StateUnusable
+from sync.state.database import State, upsert
+from sync.state.schema import leases
+
+SECONDS = 60.0
+"""How long a lease holds without being renewed: longer than any step between two transactions should take."""
+
+
+def database_time(tx: Connection) -> ColumnElement[float]:
+    """The database's clock, in seconds."""
+    if tx.dialect.name == "sqlite":
+        return cast((func.julianday("now") - 2440587.5) * 86400.0, Float)
+    return cast(func.extract("epoch", func.clock_timestamp()), Float)
+
+
+def holder_name() -> str:
+    """This process, as a person would look for it."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that was acquired."""
+
+    name: str
+    holder: str
+    token: int
+    seconds: float
+
+    def check(self, tx: Connection) -> None:
+        """Renew the lease in `tx`. Raises Fenced when somebody else has taken it since."""
+        mine = (leases.c.name == self.name) & (leases.c.token == self.token)
+        renewed = update(leases).where(mine).values(expires_at=database_time(tx) + self.seconds)
+        if tx.execute(renewed).rowcount != 1:
+            raise Fenced(
+                f"The lease {self.name} was taken over by another process.",
+                fix="Nothing is lost: the other process goes on.",
+            )
+
+    def release(self, state: State) -> None:
+        """Give it back, unless it is somebody else's by now."""
+        with state.begin() as tx:
+            mine = (leases.c.name == self.name) & (leases.c.token == self.token)
+            tx.execute(update(leases).where(mine).values(expires_at=0.0))
+
+
+def acquire(state: State, name: str, run: str, *, seconds: float = SECONDS) -> Lease:
+    """The lease `name` for `run`. Raises StateUnusable, naming the holder, while another process holds it."""
+    holder = f"{holder_name()} {run}"
+    with state.begin() as tx:
+        tx.execute(upsert(leases, tx), [{"name": name, "holder": "", "token": 0, "expires_at": 0.0}])
+        free = or_(leases.c.expires_at < database_time(tx), leases.c.expires_at == 0.0)
+        taken = (
+            update(leases)
+            .where(leases.c.name == name, free)
+            .values(holder=holder, token=leases.c.token + 1, expires_at=database_time(tx) + seconds)
+        )
+        if tx.execute(taken).rowcount != 1:
+            current = tx.execute(select(leases.c.holder).where(leases.c.name == name)).scalar()
+            raise StateUnusable(
+                f"Another run holds {name} ({current}).",
+                fix=f"Wait for it; a run that died is free after {seconds:.0f} seconds.",
+                code="busy",
+            )
+        token = tx.execute(select(leases.c.token).where(leases.c.name == name)).scalar_one()
+        return Lease(name, holder, token, seconds)

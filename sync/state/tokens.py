@@ -1,0 +1,90 @@
+"""Short-lived and rotating tokens, encrypted at rest.
+
+The key comes from CLOSEDLOOP_KEY, else from a file `closedloop.key` beside the project file
+that only its owner can read. A token is bound to its connection and name: a row moved elsewhere does not open.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import orjson
+from cryptography.fernet import Fernet, InvalidToken
+from sqlalchemy import select
+
+from config.clock import stamp
+from config.errors import Misconfigured
+from sync.state.database import State, upsert
+from sync.state.schema import tokens
+
+VARIABLE = "CLOSEDLOOP_KEY"
+KEY_FILE = "closedloop.key"
+
+
+class StateTokens:
+    """`connectors.api.Tokens` of one connection over the state."""
+
+    def __init__(self, state: State, connection: str, *, folder: Path) -> None:
+        self._state = state
+        self._connection = connection
+        self._folder = folder
+        self._box: Fernet | None = None
+
+    def get(self, name: str) -> str | None:
+        """The token; None when there is none. Raises Misconfigured when the key does not open it."""
+        with self._state.read() as tx:
+            query = select(tokens.c.ciphertext).where(tokens.c.connection == self._connection, tokens.c.name == name)
+            ciphertext = tx.execute(query).scalar()
+        if ciphertext is None:
+            return None
+        try:
+            opened = orjson.loads(self._fernet().decrypt(ciphertext.encode()))
+        except InvalidToken as error:
+            raise self._wrong_key() from error
+        if opened["for"] != [self._connection, name]:
+            raise self._wrong_key()
+        return str(opened["token"])
+
+    def put(self, name: str, value: str) -> None:
+        """Keep the token in place of the one before."""
+        sealed = self._fernet().encrypt(orjson.dumps({"for": [self._connection, name], "token": value})).decode()
+        row = {
+            "connection": self._connection,
+            "name": name,
+            "ciphertext": sealed,
+            "updated_at": stamp(self._state.clock.now()),
+        }
+        with self._state.begin() as tx:
+            tx.execute(upsert(tokens, tx, update=["ciphertext", "updated_at"]), [row])
+
+    def _wrong_key(self) -> Misconfigured:
+        return Misconfigured(
+            "A stored token cannot be opened with this key.",
+            fix=f"Restore the key ({VARIABLE} or {KEY_FILE}), or connect the account again.",
+            connection=self._connection,
+        )
+
+    def _fernet(self) -> Fernet:
+        if self._box is None:
+            try:
+                self._box = Fernet(_key(self._folder))
+            except ValueError as error:
+                raise Misconfigured(
+                    f"{VARIABLE} is no key.",
+                    fix="Make one: python -c 'from cryptography.fernet import Fernet; "
+                    "print(Fernet.generate_key().decode())'",
+                ) from error
+        return self._box
+
+
+def _key(folder: Path) -> bytes:
+    from_environment = os.environ.get(VARIABLE, "")
+    if from_environment:
+        return from_environment.encode()
+    path = folder / KEY_FILE
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(Fernet.generate_key())
+    return path.read_bytes().strip()
