@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from config.errors import StateUnusable
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -267,3 +269,8 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("connection", "name"),
     )
+
+
+def downgrade() -> None:
+    """There is nothing before the first schema."""
+    raise StateUnusable("The schema cannot go back.", fix="Restore a backup made before the upgrade.")
