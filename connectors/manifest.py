@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -77,6 +78,7 @@ class Manifest(_Strict):
     exemptions: dict[str, str] = Field(default_factory=dict)  # what it cannot do -> why
 
 
+@cache
 def load(folder: Path) -> Manifest:
     """The manifest of the platform in `folder`; pydantic's ValidationError when it is wrong (a bug of ours)."""
     with (folder / "manifest.yaml").open(encoding="utf-8") as file:

@@ -18,8 +18,9 @@ from config.clock import Clock, SystemClock, stamp
 from config.errors import Misconfigured, Problem
 from config.project import Project, load_project
 from connectors import registry
-from connectors.api import Account, Connector, Surroundings
+from connectors.api import Account, Connector, Platform, Surroundings
 from connectors.manifest import Manifest, RemoteObject
+from connectors.manifest import load as manifest_of
 from mappings.compiler import Defaults, LeadFields, Mapped, lead_fields, load_mapping
 from mappings.expressions import Expression
 from mappings.model import Field, Kind, Rule
@@ -86,19 +87,25 @@ class Workspace:
     fields: Mapping[str, Field]
     order: Mapping[str, tuple[str, ...]]
     new_id: Callable[[], str] = new_lead_id
+    find: Callable[[str], Platform] = registry.platform
     _mapped: dict[str, dict[str, Mapped]] = field(default_factory=dict)
     _owners: dict[str, Owners] = field(default_factory=dict)
     _connectors: dict[str, Connector] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
-    def open(cls, folder: Path, *, clock: Clock | None = None) -> Workspace:
-        """The project in `folder`. Raises Misconfigured with every mistake of its files, or StateUnusable."""
+    def open(
+        cls, folder: Path, *, clock: Clock | None = None, find: Callable[[str], Platform] = registry.platform
+    ) -> Workspace:
+        """The project in `folder`. Raises Misconfigured with every mistake of its files, or StateUnusable.
+
+        `find` gives the platform of a name: the installed ones, unless a test brings its own.
+        """
         clock = clock or SystemClock()
         project = load_project(folder / PROJECT_FILE)
         lead = lead_fields(project)
         state = State.open(project.state_url(folder), clock=clock)
-        workspace = cls(folder, project, state, clock, lead.fields, lead.order)
+        workspace = cls(folder, project, state, clock, lead.fields, lead.order, find=find)
         try:
             workspace._compile(lead)
         except BaseException:
@@ -132,7 +139,7 @@ class Workspace:
 
     def manifest(self, connection: str) -> Manifest:
         """The facts of the connection's platform."""
-        return registry.facts(self.project.connections[connection].platform)
+        return manifest_of(self.find(self.project.connections[connection].platform).folder)
 
     def mapped(self, connection: str) -> dict[str, Mapped]:
         """The connection's compiled mapping, by object."""
@@ -160,7 +167,7 @@ class Workspace:
 
     def _open(self, name: str) -> Connector:
         settings = self.project.connections[name]
-        platform = registry.platform(settings.platform)
+        platform = self.find(settings.platform)
         account = Account(
             connection=name,
             platform=settings.platform,

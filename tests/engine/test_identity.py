@@ -1,0 +1,106 @@
+"""Who is who: matches, merges, conversions, and what is left to a person."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from connectors.api import Gone
+from sync.state.schema import conflicts, leads, records
+from tests.engine.conftest import Loop
+
+
+def live(loop: Loop) -> int:
+    with loop.workspace.state.read() as tx:
+        return tx.execute(select(func.count()).select_from(leads).where(leads.c.state == "live")).scalar_one()
+
+
+def links(loop: Loop) -> set[str]:
+    with loop.workspace.state.read() as tx:
+        return set(tx.execute(select(records.c.lead).where(records.c.lead.is_not(None))).scalars())
+
+
+def test_the_same_address_is_one_lead(loop: Loop) -> None:
+    loop.alpha.put("contacts", {"email": "ANA@x.io "})
+    loop.beta.put("contacts", {"email": "ana@X.io"})
+    loop.beta.put("prospects", {"email": "ana@x.io"})
+    loop.sync(push=False)
+    assert live(loop) == 1
+
+
+def test_a_record_without_any_key_is_a_lead_of_its_own(loop: Loop) -> None:
+    loop.beta.put("contacts", {"first": "Nobody"})
+    loop.beta.put("contacts", {"first": "Nobody else"})
+    loop.sync(push=False)
+    assert live(loop) == 2
+
+
+def test_a_changed_address_keeps_the_link(loop: Loop) -> None:
+    ours = loop.alpha.put("contacts", {"email": "ana@x.io"})
+    theirs = loop.beta.put("contacts", {"email": "ana@x.io"})
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", ours, {"email": "ana@new.io"})
+    loop.settled()
+    assert live(loop) == 1
+    assert loop.beta.rows["contacts"][theirs].values["email"] == "ana@new.io"
+
+
+def test_a_merge_on_a_platform_makes_one_lead_of_two(loop: Loop) -> None:
+    loser = loop.beta.put("contacts", {"email": "old@x.io"})
+    winner = loop.beta.put("contacts", {"email": "new@x.io"})
+    loop.alpha.put("contacts", {"email": "old@x.io"})
+    loop.sync(push=False)
+    assert live(loop) == 2
+    loop.clock.advance(5)
+    loop.beta.remove("contacts", loser, Gone.MERGED, into=winner)
+    loop.sync(push=False)
+    assert live(loop) == 1
+    assert len(links(loop)) == 1
+
+
+def test_a_converted_prospect_is_followed_to_its_contact(loop: Loop) -> None:
+    prospect = loop.beta.put("prospects", {"email": "ana@x.io"})
+    loop.sync(push=False)
+    contact = loop.beta.put("contacts", {"email": "ana.private@y.io"})
+    loop.beta.remove("prospects", prospect, Gone.CONVERTED, into=contact, into_object="contacts")
+    loop.sync(push=False)
+    assert live(loop) == 1
+    assert len(links(loop)) == 1
+
+
+def test_a_conversion_is_followed_whichever_side_comes_first(loop: Loop) -> None:
+    contact = loop.beta.put("contacts", {"email": "ana.private@y.io"})
+    loop.sync(push=False)
+    prospect = loop.beta.put("prospects", {"email": "ana@x.io"})
+    loop.sync(push=False)
+    assert live(loop) == 2
+    loop.beta.remove("prospects", prospect, Gone.CONVERTED, into=contact, into_object="contacts")
+    loop.sync(push=False)
+    assert live(loop) == 1
+
+
+def test_an_address_of_somebody_else_is_left_to_a_person(loop: Loop) -> None:
+    loop.alpha.put("contacts", {"email": "ana@x.io"})
+    bob = loop.alpha.put("contacts", {"email": "bob@x.io"})
+    loop.sync(push=False)
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", bob, {"email": "ana@x.io"})
+    report = loop.sync(push=False)
+    assert report.counts["pull"]["alpha"]["contacts"]["parked"] == 1
+    with loop.workspace.state.read() as tx:
+        [question] = tx.execute(select(conflicts))
+    assert (question.kind, question.record, question.state) == ("match", bob, "open")
+    assert live(loop) == 2
+
+
+def test_a_deleted_record_is_not_made_again(loop: Loop) -> None:
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    loop.settled()
+    [prospect] = loop.beta.rows["prospects"]
+    loop.beta.remove("prospects", prospect)
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", ana, {"first": "Anna"})
+    loop.settled()
+    assert loop.beta.all("prospects") == []
+    assert list(loop.beta.rows["prospects"]) == [prospect]

@@ -1,0 +1,47 @@
+"""The loop end to end over two in-memory platforms: match, hand off, outcome back, and then silence."""
+
+from __future__ import annotations
+
+from tests.engine.conftest import Loop
+
+
+def test_a_lead_goes_to_sales_and_its_outcome_comes_back(loop: Loop) -> None:
+    ana = loop.alpha.put("contacts", {"email": "Ana@X.io", "first": "Ana", "title": "Chief", "source": "organic"})
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob", "title": "Intern", "source": "paid"})
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana, "title": "Contact us"})
+
+    report = loop.sync()
+
+    [prospect] = loop.beta.all("prospects")
+    assert prospect["email"] == "ana@x.io"
+    assert prospect["origin"] == "organic"
+    assert report.counts["handoffs"] == 1
+    [task] = loop.beta.all("tasks")
+    assert "Contact us" in task["body"]
+    assert "+40 asked for contact" in task["body"]
+    assert loop.alpha.rows["contacts"][ana].values["stage"] == "sales_qualified"
+
+    person = next(iter(loop.beta.rows["prospects"]))
+    deal = loop.beta.put(
+        "deals", {"name": "d", "amount": "100", "stage": "Won", "closed": True, "won": True, "close_date": "2026-03-02"}
+    )
+    loop.beta.put(
+        "deal_contacts", {"from_object": "deals", "from_id": deal, "to_object": "prospects", "to_ids": [person]}
+    )
+    loop.settled()
+
+    row = loop.alpha.rows["contacts"][ana].values
+    assert row["stage"] == "customer"
+    assert row["customer_since"] == "2026-03-02"
+
+
+def test_a_sync_with_nothing_new_writes_nothing(loop: Loop) -> None:
+    for number in range(10):
+        loop.alpha.put("contacts", {"email": f"p{number}@x.io", "first": f"P{number}", "title": "Chief"})
+        loop.beta.put("contacts", {"email": f"p{number}@x.io", "first": "Old", "phone": "030 123456"})
+    loop.settled()
+    written = len(loop.alpha.writes) + len(loop.beta.writes)
+    report = loop.sync()
+    assert len(loop.alpha.writes) + len(loop.beta.writes) == written
+    assert report.state == "done"
+    assert not report.needs_person

@@ -1,0 +1,135 @@
+"""Every write is accounted for: refused, lost, rewritten, repeated."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from sync.state.schema import journal, meta, quarantine
+from tests.engine.conftest import Loop
+from tests.engine.memory import rejected, unreachable
+
+
+@pytest.fixture(autouse=True)
+def _past_the_first_run(loop: Loop) -> None:
+    with loop.workspace.state.begin() as tx:
+        tx.execute(meta.insert(), [{"name": f"canary:{name}", "value": "before"} for name in ("alpha", "beta")])
+
+
+def pair(loop: Loop, **mine: object) -> tuple[str, str]:
+    """One person on both sides, alpha's record the newer one."""
+    theirs = loop.beta.put("contacts", {"email": "ana@x.io", "first": "Ann", "title": "Clerk", "phone": "030 1"})
+    loop.clock.advance(5)
+    ours = loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": "Chief", **mine})
+    return ours, theirs
+
+
+def test_a_refused_field_does_not_hold_up_the_others(loop: Loop) -> None:
+    _, theirs = pair(loop)
+    loop.beta.refuse = lambda op: rejected("title", "too_long") if "title" in op.values else None
+    loop.sync()
+    row = loop.beta.rows["contacts"][theirs].values
+    assert (row["first"], row["title"]) == ("Ana", "Clerk")
+    with loop.workspace.state.read() as tx:
+        [entry] = tx.execute(select(quarantine).where(quarantine.c.state == "open"))
+    assert (entry.field, entry.code, entry.connection) == ("title", "too_long", "beta")
+    assert loop.sync().counts["write"] == {}
+
+
+def test_a_refused_value_is_tried_again_when_it_changes(loop: Loop) -> None:
+    ours, theirs = pair(loop)
+    loop.beta.refuse = lambda op: rejected("title") if op.values.get("title") == "Chief" else None
+    loop.sync()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", ours, {"title": "Head"})
+    loop.settled()
+    assert loop.beta.rows["contacts"][theirs].values["title"] == "Head"
+    with loop.workspace.state.read() as tx:
+        assert [row.state for row in tx.execute(select(quarantine))] == ["resolved"]
+
+
+def test_a_lost_answer_is_looked_up_and_not_sent_again(loop: Loop) -> None:
+    loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    ana = next(iter(loop.alpha.rows["contacts"]))
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    loop.beta.lose_answers = 1
+    report = loop.sync()
+    assert report.counts["write"]["beta"]["prospects"]["parked"] == 1
+    loop.settled()
+    assert len(loop.beta.all("prospects")) == 1
+    assert len([op for op in loop.beta.writes if op.object == "prospects"]) == 1
+    assert len(loop.beta.all("tasks")) == 1
+
+
+def test_an_unreachable_platform_is_tried_again_by_the_next_run(loop: Loop) -> None:
+    _, theirs = pair(loop)
+    loop.beta.refuse = lambda op: unreachable()
+    report = loop.sync()
+    assert report.state == "failed"
+    assert report.counts["write"]["beta"]["contacts"]["held"] == 1
+    loop.beta.refuse = lambda op: None
+    loop.settled()
+    assert loop.beta.rows["contacts"][theirs].values["first"] == "Ana"
+
+
+def test_what_the_platform_rewrites_is_not_fought_over(loop: Loop) -> None:
+    _, theirs = pair(loop)
+    loop.beta.rewrite = lambda values: {k: str(v).upper() if k == "title" else v for k, v in values.items()}
+    reports = loop.settled()
+    assert loop.beta.rows["contacts"][theirs].values["title"] == "CHIEF"
+    assert loop.alpha.all("contacts")[0]["title"] == "Chief"
+    assert reports[-1].counts["write"] == {}
+
+
+def test_a_rewrite_seen_only_in_the_echo_is_no_edit(loop: Loop) -> None:
+    _, theirs = pair(loop)
+    loop.beta.returns_records = False
+    loop.beta.rewrite = lambda values: {k: str(v).upper() if k == "title" else v for k, v in values.items()}
+    loop.settled()
+    assert loop.beta.rows["contacts"][theirs].values["title"] == "CHIEF"
+    assert loop.alpha.all("contacts")[0]["title"] == "Chief"
+
+
+def test_every_write_is_in_the_journal_with_before_after_and_why(loop: Loop) -> None:
+    pair(loop)
+    loop.sync()
+    with loop.workspace.state.read() as tx:
+        rows = list(tx.execute(select(journal).where(journal.c.connection == "beta", journal.c.object == "contacts")))
+    assert {row.state for row in rows} == {"settled"}
+    assert '"first_name":"Ann"' in rows[0].before
+    assert '"first_name":"Ana"' in rows[0].after
+    assert "alpha/contacts" in rows[0].reasons
+
+
+def test_newer_edits_go_both_ways_field_by_field(loop: Loop) -> None:
+    ours, theirs = pair(loop)
+    loop.settled()
+    loop.clock.advance(10)
+    loop.beta.edit("contacts", theirs, {"title": "Boss"})
+    loop.alpha.edit("contacts", ours, {"first": "Anna"})
+    loop.settled()
+    for row in (loop.alpha.rows["contacts"][ours].values, loop.beta.rows["contacts"][theirs].values):
+        assert (row["first"], row["title"]) == ("Anna", "Boss")
+
+
+def test_a_clearing_travels_and_an_unset_blank_does_not(loop: Loop) -> None:
+    ours, theirs = pair(loop)
+    loop.settled()
+    loop.clock.advance(10)
+    loop.alpha.edit("contacts", ours, {"title": "", "first": ""})
+    loop.settled()
+    row = loop.beta.rows["contacts"][theirs].values
+    assert row["title"] is None  # on_blank: clear
+    assert row["first"] == "Ana"  # on_blank: ignore
+
+
+def test_consent_only_tightens(loop: Loop) -> None:
+    ours, theirs = pair(loop, consent="subscribed")
+    loop.beta.edit("contacts", theirs, {"opted_out": "true"})
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ours].values["consent"] == "unsubscribed"
+    loop.clock.advance(10)
+    loop.alpha.edit("contacts", ours, {"consent": "subscribed"})
+    loop.beta.edit("contacts", theirs, {"opted_out": None})
+    loop.settled()
+    assert loop.beta.rows["contacts"][theirs].values["opted_out"] is None
