@@ -177,6 +177,15 @@ class Runner:
         work.report()
         return True
 
+    def send(
+        self, command: str, connections: Sequence[str], operations: list[Planned], stale: list[Planned], options: Options
+    ) -> Report:
+        """A run that writes just `operations` and counts `stale` as parked: what `apply` does."""
+        work = _Work(self, self.open(command, connections, options))
+        with work:
+            work.write(operations, stale)
+        return work.report()
+
     def fail(self, run: str, error: ClosedloopError) -> None:
         """Close a run that could not even take its steps."""
         with self.workspace.state.begin() as tx:
@@ -405,6 +414,19 @@ class _Work:
                 for table in (waiting.creates, waiting.updates):
                     for object, number in table.items():
                         self.ledger.wrote(tx, name, object, Written(planned=number, held=number))
+
+    def write(self, operations: list[Planned], stale: list[Planned]) -> None:
+        """Write these operations and no others."""
+        for name in self.connections:
+            recover(self.workspace, name, self.ledger)
+        with self.workspace.state.begin() as tx:
+            self.ledger.enter(tx)
+            for op in stale:
+                self.ledger.wrote(tx, op.connection, op.object, Written(planned=1, parked=1))
+        for name, error in self._send(operations, Canary(self.workspace, self.ledger)).items():
+            self._failed(name, error)
+        for _ in self._decide():
+            pass
 
     # the end
 
