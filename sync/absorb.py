@@ -7,22 +7,29 @@ caller's transaction: the cursor never stands for records that are not here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import orjson
 import xxhash
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, select, update
 
 from connectors.api import Page, Record
 from mappings.compiler import Mapped, ValueProblem
 from mappings.model import Kind, Values
+from sync import ties
+from sync.complaints import Complaints
+from sync.state import rows
 from sync.state.database import upsert
-from sync.state.schema import activities, deal_people, leads, quarantine, records, streams
+from sync.state.schema import activities, records, streams
 
 LARGEST = 1_000_000
 """Bytes. A record beyond it is quarantined unread."""
+
+OUTSIDE = "filtered"
+"""In `records.gone`: the record lives, but no longer passes the mapping's filter. It is neither heard nor written."""
 
 _OFFSET = 1 << 63
 
@@ -75,6 +82,11 @@ def save_cursor(tx: Connection, stream: StreamRow, page: Page, at: str) -> None:
     tx.execute(update(streams).where(streams.c.id == stream.id).values(**values))
 
 
+def absorb(tx: Connection, stream: StreamRow, page: Page, mapped: Mapped, *, run: str, at: str) -> Absorbed:
+    """Absorb one page of `stream` and store its cursor."""
+    return absorb_pages(tx, stream, [page], mapped, run=run, at=at)
+
+
 def absorb_pages(
     tx: Connection, stream: StreamRow, pages: Sequence[Page], mapped: Mapped, *, run: str, at: str
 ) -> Absorbed:
@@ -90,11 +102,14 @@ def absorb_records(
     """Absorb records without moving any cursor. Of one id that comes twice the last counts; the other is unchanged."""
     if not arrived:
         return Absorbed()
-    if stream.kind is Kind.ACTIVITY:
-        return _absorb_activities(tx, stream, arrived, mapped, run, at)
-    by_id = {record.id: record for record in arrived}
     group = _Group(tx, stream, mapped, run, at)
-    group.take(by_id)
+    by_id = {record.id: record for record in arrived}
+    for id in [id for id in by_id if not id.isprintable() or not id]:
+        group.refuse(by_id.pop(id), "bad_id", "has an id that is empty or holds control characters")
+    if stream.kind is Kind.ACTIVITY:
+        group.take_activities(by_id)
+    else:
+        group.take(by_id)
     group.store()
     return group.counts(len(arrived))
 
@@ -109,249 +124,265 @@ def body_text(values: Values) -> str:
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
 
 
+class _Known(NamedTuple):
+    """A record as stored."""
+
+    id: str
+    hash: int
+    body: str
+    changed: str | None
+    held: str | None
+    version: str
+    gone: str | None
+    into: str | None
+
+
 class _Group:
     """The records of one transaction, on their way from bytes to rows."""
 
     def __init__(self, tx: Connection, stream: StreamRow, mapped: Mapped, run: str, at: str) -> None:
-        self.tx, self.stream, self.mapped, self.run, self.at = tx, stream, mapped, run, at
-        self.inserts: list[dict[str, Any]] = []
-        self.updates: list[dict[str, Any]] = []
-        self.touches: list[dict[str, Any]] = []
-        self.gone_rows: list[dict[str, Any]] = []
-        self.problems: list[dict[str, Any]] = []
-        self.clean: list[str] = []
+        self.tx, self.stream, self.mapped, self.at = tx, stream, mapped, at
+        self.complaints = Complaints(tx, stream.connection, stream.object, run, at)
+        self.inserts: list[rows.Row] = []
+        self.updates: list[rows.Row] = []
+        self.touches: list[rows.Row] = []
+        self.farewells: list[rows.Row] = []
+        self.happened: list[rows.Row] = []
         self.associations: dict[str, Values] = {}
-        self.unlinked: list[str] = []
-        self.new = self.changed = self.unchanged = self.gone = self.filtered = self.quarantined = 0
+        self.new = self.changed = self.gone = self.filtered = self.quarantined = 0
 
     def counts(self, arrived: int) -> Absorbed:
-        sorted_ = self.new + self.changed + self.unchanged + self.gone + self.filtered + self.quarantined
-        repeated = arrived - sorted_
-        return Absorbed(
-            arrived, self.new, self.changed, self.unchanged + repeated, self.gone, self.filtered, self.quarantined
-        )
+        """The accounts: what was none of the others was unchanged, ids that came again included."""
+        told = self.new + self.changed + self.gone + self.filtered + self.quarantined
+        return Absorbed(arrived, self.new, self.changed, arrived - told, self.gone, self.filtered, self.quarantined)
 
     def take(self, by_id: dict[str, Record]) -> None:
-        hashes = _known_hashes(self.tx, self.stream.id, list(by_id))
-        fresh: list[tuple[Record, int]] = []
-        stale: dict[str, tuple[Record, int]] = {}
+        """Sort the records into new, known and the same as before; only the first two are decoded."""
+        names = ("id", "raw_hash", "gone")
+        found = rows.find(self.tx, records, self.stream.id, names, "id", list(by_id))
+        known = {id: (raw_hash, gone) for id, raw_hash, gone in found}
         digest = xxhash.xxh3_64_intdigest
+        fresh: dict[str, int] = {}
         for id, record in by_id.items():
             raw_hash = digest(record.raw) - _OFFSET
-            known = hashes.get(id)
-            if known is None:
-                fresh.append((record, raw_hash))
-            elif known[0] == raw_hash and known[1] == record.gone:
-                self.unchanged += 1
-            else:
-                stale[id] = (record, raw_hash)
-        for record, raw_hash in fresh:
-            self._take_new(record, raw_hash)
-        for row in _known_rows(self.tx, self.stream.id, list(stale)):
-            self._take_known(*stale[row.id], row)
+            if known.get(id) != (raw_hash, record.gone):
+                fresh[id] = raw_hash
+        if not fresh:
+            return
+        self.complaints.recall(list(fresh))
+        again = [id for id in fresh if id in known]
+        for before in map(_Known._make, rows.find(self.tx, records, self.stream.id, _Known._fields, "id", again)):
+            self._take_known(by_id[before.id], fresh[before.id], before)
+        for id, raw_hash in fresh.items():
+            if id not in known:
+                self._take_new(by_id[id], raw_hash)
+
+    # new records
 
     def _take_new(self, record: Record, raw_hash: int) -> None:
+        """A record never seen. Of those that are gone only one that lives on as another is kept: what was deleted
+        before we knew of it is nobody's lead."""
+        if record.gone is not None and not record.into:
+            return
         if record.gone is not None and record.raw == b"{}":
-            self._insert(record, raw_hash, {}, None)
             self.gone += 1
+            self._insert(record, raw_hash, {}, [], dirty=False)  # nothing in it to match by: kept for its `into`
             return
         read = self._read(record)
         if read is None:
             return
         values, problems = read
-        self._insert(record, raw_hash, values, problems)
-        if record.gone is not None:
-            self.gone += 1
-        elif problems:
+        self._insert(record, raw_hash, values, problems, dirty=True)
+        if problems:
             self.quarantined += 1
+        elif record.gone is not None:
+            self.gone += 1
         else:
             self.new += 1
 
-    def _insert(self, record: Record, raw_hash: int, values: Values, problems: list[ValueProblem] | None) -> None:
+    def _insert(
+        self, record: Record, raw_hash: int, values: Values, problems: list[ValueProblem], *, dirty: bool
+    ) -> None:
         text = body_text(values)
-        self.inserts.append(
-            {
-                "stream": self.stream.id,
-                "id": record.id,
-                "raw_hash": raw_hash,
-                "hash": content_hash(text),
-                "body": text,
-                "version": record.version,
-                "first_at": record.version or self.at,
-                "gone": record.gone,
-                "into": _into(record, self.stream.object),
-                "problems": _problem_text(problems),
-            }
+        row = (
+            self.stream.id,
+            record.id,
+            raw_hash,
+            content_hash(text),
+            text,
+            record.version,
+            record.version or self.at,
+            record.gone.value if record.gone else None,
+            _into(record, self.stream.object),
+            _problem_text(problems),
+            dirty,
         )
+        self.inserts.append(row)
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = {} if record.gone else values
 
-    def _take_known(self, record: Record, raw_hash: int, row: Any) -> None:
+    # known records
+
+    def _take_known(self, record: Record, raw_hash: int, before: _Known) -> None:
         if record.gone is not None:
-            self._take_gone(record, raw_hash, row)
+            self._take_gone(record, raw_hash, before)
             return
-        read = self._read(record)
+        if record.version and record.version < before.version:
+            return  # a lagging index tells an older state than the one we know: not news
+        read = self._read(record, before)
         if read is None:
             return
         values, problems = read
-        before: Values = orjson.loads(row.body)
-        body = {**before, **values}
-        for problem in problems:
-            if problem.field in before:
-                body[problem.field] = before[problem.field]
+        old: Values = orjson.loads(before.body)
+        body = {**old, **values}  # a field that the record no longer tells keeps what was last known
         text = body_text(body)
-        digest = content_hash(text)
+        if content_hash(text) == before.hash and before.gone is None:
+            self.touches.append((record.id, raw_hash, record.version or before.version, _problem_text(problems)))
+        else:
+            self._update(record, raw_hash, before, old, body, text, problems)
         if problems:
             self.quarantined += 1
-        elif row.problems:
-            self.clean.append(record.id)
-        if digest == row.hash and row.gone is None:
-            self.touches.append(self._touch(record, raw_hash, problems))
-            if not problems:
-                self.unchanged += 1
-            return
-        self.updates.append(self._update(record, raw_hash, row, before, body, text, digest, problems))
-        if not problems:
-            self.changed += 1
-        if self.stream.kind is Kind.ASSOCIATION:
-            self.associations[record.id] = body
-
-    def _touch(self, record: Record, raw_hash: int, problems: list[ValueProblem]) -> dict[str, Any]:
-        return {
-            "i": record.id,
-            "raw_hash": raw_hash,
-            "version": record.version,
-            "problems": _problem_text(problems),
-        }
 
     def _update(
         self,
         record: Record,
         raw_hash: int,
-        row: Any,
-        before: Values,
+        before: _Known,
+        old: Values,
         body: Values,
         text: str,
-        digest: int,
         problems: list[ValueProblem],
-    ) -> dict[str, Any]:
-        changed: dict[str, str] = orjson.loads(row.changed) if row.changed else {}
-        held: dict[str, list[Any]] = orjson.loads(row.held) if row.held else {}
-        since = record.version or self.at
-        for name, value in body.items():
-            if name in before and before[name] == value:
-                continue
-            if name not in before and value is None:
-                continue  # a blank where nothing was known is unset, not cleared
-            if name in held and _is_rewrite(held[name], value):
-                held[name] = [held[name][0], value]
-                continue
-            held.pop(name, None)
-            changed[name] = since
-        return {
-            "i": record.id,
-            "raw_hash": raw_hash,
-            "hash": digest,
-            "body": text,
-            "changed": orjson.dumps(changed).decode() if changed else None,
-            "held": orjson.dumps(held).decode() if held else None,
-            "version": record.version,
-            "problems": _problem_text(problems),
-        }
+    ) -> None:
+        changed, held = revise(before, old, body, record.version or self.at)
+        row = (
+            record.id,
+            raw_hash,
+            content_hash(text),
+            text,
+            orjson.dumps(changed).decode() if changed else None,
+            orjson.dumps(held).decode() if held else None,
+            record.version or before.version,
+            _problem_text(problems),
+        )
+        self.updates.append(row)
+        if not problems:
+            self.changed += 1
+        if self.stream.kind is Kind.ASSOCIATION:
+            self.associations[record.id] = body
 
-    def _take_gone(self, record: Record, raw_hash: int, row: Any) -> None:
+    def _take_gone(self, record: Record, raw_hash: int, before: _Known) -> None:
+        """The body is kept: what the record said of consent and first sources still counts."""
+        assert record.gone is not None
         into = _into(record, self.stream.object)
-        if row.gone == record.gone and (row.into or None) == into:
-            self.touches.append(self._touch(record, raw_hash, []))
-            self.unchanged += 1
+        self.complaints.judge(record.id, [])
+        if before.gone == record.gone and before.into == into:
+            self.touches.append((record.id, raw_hash, before.version, None))
             return
         self.gone += 1
-        self.gone_rows.append({"i": record.id, "gone": record.gone, "into": into, "raw_hash": raw_hash})
+        self.farewells.append((record.id, raw_hash, record.gone.value, into))
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = {}
 
-    def _read(self, record: Record) -> tuple[Values, list[ValueProblem]] | None:
-        """The record's values, None when it is filtered out or cannot be read at all (then it is counted here)."""
-        try:
-            if len(record.raw) > LARGEST:
-                raise ValueError(f"larger than {LARGEST} bytes")
-            decoded = self.mapped.decode(record.raw)
-        except ValueError as error:
-            reason = "is no JSON object" if isinstance(error, orjson.JSONDecodeError) else str(error)
-            self._complain(record.id, ValueProblem("", "unreadable", reason))
+    # activities
+
+    def take_activities(self, by_id: dict[str, Record]) -> None:
+        """Activities are facts: written once, by their key, never changed and never taken back."""
+        found = rows.find(self.tx, activities, self.stream.id, ("key",), "key", list(by_id))
+        known = {key for (key,) in found}
+        fresh = [record for id, record in by_id.items() if id not in known and record.gone is None]
+        if not fresh:
+            return
+        self.complaints.recall([record.id for record in fresh])
+        for record in fresh:
+            read = self._read(record)
+            if read is not None:
+                self._take_activity(record, *read)
+
+    def _take_activity(self, record: Record, values: Values, problems: list[ValueProblem]) -> None:
+        if problems:
             self.quarantined += 1
+        elif not values.get("type") or not values.get("at"):
+            self.refuse(record, "incomplete", "has no type or no time")
+        elif values.get("person") and not values.get("person_object"):
+            self.refuse(record, "incomplete", "names a person without the object that the person's record is of")
+        else:
+            self.happened.append(_activity_row(self.stream.id, record.id, values))
+            self.new += 1
+
+    # reading
+
+    def _read(self, record: Record, before: _Known | None = None) -> tuple[Values, list[ValueProblem]] | None:
+        """The record's values and the mistakes in them; None when it cannot be read or has no part in this."""
+        if len(record.raw) > LARGEST:
+            self.refuse(record, "too_large", f"is larger than {LARGEST} bytes")
+            return None
+        try:
+            decoded = self.mapped.decode(record.raw)
+        except ValueError:
+            self.refuse(record, "unreadable", "is no JSON object")
             return None
         if not self.mapped.accepts(decoded):
-            self.filtered += 1
+            self._leave_out(record, before)
             return None
         values, problems = self.mapped.read(decoded)
-        for problem in problems:
-            self._complain(record.id, problem)
+        try:
+            orjson.dumps(values)
+        except TypeError:
+            self.refuse(record, "unstorable", "holds a value that JSON cannot carry")
+            return None
+        self.complaints.judge(record.id, problems)
         return values, problems
 
-    def _complain(self, id: str, problem: ValueProblem) -> None:
-        self.problems.append(
-            {
-                "run": self.run,
-                "direction": "pull",
-                "connection": self.stream.connection,
-                "object": self.stream.object,
-                "record": id,
-                "lead": "",
-                "field": problem.field,
-                "code": problem.code,
-                "reason": f"{problem.field or 'the record'} {problem.reason}",
-                "fix": "Correct it on the platform, or change the mapping.",
-                "fingerprint": "",
-                "state": "open",
-                "attempts": 1,
-                "first_at": self.at,
-                "last_at": self.at,
-            }
-        )
+    def _leave_out(self, record: Record, before: _Known | None) -> None:
+        self.filtered += 1
+        self.complaints.judge(record.id, [])
+        if before is not None and before.gone != OUTSIDE:
+            self.farewells.append((record.id, 0, OUTSIDE, None))
+            if self.stream.kind is Kind.ASSOCIATION:
+                self.associations[record.id] = {}
 
-    # rows
+    def refuse(self, record: Record, code: str, reason: str) -> None:
+        """The whole record goes to quarantine; what was known of it stays."""
+        name = record.id if record.id.isprintable() else ascii(record.id)
+        self.complaints.judge(name, [ValueProblem("", code, reason)])
+        self.quarantined += 1
 
     def store(self) -> None:
-        if self.inserts:
-            self.tx.execute(records.insert(), self.inserts)
-        self._run(self.updates, ("raw_hash", "hash", "body", "changed", "held", "version", "problems"), alive=True)
-        self._run(self.touches, ("raw_hash", "version", "problems"))
-        self._run(self.gone_rows, ("gone", "into", "raw_hash"), dirty=True)
-        if self.problems:
-            renewed = ["run", "code", "reason", "fix", "state", "last_at"]
-            statement = upsert(quarantine, self.tx, key=_PLACE, update=renewed, add=["attempts"])
-            self.tx.execute(statement, self.problems)
-        self._resolve_clean()
+        """Write it all."""
+        rows.insert(self.tx, records, _INSERTED, self.inserts)
+        rows.insert(self.tx, activities, _HAPPENED, self.happened, quietly=True)
+        change = partial(rows.update, self.tx, records, self.stream.id, "id")
+        change(_UPDATED, self.updates, also='gone = NULL, "into" = NULL, dirty = true')
+        change(_TOUCHED, self.touches)
+        change(_GONE, self.farewells, also="dirty = true")
+        self.complaints.store()
         if self.associations:
-            _store_associations(self.tx, self.stream, self.associations)
-
-    def _run(
-        self, rows: list[dict[str, Any]], names: Sequence[str], *, alive: bool = False, dirty: bool = False
-    ) -> None:
-        if not rows:
-            return
-        values: dict[str, Any] = {name: bindparam(name) for name in names}
-        if alive:
-            values.update(gone=None, into=None)
-        if alive or dirty:
-            values["dirty"] = True
-        mine = (records.c.stream == self.stream.id) & (records.c.id == bindparam("i"))
-        self.tx.execute(update(records).where(mine).values(**values), rows)
-
-    def _resolve_clean(self) -> None:
-        for some in _chunks(self.clean):
-            here = (
-                (quarantine.c.direction == "pull")
-                & (quarantine.c.connection == self.stream.connection)
-                & (quarantine.c.object == self.stream.object)
-                & quarantine.c.record.in_(some)
-            )
-            tx_update = update(quarantine).where(here, quarantine.c.state != "resolved")
-            self.tx.execute(tx_update.values(state="resolved", last_at=self.at))
+            ties.store(self.tx, self.stream.connection, self.stream.object, self.associations)
 
 
-_PLACE = ["direction", "connection", "object", "record", "lead", "field"]
+_INSERTED = (*("stream", "id", "raw_hash", "hash", "body", "version", "first_at", "gone", "into", "problems", "dirty"),)
+_UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems")
+_TOUCHED = ("raw_hash", "version", "problems")
+_GONE = ("raw_hash", "gone", "into")
+_HAPPENED = ("stream", "key", "type", "at", "person", "email", "campaign", "title", "url", "detail")
+
+
+def revise(before: _Known, old: Values, new: Values, since: str) -> tuple[dict[str, str], dict[str, list[Any]]]:
+    """Which fields changed and when, and which still hold what the platform made of a value of ours.
+
+    A blank where nothing was known is unset, not cleared: no change. What the platform rewrote is no person's change.
+    """
+    changed: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
+    held: dict[str, list[Any]] = orjson.loads(before.held) if before.held else {}
+    for name, value in new.items():
+        if (name in old and old[name] == value) or (name not in old and value is None):
+            continue
+        if name in held and _is_rewrite(held[name], value):
+            held[name] = [held[name][0], value]
+            continue
+        held.pop(name, None)
+        changed[name] = since
+    return changed, held
 
 
 def _is_rewrite(held: list[Any], value: Any) -> bool:
@@ -370,7 +401,7 @@ def _bare(value: str) -> str:
     return "".join(letter for letter in value.casefold() if letter.isalnum())
 
 
-def _problem_text(problems: list[ValueProblem] | None) -> str | None:
+def _problem_text(problems: list[ValueProblem]) -> str | None:
     if not problems:
         return None
     return orjson.dumps([[p.field, p.code, p.reason] for p in problems]).decode()
@@ -380,109 +411,7 @@ def _into(record: Record, object: str) -> str | None:
     return f"{record.into_object or object}/{record.into}" if record.into else None
 
 
-def _chunks(values: Sequence[Any], size: int = 1000) -> Iterable[Sequence[Any]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
-
-
-def _known_hashes(tx: Connection, stream: int, ids: Sequence[str]) -> dict[str, tuple[int, str | None]]:
-    found: dict[str, tuple[int, str | None]] = {}
-    for some in _chunks(ids):
-        query = select(records.c.id, records.c.raw_hash, records.c.gone)
-        query = query.where(records.c.stream == stream, records.c.id.in_(some))
-        found.update({id: (raw_hash, gone) for id, raw_hash, gone in tx.execute(query)})
-    return found
-
-
-def _known_rows(tx: Connection, stream: int, ids: Sequence[str]) -> Iterable[Any]:
-    columns = (
-        records.c.id,
-        records.c.hash,
-        records.c.body,
-        records.c.changed,
-        records.c.held,
-        records.c.gone,
-        records.c.into,
-        records.c.problems,
-    )
-    for some in _chunks(ids):
-        yield from tx.execute(select(*columns).where(records.c.stream == stream, records.c.id.in_(some)))
-
-
-def _store_associations(tx: Connection, stream: StreamRow, changed: dict[str, Values]) -> None:
-    """Keep `deal_people` in step with the associations, and have the leads on either side looked at again."""
-    sources = [f"{stream.object}/{id}" for id in changed]
-    for some in _chunks(sources):
-        mine = (deal_people.c.connection == stream.connection) & deal_people.c.source.in_(some)
-        _touch_people(tx, stream.connection, [row.person for row in tx.execute(select(deal_people).where(mine))])
-        tx.execute(delete(deal_people).where(mine))
-    rows = [
-        {
-            "connection": stream.connection,
-            "deal_object": values.get("from_object") or "",
-            "deal": values.get("from_id") or "",
-            "person_object": values.get("to_object") or "",
-            "person": person,
-            "source": f"{stream.object}/{id}",
-            "role": values.get("role") or "",
-        }
-        for id, values in changed.items()
-        for person in values.get("to_ids") or ()
-    ]
-    if rows:
-        tx.execute(deal_people.insert(), rows)
-
-
-def _touch_people(tx: Connection, connection: str, people: Sequence[str]) -> None:
-    """Whoever was tied to a deal until now is merged anew: the tie may be gone."""
-    theirs = select(streams.c.id).where(streams.c.connection == connection, streams.c.kind == Kind.LEAD.value)
-    for some in _chunks(people):
-        owners = select(records.c.lead).where(records.c.stream.in_(theirs), records.c.id.in_(some))
-        tx.execute(update(leads).where(leads.c.id.in_(owners), leads.c.state == "live").values(dirty=1))
-
-
-def _absorb_activities(
-    tx: Connection, stream: StreamRow, arrived: Sequence[Record], mapped: Mapped, run: str, at: str
-) -> Absorbed:
-    """Activities are facts: written once, by their key, never changed."""
-    by_id = {record.id: record for record in arrived}
-    known: set[str] = set()
-    for some in _chunks(list(by_id)):
-        query = select(activities.c.key).where(activities.c.stream == stream.id, activities.c.key.in_(some))
-        known.update(tx.execute(query).scalars())
-    group = _Group(tx, stream, mapped, run, at)
-    rows = []
-    for id, record in by_id.items():
-        if id in known or record.gone is not None:
-            continue
-        read = group._read(record)
-        if read is None:
-            continue
-        values, problems = read
-        if problems or not values.get("type") or not values.get("at"):
-            group.quarantined += 1
-            if not problems:
-                group._complain(id, ValueProblem("", "incomplete", "has no type or no time"))
-            continue
-        rows.append(_activity_row(stream.id, id, values))
-    if rows:
-        tx.execute(upsert(activities, tx), rows)
-    group.store()
-    unchanged = len(arrived) - len(rows) - group.filtered - group.quarantined
-    return Absorbed(len(arrived), len(rows), 0, unchanged, 0, group.filtered, group.quarantined)
-
-
-def _activity_row(stream: int, key: str, values: Values) -> dict[str, Any]:
-    person, object = values.get("person"), values.get("person_object")
-    return {
-        "stream": stream,
-        "key": key,
-        "type": values["type"],
-        "at": values["at"],
-        "person": f"{object}/{person}" if person and object else None,
-        "email": values.get("email"),
-        "campaign": values.get("campaign"),
-        "title": values.get("title"),
-        "url": values.get("url"),
-        "detail": values.get("detail"),
-    }
+def _activity_row(stream: int, key: str, values: Values) -> rows.Row:
+    person = f"{values['person_object']}/{values['person']}" if values.get("person") else None
+    rest = ("email", "campaign", "title", "url", "detail")
+    return (stream, key, values["type"], values["at"], person, *(values.get(name) for name in rest))

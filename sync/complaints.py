@@ -1,0 +1,90 @@
+"""Quarantine of what was pulled: values and records that cannot be read, until they come clean."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select, update
+
+from mappings.compiler import ValueProblem
+from sync.state.database import upsert
+from sync.state.schema import quarantine
+
+OPEN = ("open", "replaying")
+
+_PLACE = ["direction", "connection", "object", "record", "lead", "field"]
+_RENEWED = ["run", "code", "reason", "fix", "state", "last_at"]
+
+
+class Complaints:
+    """The complaints about one group of records of one object, written with `store`."""
+
+    def __init__(self, tx: Connection, connection: str, object: str, run: str, at: str) -> None:
+        self._tx = tx
+        self._place = {"direction": "pull", "connection": connection, "object": object, "lead": ""}
+        self._run, self._at = run, at
+        self._here = _here(connection, object)
+        self._open: dict[str, set[str]] = {}
+        self._raised: list[dict[str, Any]] = []
+        self._settled: dict[str, list[str]] = defaultdict(list)
+
+    def recall(self, ids: Sequence[str]) -> None:
+        """Look up which of the records `ids` have open complaints. Costs one probe while the object has none."""
+        if self._tx.execute(select(quarantine.c.id).where(self._here).limit(1)).first() is None:
+            return
+        for some in _chunks(ids):
+            query = select(quarantine.c.record, quarantine.c.field).where(self._here, quarantine.c.record.in_(some))
+            for record, field in self._tx.execute(query):
+                self._open.setdefault(record, set()).add(field)
+
+    def judge(self, record: str, problems: Iterable[ValueProblem]) -> None:
+        """`record` was read anew with these problems: they are raised, earlier ones that went away are settled."""
+        fields = set()
+        for problem in problems:
+            fields.add(problem.field)
+            self._raise(record, problem)
+        for field in self._open.get(record, set()) - fields:
+            self._settled[field].append(record)
+
+    def _raise(self, record: str, problem: ValueProblem) -> None:
+        row = {
+            **self._place,
+            "run": self._run,
+            "record": record,
+            "field": problem.field,
+            "code": problem.code,
+            "reason": f"{problem.field or 'the record'} {problem.reason}",
+            "fix": "Correct it on the platform, or change the mapping.",
+            "fingerprint": "",
+            "state": "open",
+            "attempts": 1,
+            "first_at": self._at,
+            "last_at": self._at,
+        }
+        self._raised.append(row)
+
+    def store(self) -> None:
+        if self._raised:
+            statement = upsert(quarantine, self._tx, key=_PLACE, update=_RENEWED, add=["attempts"])
+            self._tx.execute(statement, self._raised)
+        for field, records in self._settled.items():
+            for some in _chunks(records):
+                mine = (quarantine.c.field == field) & quarantine.c.record.in_(some)
+                closed = update(quarantine).where(self._here, mine).values(state="resolved", last_at=self._at)
+                self._tx.execute(closed)
+
+
+def _here(connection: str, object: str) -> ColumnElement[bool]:
+    return (
+        (quarantine.c.direction == "pull")
+        & (quarantine.c.connection == connection)
+        & (quarantine.c.object == object)
+        & quarantine.c.state.in_(OPEN)
+    )
+
+
+def _chunks(values: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

@@ -1,0 +1,50 @@
+"""Associations folded into `deal_people`: whose record is in which deal, and which association says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, delete, select, update
+
+from mappings.model import Kind, Values
+from sync.state import rows
+from sync.state.schema import deal_people, leads, records, streams
+
+_COLUMNS = ("connection", "deal_object", "deal", "person_object", "person", "source", "role")
+
+
+def store(tx: Connection, connection: str, object: str, associations: Mapping[str, Values]) -> None:
+    """Replace what each of the associations (record id -> values, {} where it is gone) says.
+
+    The leads of people who were tied until now are due to be merged anew: their tie may be gone.
+    """
+    for some in _chunks([f"{object}/{id}" for id in associations]):
+        mine = (deal_people.c.connection == connection) & deal_people.c.source.in_(some)
+        _touch(tx, connection, list(tx.execute(select(deal_people.c.person).where(mine)).scalars()))
+        tx.execute(delete(deal_people).where(mine))
+    tied = [
+        (
+            connection,
+            values.get("from_object") or "",
+            values.get("from_id") or "",
+            values.get("to_object") or "",
+            person,
+            f"{object}/{id}",
+            values.get("role") or "",
+        )
+        for id, values in associations.items()
+        for person in values.get("to_ids") or ()
+    ]
+    rows.insert(tx, deal_people, _COLUMNS, tied)
+
+
+def _touch(tx: Connection, connection: str, people: Sequence[str]) -> None:
+    theirs = select(streams.c.id).where(streams.c.connection == connection, streams.c.kind == Kind.LEAD.value)
+    for some in _chunks(people):
+        owners = select(records.c.lead).where(records.c.stream.in_(theirs), records.c.id.in_(some))
+        tx.execute(update(leads).where(leads.c.id.in_(owners), leads.c.state == "live").values(dirty=1))
+
+
+def _chunks(values: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
