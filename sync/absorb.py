@@ -124,6 +124,9 @@ def body_text(values: Values) -> str:
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
 
 
+_Reading = tuple[Values, list[ValueProblem], str]
+
+
 class _Known(NamedTuple):
     """A record as stored."""
 
@@ -186,24 +189,23 @@ class _Group:
             return
         if record.gone is not None and record.raw == b"{}":
             self.gone += 1
-            self._insert(record, raw_hash, {}, [], dirty=False)  # nothing in it to match by: kept for its `into`
+            self._insert(
+                record, raw_hash, ({}, [], "{}"), dirty=False
+            )  # nothing in it to match by: kept for its `into`
             return
         read = self._read(record)
         if read is None:
             return
-        values, problems = read
-        self._insert(record, raw_hash, values, problems, dirty=True)
-        if problems:
+        self._insert(record, raw_hash, read, dirty=True)
+        if read[1]:
             self.quarantined += 1
         elif record.gone is not None:
             self.gone += 1
         else:
             self.new += 1
 
-    def _insert(
-        self, record: Record, raw_hash: int, values: Values, problems: list[ValueProblem], *, dirty: bool
-    ) -> None:
-        text = body_text(values)
+    def _insert(self, record: Record, raw_hash: int, read: _Reading, *, dirty: bool) -> None:
+        values, problems, text = read
         row = (
             self.stream.id,
             record.id,
@@ -232,10 +234,11 @@ class _Group:
         read = self._read(record, before)
         if read is None:
             return
-        values, problems = read
+        values, problems, text = read
         old: Values = orjson.loads(before.body)
         body = {**old, **values}  # a field that the record no longer tells keeps what was last known
-        text = body_text(body)
+        if len(body) > len(values):
+            text = body_text(body)
         if content_hash(text) == before.hash and before.gone is None:
             self.touches.append((record.id, raw_hash, record.version or before.version, _problem_text(problems)))
         else:
@@ -296,9 +299,10 @@ class _Group:
         for record in fresh:
             read = self._read(record)
             if read is not None:
-                self._take_activity(record, *read)
+                self._take_activity(record, read)
 
-    def _take_activity(self, record: Record, values: Values, problems: list[ValueProblem]) -> None:
+    def _take_activity(self, record: Record, read: _Reading) -> None:
+        values, problems, _ = read
         if problems:
             self.quarantined += 1
         elif not values.get("type") or not values.get("at"):
@@ -311,8 +315,9 @@ class _Group:
 
     # reading
 
-    def _read(self, record: Record, before: _Known | None = None) -> tuple[Values, list[ValueProblem]] | None:
-        """The record's values and the mistakes in them; None when it cannot be read or has no part in this."""
+    def _read(self, record: Record, before: _Known | None = None) -> _Reading | None:
+        """The record's values, the mistakes in them and the values as text; None when it cannot be read or has no part
+        in this."""
         if len(record.raw) > LARGEST:
             self.refuse(record, "too_large", f"is larger than {LARGEST} bytes")
             return None
@@ -326,12 +331,12 @@ class _Group:
             return None
         values, problems = self.mapped.read(decoded)
         try:
-            orjson.dumps(values)
+            text = body_text(values)
         except TypeError:
             self.refuse(record, "unstorable", "holds a value that JSON cannot carry")
             return None
         self.complaints.judge(record.id, problems)
-        return values, problems
+        return values, problems, text
 
     def _leave_out(self, record: Record, before: _Known | None) -> None:
         self.filtered += 1
