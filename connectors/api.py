@@ -165,10 +165,12 @@ class Connector(Protocol):
     """One configured account of one platform.
 
     Every method may raise RetryLater (after the connector's own bounded retries), QuotaExhausted, AuthorizationLost
-    and PermissionMissing. `calls` counts the HTTP requests made so far, retries included.
+    and PermissionMissing.
     """
 
-    calls: int
+    @property
+    def calls(self) -> int:
+        """HTTP requests made so far, retries included."""
 
     def check(self) -> Health:
         """Credentials, scopes, identity and quota, from as few calls as it takes."""

@@ -1,0 +1,23 @@
+"""HubSpot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from connectors.api import Account, Connector, Platform, Surroundings
+
+
+def _open(account: Account, surroundings: Surroundings) -> Connector:
+    from connectors.hubspot.connector import open
+
+    return open(account, surroundings)
+
+
+def _sandbox(**options: Any) -> Any:
+    from connectors.hubspot.sandbox import HubSpotSandbox
+
+    return HubSpotSandbox(**options)
+
+
+platform = Platform("hubspot", Path(__file__).parent, _open, _sandbox)

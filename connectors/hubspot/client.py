@@ -1,0 +1,371 @@
+"""HubSpot over HTTP, through the SDK's own client: paths, payload shapes, limits and errors.
+
+The SDK's `ApiClient.call_api` with undecoded answers keeps its pool, TLS and URL building and leaves out its models,
+which cost twenty times the CPU. The API version is one constant; it is in every path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import orjson
+import urllib3
+from hubspot.crm.contacts import ApiClient, Configuration
+from hubspot.crm.contacts.exceptions import ApiException
+
+from config.clock import stamp, unstamp
+from config.errors import (
+    AuthorizationLost,
+    ClosedloopError,
+    InDoubt,
+    Misconfigured,
+    PermissionMissing,
+    QuotaExhausted,
+    RecordRejected,
+    RetryLater,
+)
+from config.secrets import Secret
+from connectors import retry
+from connectors.api import Account, Quota, Surroundings
+
+VERSION = "2026-09"
+HOST = "https://api.hubapi.com"
+BATCH = 100
+SEARCH_PAGE = 200
+LONGEST_QUERY = 6000
+"""Characters of a GET's query. Longer property lists are read by POST instead (they answer 414)."""
+
+
+def objects(object: str) -> str:
+    """The path of an object's records."""
+    return f"/crm/objects/{VERSION}/{object}"
+
+
+class Item(msgspec.Struct, gc=False):
+    """One record of a page; its properties stay the platform's bytes."""
+
+    id: str
+    properties: msgspec.Raw = msgspec.Raw(b"{}")
+    updatedAt: str = ""
+    archived: bool = False
+    archivedAt: str | None = None
+    objectWriteTraceId: str | None = None
+    new: bool = False
+    associations: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Next(msgspec.Struct):
+    after: str = ""
+
+
+class Paging(msgspec.Struct):
+    next: Next | None = None
+
+
+class Items(msgspec.Struct):
+    """A page of records, or the answer of a batch."""
+
+    results: list[Item] = []
+    paging: Paging | None = None
+    total: int | None = None
+    errors: list[dict[str, Any]] = []
+
+    @property
+    def after(self) -> str:
+        return self.paging.next.after if self.paging and self.paging.next else ""
+
+
+_ITEMS = msgspec.json.Decoder(Items)
+
+
+class Client:
+    """One account. `calls` counts the requests made."""
+
+    def __init__(self, account: Account, surroundings: Surroundings) -> None:
+        self.calls = 0
+        self._account = account
+        self._world = surroundings
+        self._rate = float(account.settings.get("calls_per_10s", 190)) / 10
+        self._timeout = (10.0, float(account.settings.get("timeout", 60)))
+        configuration = Configuration()
+        configuration.host = (account.base_url or HOST).rstrip("/")
+        configuration.retries = False
+        if account.ca_file:
+            configuration.ssl_ca_cert = account.ca_file
+        self._api = ApiClient(configuration)
+        self._told: Mapping[str, str] = {}
+
+    def close(self) -> None:
+        self._api.close()
+        self._api.rest_client.pool_manager.clear()
+
+    @property
+    def quotas(self) -> tuple[Quota, ...]:
+        """What the last answer's headers told of the account's limits (search answers tell nothing)."""
+        daily, left = self._told.get("X-HubSpot-RateLimit-Daily"), self._told.get("X-HubSpot-RateLimit-Daily-Remaining")
+        if daily is None or left is None:
+            return ()
+        return (Quota("day", int(daily) - int(left), int(daily)),)
+
+    # calls
+
+    def get(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
+        return self.call("GET", path, query)
+
+    def post(self, path: str, body: Any, *, repeatable: bool = True) -> bytes:
+        return self.call("POST", path, None, body, repeatable=repeatable)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        *,
+        repeatable: bool = True,
+    ) -> bytes:
+        """The body of a good answer. Raises our errors; retried where that is safe. JSON is checked to be whole."""
+
+        def attempt() -> bytes:
+            try:
+                return self._once(method, path, query, body)
+            except AuthorizationLost:
+                if not self._refresh():
+                    raise
+                return self._once(method, path, query, body)
+
+        return retry.call(attempt, clock=self._world.clock, repeatable=repeatable, on_retry=self._blocked)
+
+    def _blocked(self, error: ClosedloopError, wait: float) -> None:
+        if error.code == "rate_limit":
+            self._world.budget.block(self._key("general"), wait)
+
+    def _key(self, lane: str) -> str:
+        return f"hubspot:{self._account.connection}:{lane}"
+
+    def _once(self, method: str, path: str, query: Mapping[str, Any] | None, body: Any) -> bytes:
+        if path.endswith("/search"):
+            self._world.budget.take(self._key("search"), 1, rate=5, burst=5)
+        else:
+            self._world.budget.take(self._key("general"), 1, rate=self._rate, burst=100)
+        self.calls += 1
+        headers = {"Authorization": f"Bearer {self._token()}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return self._send(method, path, list((query or {}).items()), headers, body)
+
+    def _send(self, method: str, path: str, query: list[Any], headers: dict[str, str], body: Any) -> bytes:
+        writes = method != "GET" and not path.endswith(("/search", "/batch/read"))
+        try:
+            answer = self._api.call_api(
+                path,
+                method,
+                query_params=query,
+                header_params=headers,
+                body=body,
+                auth_settings=[],
+                _preload_content=False,
+                _request_timeout=self._timeout,
+            )
+            content: bytes = answer.data
+            kind = answer.headers.get("content-type", "")
+            self._told = answer.headers
+        except ApiException as error:
+            raise self._refused(error.status, error.headers or {}, error.body) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unanswered(error, writes) from error
+        if content and (not kind.startswith("application/json") or not _whole(content)):
+            what = "HubSpot's answer is no JSON (a proxy's page, or cut off)."
+            kind_of_error = InDoubt if writes else RetryLater
+            raise kind_of_error(what, connection=self._account.connection)
+        return content
+
+    def _unanswered(self, error: Exception, writes: bool) -> ClosedloopError:
+        connection = self._account.connection
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, urllib3.exceptions.SSLError) or isinstance(error, urllib3.exceptions.SSLError):
+            return Misconfigured(
+                "The certificate of HubSpot's host is not trusted.",
+                fix="Check the clock, a proxy in between, or ca_file.",
+                connection=connection,
+            )
+        never_sent = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+        if writes and not isinstance(reason, never_sent):
+            return InDoubt("HubSpot did not answer a write.", connection=connection)
+        return RetryLater("HubSpot cannot be reached.", after=1, connection=connection)
+
+    def _refused(self, status: int, headers: Mapping[str, str], body: Any) -> ClosedloopError:
+        text = body if isinstance(body, bytes) else str(body or "").encode()
+        try:
+            told = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            told = {}
+        return classify(status, headers, told if isinstance(told, dict) else {}, self._account.connection)
+
+    # log-in
+
+    def _token(self) -> str:
+        token = self._account.auth.get("token")
+        if isinstance(token, Secret):
+            return token.reveal()
+        if token:
+            return str(token)
+        kept = self._world.tokens.get("access_token")
+        if kept:
+            token_text, _, expires = kept.rpartition("|")
+            if unstamp(expires) > self._world.clock.now() + timedelta(seconds=60):
+                return token_text
+        return self._log_in()
+
+    def _refresh(self) -> bool:
+        """Log in anew where the mode can; False where the token is all there is."""
+        if "refresh_token" not in self._account.auth:
+            return False
+        self._log_in()
+        return True
+
+    def _log_in(self) -> str:
+        auth = self._account.auth
+        form = {"grant_type": "refresh_token", "client_id": str(auth.get("client_id", ""))}
+        for name in ("client_secret", "refresh_token"):
+            secret = auth.get(name, "")
+            form[name] = secret.reveal() if isinstance(secret, Secret) else str(secret)
+        self.calls += 1
+        try:
+            answer = self._api.rest_client.POST(
+                f"{self._api.configuration.host}/oauth/{VERSION}/token",
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                post_params=list(form.items()),
+                _preload_content=False,
+                _request_timeout=self._timeout,
+            )
+            told = orjson.loads(answer.data)
+        except ApiException as error:
+            if error.status in (400, 401):
+                raise AuthorizationLost(
+                    "HubSpot refuses the refresh token.",
+                    fix="Connect the account again and renew the secret.",
+                    connection=self._account.connection,
+                ) from error
+            raise self._refused(error.status, error.headers or {}, error.body) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unanswered(error, writes=False) from error
+        expires = self._world.clock.now() + timedelta(seconds=int(told.get("expires_in", 1800)))
+        self._world.tokens.put("access_token", f"{told['access_token']}|{stamp(expires)}")
+        return str(told["access_token"])
+
+    # reading
+
+    def items(self, content: bytes) -> Items:
+        """A page or batch answer, decoded no further than its records."""
+        try:
+            return _ITEMS.decode(content)
+        except msgspec.DecodeError as error:
+            raise RetryLater("HubSpot's answer has an unknown shape.", connection=self._account.connection) from error
+
+    def listing(self, object: str, properties: Sequence[str], after: str, **query: Any) -> Items:
+        """A page of the plain list, which knows no cap."""
+        wanted: dict[str, Any] = {"limit": BATCH, **query}
+        if after:
+            wanted["after"] = after
+        joined = ",".join(properties)
+        if len(joined) <= LONGEST_QUERY:
+            return self.items(self.get(objects(object), {**wanted, "properties": joined}))
+        page = self.items(self.get(objects(object), wanted))
+        full = self.read(object, [item.id for item in page.results], properties)
+        return Items([full.get(item.id, item) for item in page.results], page.paging)
+
+    def search(self, object: str, filters: list[dict[str, Any]], properties: Sequence[str]) -> Items:
+        """The first 200 records that pass all `filters`, by id. The index lags and ends at 10,000."""
+        body = {
+            "filterGroups": [{"filters": filters}],
+            "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+            "properties": list(properties),
+            "limit": SEARCH_PAGE,
+            "after": "0",
+        }
+        return self.items(self.post(f"{objects(object)}/search", body))
+
+    def read(
+        self, object: str, ids: Sequence[str], properties: Sequence[str], id_property: str = ""
+    ) -> dict[str, Item]:
+        """Records by id or unique property, from the system of record; by the record's own id."""
+        found: dict[str, Item] = {}
+        for start in range(0, len(ids), BATCH):
+            body: dict[str, Any] = {
+                "properties": list(properties),
+                "propertiesWithHistory": [],
+                "inputs": [{"id": id} for id in ids[start : start + BATCH]],
+            }
+            if id_property:
+                body["idProperty"] = id_property
+            page = self.items(self.post(f"{objects(object)}/batch/read", body))
+            found.update({item.id: item for item in page.results})
+        return found
+
+    def associated(self, source: str, target: str, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """What each record is tied to: id -> [{toObjectId, associationTypes}]."""
+        found: dict[str, list[dict[str, Any]]] = {id: [] for id in ids}
+        waiting = [{"id": id} for id in ids]
+        path = f"/crm/associations/{VERSION}/{source}/{target}/batch/read"
+        while waiting:
+            told = orjson.loads(self.post(path, {"inputs": waiting[:BATCH]}))
+            waiting = waiting[BATCH:]
+            for row in told["results"]:
+                found[str(row["from"]["id"])].extend(row["to"])
+                after = (row.get("paging") or {}).get("next", {}).get("after")
+                if after:
+                    waiting.append({"id": str(row["from"]["id"]), "after": after})
+        return found
+
+
+def _whole(content: bytes) -> bool:
+    """Whether the JSON is not cut off: cheap, since a decoder reads it right after."""
+    return content.rstrip()[-1:] in (b"}", b"]") or content == b"null"
+
+
+_GATEWAYS = {500, 502, 503, 504, 521, 522, 523, 524}
+
+
+def classify(status: int, headers: Mapping[str, str], told: Mapping[str, Any], connection: str) -> ClosedloopError:
+    """HubSpot's refusal as one of our errors, by status, category and policy."""
+    category = str(told.get("category") or told.get("errorType") or "")
+    if status == 429:
+        policy = str(told.get("policyName") or "")
+        if policy == "DAILY":
+            return QuotaExhausted("HubSpot's daily call limit is used up.", fix="It opens at midnight of the account.")
+        wait = 1.0 if policy == "SECONDLY" else 10.0
+        return RetryLater("HubSpot's call limit is reached.", after=wait, connection=connection, code="rate_limit")
+    if status in _GATEWAYS or status in (423, 477):
+        wait = 2.0 if status == 423 else float(headers.get("Retry-After") or 1)
+        return RetryLater(f"HubSpot cannot answer now ({status}).", after=wait, connection=connection)
+    if status == 401:
+        return AuthorizationLost(
+            "HubSpot refuses the credentials.", fix="Renew the token or connect again.", connection=connection
+        )
+    if status == 403:
+        scopes = [
+            s for e in told.get("errors") or [] for s in (e.get("context") or {}).get("requiredGranularScopes", [])
+        ]
+        missing = f" Missing scopes: {', '.join(scopes)}." if scopes else ""
+        return PermissionMissing(f"HubSpot forbids this call.{missing}", fix="Grant the scopes.", connection=connection)
+    return rejection(told, status, category, connection)
+
+
+def rejection(told: Mapping[str, Any], status: int, category: str, connection: str) -> RecordRejected:
+    """A refusal for good, with the property and code that HubSpot names, without the value it repeats."""
+    errors = told.get("errors") or []
+    first = errors[0] if errors and isinstance(errors[0], dict) else {}
+    names = (first.get("context") or {}).get("propertyName") or []
+    field = str(names[0]) if names else str(first.get("in") or "")
+    code = str(first.get("code") or category or status)
+    return RecordRejected(
+        f"HubSpot refuses it: {code}.",
+        fix="Correct the value, the property's options, or the mapping.",
+        connection=connection,
+        field=field,
+        code=code.lower(),
+    )

@@ -1,0 +1,300 @@
+"""The port, in terms of HubSpot's client."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from config.clock import stamp, unstamp
+from config.errors import AuthorizationLost, Misconfigured
+from config.secrets import Secret
+from connectors import manifest
+from connectors.api import (
+    Account,
+    Connector,
+    FieldSchema,
+    Gone,
+    Health,
+    Notice,
+    ObjectSchema,
+    Operation,
+    Page,
+    Record,
+    Request,
+    Result,
+    Surroundings,
+)
+from connectors.hubspot import platform
+from connectors.hubspot.client import SEARCH_PAGE, VERSION, Client, Item
+from connectors.hubspot.streams import associations, campaigns, engagements, events, owners
+from connectors.hubspot.writes import push_briefs, push_records
+
+# the property that moves with every change: contacts have one of their own, and the other's filter finds nothing
+STAMP = {"contacts": "lastmodifieddate"}
+OVERLAP = timedelta(seconds=300)
+_TYPES = {
+    "bool": "boolean",
+    "date": "date",
+    "datetime": "datetime",
+    "enumeration": "choice",
+    "number": "number",
+    "phone_number": "phone",
+    "string": "text",
+}
+ENGAGEMENTS = ("meetings", "calls", "emails")
+
+
+def open(account: Account, surroundings: Surroundings) -> Connector:
+    """A connector for `account`; no call is made yet."""
+    if not any(name in account.auth for name in ("token", "refresh_token")):
+        raise Misconfigured(
+            "HubSpot needs auth.token, or auth.refresh_token with client_id and client_secret.",
+            connection=account.connection,
+        )
+    return HubSpotConnector(account, surroundings)
+
+
+class HubSpotConnector:
+    """One HubSpot account."""
+
+    def __init__(self, account: Account, surroundings: Surroundings) -> None:
+        self._account = account
+        self._world = surroundings
+        self._client = Client(account, surroundings)
+        self._stages: dict[str, dict[str, Any]] | None = None
+
+    @property
+    def calls(self) -> int:
+        return self._client.calls
+
+    def close(self) -> None:
+        self._client.close()
+
+    # what is there
+
+    def check(self) -> Health:
+        told = orjson.loads(self._client.get("/account-info/v3/details"))
+        return Health(str(told["portalId"]), str(told.get("uiDomain") or told["portalId"]), quotas=self._client.quotas)
+
+    def describe(self, object: str) -> ObjectSchema:
+        facts = manifest.load(platform.folder).objects.get(object)
+        if facts is None or object in ("owners", "events", "campaigns", "deal_contacts"):
+            return ObjectSchema(object, {})
+        told = orjson.loads(self._client.get(f"/crm/properties/{VERSION}/{object}"))
+        fields = {row["name"]: _field(row) for row in told["results"]}
+        extra = {"deals": _DEAL_EXTRAS, "contacts": ("communication.email",)}.get(object, ())
+        fields.update({name: FieldSchema(name, "text", writable=object == "contacts") for name in extra})
+        return ObjectSchema(object, fields)
+
+    # pull
+
+    def pull(
+        self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False
+    ) -> Iterator[Page]:
+        at = self._world.clock.now()
+        state: dict[str, Any] = orjson.loads(cursor) if cursor else {"since": since} if since else {}
+        match object:
+            case "owners":
+                return owners(self._client, state, stamp(at))
+            case "campaigns":
+                return campaigns(self._client, state, stamp(at))
+            case "events":
+                return events(self._client, state, at)
+            case "deal_contacts":
+                every = int(self._account.settings.get("associations_every", 21600))
+                return associations(self._client, "deals", "contacts", state, at, every)
+            case _ if object in ENGAGEMENTS:
+                return engagements(self._client, object, self._records(object, state, ("hs_timestamp", *fields)))
+            case _:
+                return self._records(object, state, fields)
+
+    def _records(self, object: str, state: dict[str, Any], fields: Sequence[str]) -> Iterator[Page]:
+        properties = _properties(object, fields)
+        if "since" in state:
+            return self._changed(object, state, properties)
+        return self._everything(object, state, properties)
+
+    def _everything(self, object: str, state: dict[str, Any], properties: Sequence[str]) -> Iterator[Page]:
+        """The plain list, then the archived: no index that lags, no cap."""
+        began = state.get("began") or stamp(self._world.clock.now())
+        after, archived = state.get("after", ""), bool(state.get("archived"))
+        while True:
+            query = {"archived": "true"} if archived else {}
+            page = self._client.listing(object, properties, after, **query)
+            found = [record for item in page.results for record in self._told(object, item)]
+            after = page.after
+            if not after and archived:
+                yield Page(found, _cursor({"since": began}), more=False)
+                return
+            archived = archived or not after
+            yield Page(found, _cursor({"began": began, "after": after, "archived": archived}), more=True)
+
+    def _changed(self, object: str, state: dict[str, Any], properties: Sequence[str]) -> Iterator[Page]:
+        """What changed since, by windows of ids (search ends at 10,000 results, ids have no end), then the archived."""
+        began = state.get("began") or stamp(self._world.clock.now())
+        start = unstamp(state["since"]) - OVERLAP
+        last = str(state.get("last", "0"))
+        since = {"propertyName": STAMP.get(object, "hs_lastmodifieddate"), "operator": "GTE"}
+        since["value"] = str(int(start.timestamp() * 1000))
+        while True:
+            beyond = {"propertyName": "hs_object_id", "operator": "GT", "value": last}
+            page = self._client.search(object, [since, beyond], properties)
+            found = [record for item in page.results for record in self._told(object, item)]
+            if len(page.results) < SEARCH_PAGE or page.total == len(page.results):
+                found.extend(self._archived_since(object, stamp(start)))
+                yield Page(found, _cursor({"since": began}), more=False)
+                return
+            last = page.results[-1].id
+            yield Page(found, _cursor({"since": state["since"], "began": began, "last": last}), True, page.total)
+
+    def _archived_since(self, object: str, start: str) -> Iterator[Record]:
+        """Search never answers with what is archived; its list does, in no order of time."""
+        after = ""
+        while True:
+            page = self._client.listing(object, ("hs_object_id",), after, archived="true")
+            for item in page.results:
+                if (item.archivedAt or item.updatedAt) >= start:
+                    yield Record(item.id, b"{}", _stamp(item.archivedAt or item.updatedAt), Gone.ARCHIVED)
+            after = page.after
+            if not after:
+                return
+
+    def _told(self, object: str, item: Item) -> Iterator[Record]:
+        """The record, and one for each record that was merged into it."""
+        raw = bytes(item.properties)
+        if object == "deals":
+            raw = self._with_stage(raw)
+        version = _stamp(item.updatedAt)
+        if item.archived:
+            yield Record(item.id, raw, _stamp(item.archivedAt or item.updatedAt), Gone.ARCHIVED)
+            return
+        yield Record(item.id, raw, version)
+        if b'"hs_merged_object_ids":"' in raw:
+            merged = orjson.loads(raw).get("hs_merged_object_ids") or ""
+            for loser in str(merged).split(";"):
+                if loser and loser != item.id:
+                    yield Record(loser, b"{}", version, Gone.MERGED, into=item.id)
+
+    def _with_stage(self, raw: bytes) -> bytes:
+        """Deals tell only the id of their stage; the pipeline tells its label and whether it is won or lost."""
+        values = orjson.loads(raw)
+        stages = self._known_stages()
+        stage = stages.get(f"{values.get('pipeline')}/{values.get('dealstage')}", {})
+        values.update({name: stage.get(name) for name in _DEAL_EXTRAS})
+        return orjson.dumps(values)
+
+    def _known_stages(self) -> dict[str, dict[str, Any]]:
+        if self._stages is None:
+            told = orjson.loads(self._client.get(f"/crm/pipelines/{VERSION}/deals"))
+            self._stages = {
+                f"{pipeline['id']}/{stage['id']}": {
+                    "stage_label": stage["label"],
+                    "pipeline_label": pipeline["label"],
+                    "stage_closed": stage["metadata"].get("isClosed") == "true",
+                    "stage_won": stage["metadata"].get("isClosed") == "true"
+                    and float(stage["metadata"].get("probability") or 0) >= 1.0,
+                }
+                for pipeline in told["results"]
+                for stage in pipeline["stages"]
+            }
+        return self._stages
+
+    # read and push
+
+    def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
+        if key == "reference":
+            return self._read_references(object, values)
+        properties = _properties(object, [*fields, *([] if key == "id" else [key])])
+        items = self._client.read(object, list(values), properties, "" if key == "id" else key)
+        found: dict[str, Record] = {}
+        wanted = {value.lower(): value for value in values}
+        for item in items.values():
+            [record, *losers] = self._told(object, item)
+            if key != "id":
+                asked = wanted.get(str(orjson.loads(record.raw).get(key) or "").lower())
+                if asked:
+                    found[asked] = record
+                continue
+            for id in (item.id, *(loser.id for loser in losers)):
+                if id in wanted:
+                    found[id] = record
+        return found
+
+    def _read_references(self, object: str, values: Sequence[str]) -> dict[str, Record]:
+        """Briefs by the reference written into them. The index lags: what is not found may still appear."""
+        found = {}
+        for value in values:
+            told = {"propertyName": "hs_note_body", "operator": "CONTAINS_TOKEN", "value": value}
+            for item in self._client.search(object, [told], ("hs_note_body",)).results:
+                found[value] = Record(item.id, bytes(item.properties), _stamp(item.updatedAt))
+        return found
+
+    def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
+        if not operations:
+            return iter(())
+        if operations[0].object == "notes":
+            return push_briefs(self._client, operations, stamp(self._world.clock.now()))
+        return push_records(self._client, operations)
+
+    # webhooks
+
+    def verify(self, request: Request) -> list[Notice]:
+        secret = self._account.auth.get("client_secret")
+        if not isinstance(secret, Secret):
+            raise AuthorizationLost("Webhooks need auth.client_secret.", connection=self._account.connection)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        sent = headers.get("x-hubspot-request-timestamp", "")
+        signed = request.method.encode() + request.url.encode() + request.body + sent.encode()
+        digest = base64.b64encode(hmac.new(secret.reveal().encode(), signed, hashlib.sha256).digest()).decode()
+        age = self._world.clock.now().timestamp() * 1000 - int(sent) if sent.isdigit() else float("inf")
+        genuine = hmac.compare_digest(digest, headers.get("x-hubspot-signature-v3", ""))
+        if not genuine or abs(age) > 300_000:
+            raise AuthorizationLost("The webhook's signature is wrong or old.", connection=self._account.connection)
+        kinds = {"contact": "contacts", "company": "companies", "deal": "deals"}
+        return [
+            Notice(kinds[name], str(event["objectId"]))
+            for event in orjson.loads(request.body)
+            if (name := str(event.get("subscriptionType", "")).partition(".")[0]) in kinds
+        ]
+
+
+_DEAL_EXTRAS = ("stage_label", "pipeline_label", "stage_closed", "stage_won")
+
+
+def _properties(object: str, fields: Sequence[str]) -> list[str]:
+    """What to ask for: the mapped properties, and those the connector needs itself."""
+    skipped = {"communication", *(_DEAL_EXTRAS if object == "deals" else ())}
+    names = [name.split(".", 1)[0] for name in fields]
+    wanted = [name for name in names if name not in skipped]
+    if object in ("contacts", "companies", "deals"):
+        wanted.append("hs_merged_object_ids")
+    if object == "deals":
+        wanted += ["pipeline", "dealstage"]
+    return list(dict.fromkeys(wanted))
+
+
+def _field(row: dict[str, Any]) -> FieldSchema:
+    read_only = (row.get("modificationMetadata") or {}).get("readOnlyValue", False) or row.get("calculated", False)
+    options = tuple(str(option["value"]) for option in row.get("options") or [])
+    kind = _TYPES.get(row["type"], "text")
+    if row.get("fieldType") == "checkbox":
+        kind = "choices"
+    unique = bool(row.get("hasUniqueValue")) or row["name"] == "email"
+    return FieldSchema(row["name"], kind, row.get("label", ""), not read_only, False, unique, 65_536, options)
+
+
+def _cursor(state: dict[str, Any]) -> str:
+    return orjson.dumps(state).decode()
+
+
+def _stamp(text: str) -> str:
+    """HubSpot's instants are stamps already, save that some leave out the milliseconds."""
+    if len(text) == 24 and text.endswith("Z"):
+        return text
+    return stamp(unstamp(text)) if text else ""

@@ -1,0 +1,227 @@
+"""Writing to HubSpot: batches of a hundred with one result per row, whatever the answer looks like.
+
+HubSpot has told partial failures in three ways over its versions: 207 with `errors`, 200 with `errors`, and rows that
+are silently missing. Results are matched by the trace id sent with each row, then by id, then by e-mail; what is
+matched by none is looked up, never taken for done.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from config.errors import ClosedloopError, InDoubt, RecordRejected
+from connectors.api import Operation, Record, Result, Verb
+from connectors.hubspot.client import BATCH, VERSION, Client, Item, Items, objects, rejection
+
+NOTE_TO = {"contacts": 202, "companies": 190, "deals": 214}
+"""HUBSPOT_DEFINED association types of a note."""
+
+CONSENT = "communication.email"
+
+
+def push_records(client: Client, operations: Sequence[Operation]) -> Iterator[Result]:
+    """Upsert by e-mail, update by id; a batch holds a record at most once."""
+    stop: ClosedloopError | None = None
+    for batch in _batches(operations):
+        if stop is not None:
+            yield from (Result(operation.key, error=stop) for operation in batch)
+            continue
+        for result in _push(client, batch):
+            if result.error is not None and not isinstance(result.error, RecordRejected | InDoubt):
+                stop = result.error
+            yield result
+
+
+def _batches(operations: Sequence[Operation]) -> Iterator[list[Operation]]:
+    """Runs of one verb, at most a hundred, none with two operations on one record."""
+    for verb in (Verb.UPDATE, Verb.CREATE):
+        waiting = [operation for operation in operations if operation.verb is verb]
+        while waiting:
+            batch: list[Operation] = []
+            later: list[Operation] = []
+            seen: set[str] = set()
+            for operation in waiting:
+                place = _place(operation)
+                if len(batch) < BATCH and (not place or place not in seen):
+                    batch.append(operation)
+                    seen.add(place)
+                else:
+                    later.append(operation)
+            yield batch
+            waiting = later
+
+
+def _place(operation: Operation) -> str:
+    return operation.id or str(operation.match.get("email") or "").lower()
+
+
+def _push(client: Client, batch: list[Operation]) -> Iterator[Result]:
+    """One batch; split in halves when HubSpot refuses it as a whole, down to the row that is to blame."""
+    try:
+        answer = _send(client, batch)
+    except RecordRejected as error:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            yield from _push(client, batch[:middle])
+            yield from _push(client, batch[middle:])
+        else:
+            yield Result(batch[0].key, error=error)
+        return
+    except ClosedloopError as error:
+        yield from (Result(operation.key, error=error) for operation in batch)
+        return
+    yield from _results(client, batch, answer)
+
+
+def _send(client: Client, batch: list[Operation]) -> Items:
+    object = batch[0].object
+    if batch[0].verb is Verb.UPDATE:
+        inputs = [{"id": op.id, "objectWriteTraceId": op.key, "properties": _properties(op)} for op in batch]
+        return client.items(client.post(f"{objects(object)}/batch/update", {"inputs": inputs}))
+    if batch[0].match:
+        [(name, _)] = list(batch[0].match.items())[:1]
+        inputs = [
+            {"id": str(op.match[name]), "idProperty": name, "objectWriteTraceId": op.key, "properties": _properties(op)}
+            for op in batch
+        ]
+        return client.items(client.post(f"{objects(object)}/batch/upsert", {"inputs": inputs}))
+    inputs = [{"objectWriteTraceId": op.key, "properties": _properties(op), "associations": []} for op in batch]
+    return client.items(client.post(f"{objects(object)}/batch/create", {"inputs": inputs}, repeatable=False))
+
+
+def _properties(operation: Operation) -> dict[str, str]:
+    """Values as HubSpot takes them: text, `true`/`false`, '' to clear."""
+    return {name: _text(value) for name, value in operation.values.items() if not name.startswith("communication.")}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ";".join(value) if isinstance(value, list) else str(value)
+
+
+def _results(client: Client, batch: list[Operation], answer: Items) -> Iterator[Result]:
+    waiting = {operation.key: operation for operation in batch}
+    by_id = {operation.id: operation for operation in batch if operation.id}
+    by_email = {_place(operation): operation for operation in batch if not operation.id}
+    for item in answer.results:
+        operation = waiting.get(item.objectWriteTraceId or "") or by_id.get(item.id) or by_email.get(_email(item))
+        if operation is not None and waiting.pop(operation.key, None) is not None:
+            yield _done(client, operation, item)
+    for told in answer.errors:
+        for key in _blamed(told, waiting, by_id, by_email):
+            del waiting[key]
+            yield Result(key, error=rejection(told, 400, str(told.get("category") or ""), ""))
+    if waiting:
+        yield from _missing(client, list(waiting.values()))
+
+
+def _email(item: Item) -> str:
+    return str(orjson.loads(bytes(item.properties)).get("email") or "").lower()
+
+
+def _blamed(
+    told: dict[str, Any], waiting: dict[str, Operation], by_id: dict[str, Operation], by_email: dict[str, Operation]
+) -> list[str]:
+    """The operations that an entry of `errors` speaks of."""
+    context = told.get("context") or {}
+    keys = [key for key in context.get("objectWriteTraceId") or [] if key in waiting]
+    for name in [*(context.get("ids") or []), *(context.get("id") or [])]:
+        operation = by_id.get(str(name)) or by_email.get(str(name).lower())
+        if operation is not None and operation.key in waiting:
+            keys.append(operation.key)
+    return list(dict.fromkeys(keys))
+
+
+def _done(client: Client, operation: Operation, item: Item) -> Result:
+    consent = operation.values.get(CONSENT)
+    if consent is not None:
+        email = str(operation.values.get("email") or operation.match.get("email") or _email(item) or "")
+        try:
+            _unsubscribe(client, email or _read_email(client, operation.object, item.id), str(consent))
+        except ClosedloopError as error:
+            return Result(operation.key, item.id, error=error)
+    record = Record(item.id, bytes(item.properties), item.updatedAt)
+    return Result(operation.key, item.id, created=item.new, record=record)
+
+
+def _read_email(client: Client, object: str, id: str) -> str:
+    found = client.read(object, [id], ("email",))
+    return _email(found[id]) if id in found else ""
+
+
+def _unsubscribe(client: Client, email: str, consent: str) -> None:
+    """An opt-out travels; an opt-in never does: only the person can come back."""
+    if consent != "unsubscribed":
+        raise RecordRejected(
+            "Only an opt-out can be written to HubSpot.",
+            fix="The person must subscribe.",
+            field=CONSENT,
+            code="consent",
+        )
+    path = f"/communication-preferences/{VERSION}/statuses/{quote(email, safe='')}/unsubscribe-all"
+    client.call("POST", path, {"channel": "EMAIL"})
+
+
+def _missing(client: Client, operations: list[Operation]) -> Iterator[Result]:
+    """Rows that the answer says nothing of: read what stands there now."""
+    ids = [operation.id for operation in operations if operation.id]
+    names = sorted({name for operation in operations for name in _properties(operation)})
+    found = client.read(operations[0].object, ids, names) if ids else {}
+    for operation in operations:
+        item = found.get(operation.id)
+        if item is None:
+            yield Result(operation.key, error=_merged_away(operation) if operation.id else _unclear(operation))
+            continue
+        held = orjson.loads(bytes(item.properties))
+        same = all((held.get(name) or "") == value for name, value in _properties(operation).items())
+        record = Record(item.id, bytes(item.properties), item.updatedAt)
+        yield (
+            Result(operation.key, item.id, record=record) if same else Result(operation.key, error=_unclear(operation))
+        )
+
+
+def _merged_away(operation: Operation) -> RecordRejected:
+    return RecordRejected(
+        "The record was merged into another or deleted.",
+        fix="The next sync follows the merge.",
+        object=operation.object,
+        record=operation.id,
+        code="merged_away",
+    )
+
+
+def _unclear(operation: Operation) -> InDoubt:
+    return InDoubt("HubSpot's answer leaves this row out.", object=operation.object, record=operation.id)
+
+
+def push_briefs(client: Client, operations: Sequence[Operation], now: str) -> Iterator[Result]:
+    """Hand-off briefs as notes on the contact. Creating is not repeatable: a lost answer leaves the row in doubt."""
+    for operation in operations:
+        values = operation.values
+        object, _, id = str(values["person"]).partition("/")
+        title, text = _html(values["subject"]), _html(values["body"])
+        body = f"<p><strong>{title}</strong></p><p>{text}</p><p>{values['reference']}</p>"
+        types = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": NOTE_TO[object]}]
+        payload = {
+            "properties": {"hs_timestamp": now, "hs_note_body": body[:65_000]},
+            "associations": [{"to": {"id": id}, "types": types}],
+        }
+        try:
+            told = orjson.loads(client.post(objects("notes"), payload, repeatable=False))
+        except ClosedloopError as error:
+            yield Result(operation.key, error=error)
+            continue
+        yield Result(operation.key, str(told["id"]), created=True)
+
+
+def _html(text: Any) -> str:
+    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"\n", "<br>", escaped)
