@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, case, func
+from sqlalchemy import ColumnElement, Connection, Float, case, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from config.clock import Clock
+from config.clock import Clock, SystemClock
 from sync.state.database import State
 from sync.state.leases import database_time
 from sync.state.schema import budgets
@@ -26,23 +26,42 @@ class StateBudget:
 
     def take(self, key: str, calls: int, *, rate: float, burst: int) -> None:
         """Return when `calls` calls are allowed at `rate` a second, with at most `burst` at once."""
-        cost, slack = calls / rate, max(0, burst - calls) / rate
-        with self._state.begin() as tx:
-            now = database_time(tx)
-            first = _insert(tx).values(key=key, tat=now + cost, blocked_until=0.0)
-            largest = func.max if tx.dialect.name == "sqlite" else func.greatest
-            start = largest(budgets.c.tat, now - slack, budgets.c.blocked_until)
-            statement = first.on_conflict_do_update(index_elements=["key"], set_={"tat": start + cost})
-            wait = tx.execute(statement.returning(budgets.c.tat - cost - now)).scalar_one()
-        self._clock.sleep(wait)
+        wait = self._reserve(key, calls, rate, burst)
+        while wait > 0:
+            self._clock.sleep(wait)
+            # the platform may have said "stop" to somebody meanwhile: then our place in the queue is void
+            wait = self._reserve(key, calls, rate, burst) if self._blocked(key) else 0.0
 
     def block(self, key: str, seconds: float) -> None:
-        """Nobody calls under `key` for the next `seconds`."""
-        with self._state.begin() as tx:
-            until = database_time(tx) + seconds
+        """Nobody calls under `key` for the next `seconds`; a longer block that stands already stays."""
+        with self._state.begin(durable=False) as tx:
+            until = self._now(tx) + seconds
             later = case((budgets.c.blocked_until > until, budgets.c.blocked_until), else_=until)
             insert = _insert(tx).values(key=key, tat=0.0, blocked_until=until)
             tx.execute(insert.on_conflict_do_update(index_elements=["key"], set_={"blocked_until": later}))
+
+    def _reserve(self, key: str, calls: int, rate: float, burst: int) -> float:
+        """Take the next places in the queue; the seconds until the last of them comes."""
+        cost, slack = calls / rate, max(0, burst - 1) / rate
+        with self._state.begin(durable=False) as tx:
+            now = self._now(tx)
+            first = _insert(tx).values(key=key, tat=now - slack + cost, blocked_until=0.0)
+            largest = func.max if tx.dialect.name == "sqlite" else func.greatest
+            start = largest(budgets.c.tat, now - slack, budgets.c.blocked_until)
+            statement = first.on_conflict_do_update(index_elements=["key"], set_={"tat": start + cost})
+            return float(tx.execute(statement.returning(budgets.c.tat - 1 / rate - now)).scalar_one())
+
+    def _blocked(self, key: str) -> bool:
+        with self._state.read() as tx:
+            return bool(
+                tx.execute(select(budgets.c.blocked_until > self._now(tx)).where(budgets.c.key == key)).scalar()
+            )
+
+    def _now(self, tx: Connection) -> ColumnElement[float]:
+        """The database's clock; a simulated clock where there is one, which no database knows of."""
+        if isinstance(self._clock, SystemClock):
+            return database_time(tx)
+        return literal(self._clock.now().timestamp(), Float)
 
 
 def _insert(tx: Connection) -> Any:

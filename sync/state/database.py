@@ -9,14 +9,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from config.clock import Clock, stamp
 from config.errors import Misconfigured, StateUnusable
@@ -24,6 +24,9 @@ from sync.state.schema import meta
 
 CACHE_KIB = 16_384
 """SQLite's page cache. 16 MB costs no CPU against 64 and keeps memory flat."""
+
+CHECKPOINT_PAGES = 4000
+"""Pages of 4 KiB in SQLite's log before it is folded in: with fewer, scattered changes are written over and over."""
 
 
 class State:
@@ -34,7 +37,8 @@ class State:
         self.clock = clock
         self.dialect = engine.dialect.name
         # SQLite has one writer; a lock of ours is fair where its busy loop starves (and never times out in process)
-        self._writer = threading.RLock()
+        self._writer = threading.Lock()
+        self._inside = threading.local()
 
     @classmethod
     def open(cls, url: str, *, clock: Clock) -> State:
@@ -42,7 +46,7 @@ class State:
         engine = _engine(url)
         state = cls(engine, clock)
         try:
-            with _translated(url):
+            with _translated(engine.url):
                 _migrate(engine)
                 state._remember_identity()
         except BaseException:
@@ -60,20 +64,49 @@ class State:
                 tx.execute(meta.insert(), [{"name": "created_at", "value": stamp(self.clock.now())}])
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """A write transaction: committed at the end, rolled back by any exception."""
-        with _translated(str(self.engine.url)):
-            if self.dialect == "sqlite":
-                with self._writer, self.engine.connect().execution_options(closedloop_write=True) as tx, tx.begin():
-                    yield tx
-            else:
-                with self.engine.begin() as tx:
-                    yield tx
+    def begin(self, *, durable: bool = True) -> Iterator[Connection]:
+        """A write transaction: committed at the end, rolled back by any exception; not to be nested.
+
+        It is on the disk when this returns. Without `durable` a power cut may take it back, though never a part of it,
+        nor anything committed before it: for rate budgets, which are worthless by then.
+        """
+        with self._alone(), _translated(self.engine.url), self._connected(durable) as tx, tx.begin():
+            if self.dialect == "postgresql" and not durable:
+                tx.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            yield tx
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One writer at a time in this process, where the database takes only one."""
+        if getattr(self._inside, "writing", False):
+            raise RuntimeError("a write transaction inside a write transaction would wait for itself")
+        with self._writer if self.dialect == "sqlite" else nullcontext():
+            self._inside.writing = True
+            try:
+                yield
+            finally:
+                self._inside.writing = False
+
+    @contextmanager
+    def _connected(self, durable: bool) -> Iterator[Connection]:
+        with self.engine.connect().execution_options(closedloop_write=True) as tx:
+            if durable or self.dialect == "postgresql":
+                yield tx
+                return
+            driver: Any = tx.connection.driver_connection
+            driver.execute("PRAGMA synchronous=NORMAL")
+            try:
+                yield tx
+            finally:
+                driver.execute("PRAGMA synchronous=FULL")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
-        with _translated(str(self.engine.url)), self.engine.connect() as tx:
+        """One consistent view, from the first statement to the last; nothing done in it is kept."""
+        options: dict[str, Any] = {}
+        if self.dialect == "postgresql":
+            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with _translated(self.engine.url), self.engine.connect().execution_options(**options) as tx:
             yield tx
 
     def close(self) -> None:
@@ -92,16 +125,20 @@ def _engine(url: str) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             _touch_private(Path(parsed.database))
-        engine = sa.create_engine(parsed, connect_args={"timeout": 30, "check_same_thread": False})
+        engine = sa.create_engine(
+            parsed, connect_args={"timeout": 30, "check_same_thread": False}, hide_parameters=True
+        )
         event.listen(engine, "connect", _on_connect)
         event.listen(engine, "begin", _on_begin)
         return engine
-    return sa.create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=10)
+    return sa.create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=10, hide_parameters=True)
 
 
 def _touch_private(path: Path) -> None:
     """A new database file belongs to its owner alone: it holds personal data."""
     if path.exists():
+        if not path.stat().st_mode & 0o222:  # root could write it all the same, against the owner's plain wish
+            raise StateUnusable(f"The database {path} is read-only.", fix="Make it writable: chmod u+w.")
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +156,7 @@ def _on_connect(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     cursor.close()
 
 
@@ -134,7 +172,7 @@ def _migrate(engine: Engine) -> None:
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def _translated(url: URL) -> Iterator[None]:
     """The database's refusals in our words."""
     try:
         yield
@@ -158,10 +196,10 @@ _SIGNS = (
 )
 
 
-def _told(error: Exception, url: str) -> StateUnusable:
+def _told(error: Exception, url: URL) -> StateUnusable:
     original = getattr(error, "orig", None) or error
     words = str(original).lower()
-    shown = make_url(url).render_as_string(hide_password=True)
+    shown = url.render_as_string(hide_password=True)
     for sign, what, fix in _SIGNS:
         if sign in words:
             return StateUnusable(f"{what} ({shown})", fix=fix)

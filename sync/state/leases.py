@@ -11,7 +11,7 @@ import secrets
 import socket
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Float, cast, func, or_, select, update
+from sqlalchemy import Connection, Float, cast, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from config.errors import Fenced, StateUnusable
@@ -61,22 +61,41 @@ class Lease:
 
 
 def acquire(state: State, name: str, run: str, *, seconds: float = SECONDS) -> Lease:
-    """The lease `name` for `run`. Raises StateUnusable, naming the holder, while another process holds it."""
+    """The lease `name` for `run`. Raises StateUnusable (code "busy"), naming the holder, while another run works.
+
+    The same run gets it again at once, as does anyone when the holder was a process of this machine that is dead: what
+    was killed goes on without waiting. Its old self, should it still live, is fenced by the new token.
+    """
     holder = f"{holder_name()} {run}"
     with state.begin() as tx:
         tx.execute(upsert(leases, tx), [{"name": name, "holder": "", "token": 0, "expires_at": 0.0}])
-        free = or_(leases.c.expires_at < database_time(tx), leases.c.expires_at == 0.0)
-        taken = (
-            update(leases)
-            .where(leases.c.name == name, free)
-            .values(holder=holder, token=leases.c.token + 1, expires_at=database_time(tx) + seconds)
-        )
-        if tx.execute(taken).rowcount != 1:
-            current = tx.execute(select(leases.c.holder).where(leases.c.name == name)).scalar()
+        alive = (leases.c.expires_at > database_time(tx)).label("alive")
+        query = select(leases.c.holder, leases.c.token, alive).where(leases.c.name == name).with_for_update()
+        row = tx.execute(query).one()
+        if row.alive and not _may_follow(row.holder, run):
             raise StateUnusable(
-                f"Another run holds {name} ({current}).",
-                fix=f"Wait for it; a run that died is free after {seconds:.0f} seconds.",
+                f"Another run holds {name} ({row.holder}).",
+                fix=f"Wait for it; a run that died on another machine is free after {seconds:.0f} seconds.",
                 code="busy",
             )
-        token = tx.execute(select(leases.c.token).where(leases.c.name == name)).scalar_one()
-        return Lease(name, holder, token, seconds)
+        taken = {"holder": holder, "token": row.token + 1, "expires_at": database_time(tx) + seconds}
+        tx.execute(update(leases).where(leases.c.name == name).values(**taken))
+        return Lease(name, holder, row.token + 1, seconds)
+
+
+def _may_follow(holder: str, run: str) -> bool:
+    """Whether `run` may take the lease before it expires."""
+    process, _, theirs = holder.partition(" ")
+    host, _, rest = process.partition(":")
+    number = rest.partition(":")[0]
+    return theirs == run or (host == socket.gethostname() and number.isdigit() and not _lives(int(number)))
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's, but alive
+    return True

@@ -22,7 +22,7 @@ _TYPES = ((BigInteger, "bigint"), (Integer, "integer"), (Boolean, "boolean"), (F
 
 def find(
     tx: Connection, table: Table, stream: int, names: Sequence[str], key: str, values: Sequence[str]
-) -> Iterator[Row]:
+) -> Iterator[Sequence[Any]]:
     """The columns `names` of the stream's rows whose column `key` is one of `values`."""
     postgres = tx.dialect.name == "postgresql"
     start = _words("SELECT", ", ".join(_quoted(names)), "FROM", table.name)
@@ -33,7 +33,7 @@ def find(
         else:
             marks = _words("(", ", ".join("?" * len(some)), ")")
             found = tx.exec_driver_sql(_words(start, "WHERE stream = ? AND", key, "IN", marks), (stream, *some))
-        yield from map(tuple, found)
+        yield from found.all()
 
 
 def insert(tx: Connection, table: Table, names: Sequence[str], rows: Sequence[Row], *, quietly: bool = False) -> None:

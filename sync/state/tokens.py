@@ -1,12 +1,14 @@
 """Short-lived and rotating tokens, encrypted at rest.
 
-The key comes from CLOSEDLOOP_KEY, else from a file `closedloop.key` beside the project file
-that only its owner can read. A token is bound to its connection and name: a row moved elsewhere does not open.
+The key comes from CLOSEDLOOP_KEY, else from a file `closedloop.key` beside the project file, else from the keyring
+(service closedloop, user state-key); where there is none, such a file is made, for its owner alone. A token is bound
+to its connection and name: a row moved elsewhere does not open.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import orjson
@@ -20,6 +22,7 @@ from sync.state.schema import tokens
 
 VARIABLE = "CLOSEDLOOP_KEY"
 KEY_FILE = "closedloop.key"
+KEYRING = ("closedloop", "state-key")
 
 
 class StateTokens:
@@ -79,12 +82,38 @@ class StateTokens:
 
 
 def _key(folder: Path) -> bytes:
-    from_environment = os.environ.get(VARIABLE, "")
-    if from_environment:
+    """The key; a new one, in a file that only its owner can read, where there is none anywhere."""
+    if from_environment := os.environ.get(VARIABLE, ""):
         return from_environment.encode()
     path = folder / KEY_FILE
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(Fernet.generate_key())
+    try:
+        return path.read_bytes().strip()
+    except FileNotFoundError:
+        return _from_keyring() or _made(path)
+    except OSError as error:
+        raise Misconfigured(
+            f"The key file {path} cannot be read: {error.strerror}.", fix="Check its permissions."
+        ) from error
+
+
+def _from_keyring() -> bytes:
+    import keyring
+    from keyring.errors import KeyringError
+
+    try:
+        return (keyring.get_password(*KEYRING) or "").encode()
+    except KeyringError:
+        return b""  # a machine without a keyring: the key file is for it
+
+
+def _made(path: Path) -> bytes:
+    """A new key at `path`, complete from its first moment; of two programs at once both get the one that came first."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{KEY_FILE}-") as draft:  # mode 0600
+        draft.write(Fernet.generate_key())
+        draft.flush()
+        os.fsync(draft.fileno())
+        try:
+            os.link(draft.name, path)
+        except FileExistsError:
+            pass
     return path.read_bytes().strip()
