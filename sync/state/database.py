@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, make_url
 
 from config.clock import Clock, stamp
 from config.errors import Misconfigured, StateUnusable
+from sync.state.migrations import HEAD
 from sync.state.schema import meta
 
 CACHE_KIB = 16_384
@@ -114,17 +115,11 @@ class State:
 
 
 def _engine(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise Misconfigured(
-            "The address of the state is no database address.", fix="sqlite:///closedloop.db"
-        ) from error
+    parsed = _parsed(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() == "sqlite":
-        if parsed.database:
-            _touch_private(Path(parsed.database))
+        _touch_private(Path(parsed.database or ""))
         engine = sa.create_engine(
             parsed, connect_args={"timeout": 30, "check_same_thread": False}, hide_parameters=True
         )
@@ -132,6 +127,20 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "begin", _on_begin)
         return engine
     return sa.create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=10, hide_parameters=True)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        known = parsed.get_backend_name() in ("sqlite", "postgresql") and parsed.database
+    except (sa.exc.SQLAlchemyError, ValueError):
+        known = None
+    if not known:  # the address is not shown, nor the parser's error: it may hold a password
+        raise Misconfigured(
+            "The address of the state is none that can be used.",
+            fix="Write sqlite:///closedloop.db or postgresql://user@host/database.",
+        )
+    return parsed
 
 
 def _touch_private(path: Path) -> None:
@@ -166,6 +175,11 @@ def _on_begin(connection: Connection) -> None:
 
 
 def _migrate(engine: Engine) -> None:
+    """Alembic is loaded only when there is something to migrate: it costs more than all else at the start."""
+    with engine.connect() as connection:
+        known = sa.inspect(connection).has_table("alembic_version")
+        if known and connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD:
+            return
     from sync.state.migrate import upgrade
 
     upgrade(engine)

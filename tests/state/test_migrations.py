@@ -12,7 +12,9 @@ from alembic.runtime.migration import MigrationContext
 
 from config.clock import ManualClock
 from config.errors import StateUnusable
+from sync.state import migrate
 from sync.state.database import State
+from sync.state.migrations import HEAD
 from sync.state.schema import metadata
 
 
@@ -35,6 +37,10 @@ def test_sqlite_tables_equal_those_made_from_the_schema_to_the_letter(migrated_s
     metadata.create_all(engine)
     engine.dispose()
     assert _described(migrated_sqlite) == _described(tmp_path / "direct.db")
+
+
+def test_the_head_is_the_newest_revision() -> None:
+    assert migrate.head() == HEAD
 
 
 def test_opening_again_changes_nothing(state: State, state_url: str, clock: ManualClock) -> None:

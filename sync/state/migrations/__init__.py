@@ -1,1 +1,4 @@
 """Alembic's scripts; run by sync.state.migrate."""
+
+HEAD = "0001"
+"""The newest revision."""
