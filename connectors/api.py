@@ -69,8 +69,9 @@ class Verb(StrEnum):
 class Operation:
     """One write. `key` is the engine's own name for it; its result carries the same.
 
-    An update names its record by `id`. A create has `match`, the remote fields whose values identify the record
-    should it exist already (`{"email": "ana@x.io"}`): the connector upserts by it where the platform can. `values`
+    An update names its record by `id`; `match` has the keys it is known by now. A create has in `match` the remote
+    fields whose values identify the record should it exist already (`{"email": "ana@x.io"}`): the connector upserts by
+    them where the platform can. `values`
     are remote field -> value in the platform's own form, only what is to change; None clears.
     """
 

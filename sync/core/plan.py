@@ -162,11 +162,18 @@ def _update(
         record=record.id,
         changes=tuple(sorted(changes, key=lambda change: change.field)),
         values=values,
-        match={},
+        match=_standing(record, target),
         seen=record.hash,
     )
     if not refused(target.connection, target.object, record.id, lead.id, "", fingerprint(values)):
         outcome.operations.append(operation)
+
+
+def _standing(record: RecordView, target: Target) -> dict[str, Any]:
+    """The keys the record is known by now: some platforms address a record by its e-mail, not by its id."""
+    known = {name: record.body[name] for name in target.match if record.body.get(name)}
+    remote, _, _ = target.express(known, False)
+    return {target.remote[name]: remote[target.remote[name]] for name in known if target.remote[name] in remote}
 
 
 def _differs(name: str, lead: LeadView, record: RecordView, fields: Mapping[str, Field]) -> bool:

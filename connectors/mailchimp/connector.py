@@ -1,0 +1,339 @@
+"""The port, in terms of Mailchimp's client."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+
+from config.clock import stamp, unstamp
+from config.errors import AuthorizationLost, ClosedloopError, Misconfigured
+from config.secrets import Secret
+from connectors.api import (
+    Account,
+    Connector,
+    FieldSchema,
+    Gone,
+    Health,
+    Notice,
+    ObjectSchema,
+    Operation,
+    Page,
+    Record,
+    Request,
+    Result,
+    Surroundings,
+)
+from connectors.mailchimp.client import Client, subscriber_hash
+from connectors.mailchimp.writes import push_members
+
+PAGE = 1000
+REPORT_PAGE = 500
+"""1,000 rows of e-mail activity end in 504s."""
+OVERLAP = timedelta(seconds=300)
+SETTLING = timedelta(seconds=60)
+"""The newest minute is left for the next pull: rows still move between offset pages there."""
+_BASE = ("id", "contact_id", "email_address", "status", "last_changed")
+_TYPES = {"number": "number", "date": "date", "phone": "phone", "dropdown": "choice", "radio": "choice"}
+
+
+def open(account: Account, surroundings: Surroundings) -> Connector:
+    """A connector for `account`."""
+    if not account.settings.get("audience"):
+        raise Misconfigured(
+            "Mailchimp needs settings.audience, the id of the audience to keep in step.",
+            fix="Audience > Settings > Audience name and defaults shows it.",
+            connection=account.connection,
+        )
+    if not account.auth.get("api_key") and not account.auth.get("access_token"):
+        raise Misconfigured("Mailchimp needs auth.api_key or auth.access_token.", connection=account.connection)
+    return MailchimpConnector(account, surroundings)
+
+
+class MailchimpConnector:
+    """One audience of a Mailchimp account."""
+
+    def __init__(self, account: Account, surroundings: Surroundings) -> None:
+        self._account = account
+        self._world = surroundings
+        self._client = Client(account, surroundings)
+        self._audience = str(account.settings["audience"])
+        self._groups: dict[str, str] | None = None
+
+    @property
+    def calls(self) -> int:
+        return self._client.calls
+
+    def close(self) -> None:
+        self._client.close()
+
+    # what is there
+
+    def check(self) -> Health:
+        told = self._client.call("GET", "/", {"fields": "account_id,account_name,total_subscribers"})
+        return Health(f"{told['account_id']}/{self._audience}", str(told.get("account_name") or told["account_id"]))
+
+    def describe(self, object: str) -> ObjectSchema:
+        if object != "members":
+            return ObjectSchema(object, {})
+        told = self._client.call("GET", self._path("merge-fields"), {"count": 100})
+        fields = {name: FieldSchema(name, kind, writable=writable) for name, kind, writable in _MEMBER_FIELDS}
+        for row in told["merge_fields"]:
+            name = f"merge_fields.{row['tag']}"
+            options = tuple((row.get("options") or {}).get("choices") or ())
+            kind = _TYPES.get(row["type"], "object" if row["type"] == "address" else "text")
+            fields[name] = FieldSchema(
+                name, kind, row["name"], required=bool(row.get("required")), length=255, options=options
+            )
+        return ObjectSchema(object, fields, open_ended=("tags.", "interests.", "merge_fields.ADDRESS."))
+
+    def _path(self, rest: str = "") -> str:
+        return f"/lists/{self._audience}/{rest}" if rest else f"/lists/{self._audience}"
+
+    # pull
+
+    def pull(
+        self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False
+    ) -> Iterator[Page]:
+        state: dict[str, Any] = orjson.loads(cursor) if cursor else {"since": since} if since else {}
+        match object:
+            case "campaigns":
+                return self._campaigns()
+            case "email_activity":
+                return self._activity(state)
+            case _:
+                return self._members(state, fields)
+
+    def _members(self, state: dict[str, Any], fields: Sequence[str]) -> Iterator[Page]:
+        """Members by the time of their last change, between two fixed instants, then the archived ones."""
+        now = self._world.clock.now()
+        until = state.get("until") or stamp(now + timedelta(seconds=1))
+        since = state.get("since")
+        offset, archived = int(state.get("offset", 0)), bool(state.get("archived"))
+        query = self._window(since, until)
+        while True:
+            asked = {**query, **self._wanted(fields), "count": PAGE, "offset": offset}
+            if archived:
+                asked["status"] = "archived"
+            told = self._client.call("GET", self._path("members"), asked)
+            members = told["members"]
+            found = [self._record(member) for member in members]
+            offset += len(members)
+            if members and offset < int(told["total_items"]):
+                cursor = {"since": since, "until": until, "offset": offset, "archived": archived}
+                yield Page(found, _cursor(cursor), True, int(told["total_items"]))
+                continue
+            if archived:
+                next_since = min(until, stamp(now - SETTLING))
+                yield Page(found, _cursor({"since": next_since}), more=False)
+                return
+            archived, offset = True, 0
+            yield Page(found, _cursor({"since": since, "until": until, "archived": True}), True)
+
+    def _window(self, since: str | None, until: str) -> dict[str, str]:
+        query = {"sort_field": "last_changed", "sort_dir": "ASC", "before_last_changed": _iso(until)}
+        if since:
+            query["since_last_changed"] = _iso(stamp(unstamp(since) - OVERLAP))
+        return query
+
+    def _wanted(self, fields: Sequence[str]) -> dict[str, str]:
+        tops = {name.split(".", 1)[0] for name in fields} | set(_BASE)
+        names = sorted(f"members.{name}" for name in tops)
+        return {"fields": ",".join([*names, "total_items"])}
+
+    def _record(self, member: dict[str, Any]) -> Record:
+        archived = member.get("status") == "archived"
+        return Record(
+            member_id(member),
+            orjson.dumps(self._plain(member)),
+            _stamp(member.get("last_changed") or ""),
+            Gone.ARCHIVED if archived else None,
+        )
+
+    def _plain(self, member: dict[str, Any]) -> dict[str, Any]:
+        """The member as mappings see it: tags and groups by name, no links, nothing that moves by itself."""
+        plain = {name: value for name, value in member.items() if name not in ("_links", "last_changed", "stats")}
+        if "tags" in plain:
+            plain["tags"] = {tag["name"]: True for tag in plain["tags"]}
+        if "interests" in plain:
+            names = self._group_names()
+            plain["interests"] = {names.get(id, id): chosen for id, chosen in plain["interests"].items()}
+        return plain
+
+    def _group_names(self) -> dict[str, str]:
+        """Interest id -> "Category/Interest"."""
+        if self._groups is None:
+            self._groups = {}
+            categories = self._client.call("GET", self._path("interest-categories"), {"count": 60})
+            for category in categories["categories"]:
+                path = self._path(f"interest-categories/{category['id']}/interests")
+                for interest in self._client.call("GET", path, {"count": 60})["interests"]:
+                    self._groups[interest["id"]] = f"{category['title']}/{interest['name']}"
+        return self._groups
+
+    def _campaigns(self) -> Iterator[Page]:
+        """Every campaign that was sent to this audience, with the figures of its report."""
+        offset = 0
+        while True:
+            query = {"count": REPORT_PAGE, "offset": offset}
+            told = self._client.call("GET", "/reports", query)
+            mine = [row for row in told["reports"] if row.get("list_id") == self._audience]
+            found = [
+                Record(row["id"], orjson.dumps(_campaign(row)), _stamp(row.get("send_time") or "")) for row in mine
+            ]
+            offset += len(told["reports"])
+            more = bool(told["reports"]) and offset < int(told["total_items"])
+            yield Page(found, "{}", more)
+            if not more:
+                return
+
+    def _activity(self, state: dict[str, Any]) -> Iterator[Page]:
+        """What members did with each campaign since the last pull: one call a campaign when nothing happened."""
+        began = state.get("began") or stamp(self._world.clock.now())
+        since = state.get("since")
+        done: list[str] = list(state.get("done") or [])
+        for campaign in self._reports_worth_reading(since):
+            if campaign["id"] in done:
+                continue
+            yield from self._campaign_activity(campaign, since, done, began)
+            done.append(campaign["id"])
+        yield Page([], _cursor({"since": began}), more=False)
+
+    def _reports_worth_reading(self, since: str | None) -> list[dict[str, Any]]:
+        """Campaigns sent in the last ninety days before `since`, or all: older ones see no more activity."""
+        query: dict[str, Any] = {"count": REPORT_PAGE}
+        if since:
+            query["since_send_time"] = _iso(stamp(unstamp(since) - timedelta(days=90)))
+        told = self._client.call("GET", "/reports", query)
+        return [row for row in told["reports"] if row.get("list_id") == self._audience]
+
+    def _campaign_activity(
+        self, campaign: Mapping[str, Any], since: str | None, done: list[str], began: str
+    ) -> Iterator[Page]:
+        offset = 0
+        while True:
+            query: dict[str, Any] = {"count": REPORT_PAGE, "offset": offset}
+            if since:
+                query["since"] = _iso(stamp(unstamp(since) - OVERLAP))
+            told = self._client.call("GET", f"/reports/{campaign['id']}/email-activity", query)
+            found = [record for email in told["emails"] for record in _events(campaign, email)]
+            offset += len(told["emails"])
+            yield Page(found, _cursor({"since": since, "done": done, "began": began}), more=True)
+            if not told["emails"] or offset >= int(told["total_items"]):
+                return
+
+    # read and push
+
+    def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
+        found = {}
+        for value in values:
+            # an address is asked for by its hash; Mailchimp takes a contact id in its place
+            name = subscriber_hash(value) if key == "email_address" or "@" in value else value
+            try:
+                member = self._client.call("GET", self._path(f"members/{name}"))
+            except ClosedloopError as error:
+                if error.code not in ("resource_not_found", "404"):
+                    raise
+                continue
+            found[value] = self._record(member)
+        return found
+
+    def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
+        fallback = str(self._account.settings.get("status_if_new", "transactional"))
+        return push_members(self._client, self._audience, operations, fallback, self._record)
+
+    # webhooks
+
+    def verify(self, request: Request) -> list[Notice]:
+        secret = self._account.auth.get("signing_secret")
+        if not isinstance(secret, Secret):
+            raise AuthorizationLost("Webhooks need auth.signing_secret.", connection=self._account.connection)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        parts = dict(part.partition("=")[::2] for part in headers.get("x-mailchimp-signature", "").split(","))
+        signed = parts.get("t", "").encode() + b"." + request.body
+        digest = hmac.new(secret.reveal().encode(), signed, hashlib.sha256).hexdigest()
+        age = self._world.clock.now().timestamp() - int(parts["t"]) if parts.get("t", "").isdigit() else float("inf")
+        if not hmac.compare_digest(digest, parts.get("v1", "")) or abs(age) > 300:
+            raise AuthorizationLost("The webhook's signature is wrong or old.", connection=self._account.connection)
+        form = parse_qs(request.body.decode())
+        emails = [*form.get("data[email]", []), *form.get("data[new_email]", [])]
+        return [Notice("members", email) for email in emails]
+
+
+_MEMBER_FIELDS = (
+    ("email_address", "email", True),
+    ("status", "choice", True),
+    ("language", "text", True),
+    ("vip", "boolean", True),
+    ("member_rating", "integer", False),
+    ("timestamp_signup", "datetime", True),
+    ("timestamp_opt", "datetime", True),
+    ("ip_signup", "text", True),
+    ("ip_opt", "text", True),
+    ("source", "text", False),
+    ("full_name", "text", False),
+    ("email_type", "choice", True),
+    ("unique_email_id", "text", False),
+    ("contact_id", "text", False),
+    ("web_id", "integer", False),
+    ("email_client", "text", False),
+    ("location", "object", False),
+    ("tags_count", "integer", False),
+)
+
+
+def member_id(member: Mapping[str, Any]) -> str:
+    """The contact id, which a change of address does not change; the address's hash on accounts without one."""
+    return str(member.get("contact_id") or member["id"])
+
+
+def _campaign(row: Mapping[str, Any]) -> dict[str, Any]:
+    bounces = row.get("bounces") or {}
+    return {
+        "title": row.get("campaign_title") or row.get("subject_line"),
+        "status": "sent",
+        "send_time": row.get("send_time"),
+        "emails_sent": row.get("emails_sent"),
+        "unique_opens": (row.get("opens") or {}).get("unique_opens"),
+        "unique_clicks": (row.get("clicks") or {}).get("unique_subscriber_clicks"),
+        "bounces": sum(int(bounces.get(name) or 0) for name in ("hard_bounces", "soft_bounces", "syntax_errors")),
+        "unsubscribed": row.get("unsubscribed"),
+    }
+
+
+_ACTIONS = {"open": "email_open", "click": "email_click", "bounce": "email_bounce", "unsub": "email_unsubscribe"}
+
+
+def _events(campaign: Mapping[str, Any], email: Mapping[str, Any]) -> Iterator[Record]:
+    for act in email.get("activity") or ():
+        kind = _ACTIONS.get(act["action"])
+        if kind is None:
+            continue
+        raw = {
+            "type": kind,
+            "timestamp": act["timestamp"],
+            "email_address": email["email_address"],
+            "campaign_id": campaign["id"],
+            "title": campaign.get("campaign_title") or campaign.get("subject_line"),
+            "url": act.get("url"),
+        }
+        key = f"{campaign['id']}:{email['email_id']}:{act['action']}:{act['timestamp']}:{act.get('url') or ''}"
+        yield Record(key, orjson.dumps(raw), _stamp(act["timestamp"]))
+
+
+def _iso(text: str) -> str:
+    """Mailchimp's own form; it ignores a filter in any other, and answers with everything."""
+    return unstamp(text).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+
+
+def _stamp(text: str) -> str:
+    return stamp(unstamp(text)) if text else ""
+
+
+def _cursor(state: dict[str, Any]) -> str:
+    return orjson.dumps(state).decode()

@@ -1,0 +1,238 @@
+"""Writing to Mailchimp: five hundred members a call, tags by segment, and never against the law.
+
+`status` is sent in two cases only: for somebody new, and to take somebody off. A member who is there already is never
+set to anything that would have them mailed again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from config.errors import ClosedloopError, InDoubt, RecordRejected
+from connectors.api import Operation, Record, Result, Verb
+from connectors.mailchimp.client import Client, subscriber_hash
+
+BATCH = 500
+FEW = 3
+"""Up to so many members are written one by one: each PUT answers with its own error."""
+
+AsRecord = Callable[[dict[str, Any]], Record]
+
+
+def push_members(
+    client: Client, audience: str, operations: Sequence[Operation], fallback: str, as_record: AsRecord
+) -> Iterator[Result]:
+    """One result per operation. `fallback` is the status of somebody new without recorded consent."""
+    writer = _Writer(client, audience, fallback, as_record)
+    good: list[Operation] = []
+    for operation in operations:
+        refused = _refused(operation)
+        if refused is not None:
+            yield Result(operation.key, error=refused)
+        else:
+            good.append(operation)
+    single = [operation for operation in good if _needs_own_call(operation)]
+    many = [operation for operation in good if operation not in single]
+    if len(many) <= FEW:
+        single, many = good, []
+    for operation in single:
+        yield writer.one(operation)
+    for verb in (Verb.UPDATE, Verb.CREATE):
+        rows = [operation for operation in many if operation.verb is verb]
+        for start in range(0, len(rows), BATCH):
+            yield from writer.batch(rows[start : start + BATCH], existing=verb is Verb.UPDATE)
+
+
+def email_of(operation: Operation) -> str:
+    """The address under which Mailchimp knows (or will know) the member."""
+    match = operation.match.get("email_address")
+    return str(match or operation.values.get("email_address") or "")
+
+
+def _refused(operation: Operation) -> RecordRejected | None:
+    status = operation.values.get("status")
+    if not email_of(operation):
+        return RecordRejected("A member needs an e-mail address.", fix="Map email_address.", code="no_email")
+    if operation.verb is Verb.UPDATE and status not in (None, "unsubscribed"):
+        return RecordRejected(
+            "Only an opt-out can be written to a member.",
+            fix="Only the person can come back, by a sign-up form.",
+            field="status",
+            code="consent",
+        )
+    return None
+
+
+def _needs_own_call(operation: Operation) -> bool:
+    """A new address and an opt-out are written one by one: a batch would say neither exactly."""
+    if operation.verb is Verb.CREATE:
+        return False
+    moved = str(operation.values.get("email_address") or email_of(operation)).lower() != email_of(operation).lower()
+    return moved or "status" in operation.values
+
+
+class _Writer:
+    def __init__(self, client: Client, audience: str, fallback: str, as_record: AsRecord) -> None:
+        self._client = client
+        self._audience = audience
+        self._fallback = fallback
+        self._as_record = as_record
+        self._segments: dict[str, int] = {}
+
+    def _path(self, rest: str = "") -> str:
+        return f"/lists/{self._audience}/{rest}" if rest else f"/lists/{self._audience}"
+
+    # one by one
+
+    def one(self, operation: Operation) -> Result:
+        name = subscriber_hash(email_of(operation))
+        try:
+            member = self._write_one(operation, name)
+            tags = _tags(operation)
+            if tags:
+                listed = [{"name": tag, "status": "active" if on else "inactive"} for tag, on in tags.items()]
+                body = {"tags": listed, "is_syncing": True}
+                self._client.call(
+                    "POST", self._path(f"members/{subscriber_hash(member['email_address'])}/tags"), None, body
+                )
+        except ClosedloopError as error:
+            return Result(operation.key, error=error)
+        return self._done(operation, member)
+
+    def _write_one(self, operation: Operation, name: str) -> dict[str, Any]:
+        body = _member(operation)
+        if operation.verb is Verb.CREATE:
+            body["status_if_new"] = self._status(operation)
+            member: dict[str, Any] = self._client.call("PUT", self._path(f"members/{name}"), None, body)
+            return member
+        if "status" in operation.values:
+            body["status"] = operation.values["status"]
+        if not set(body) - {"email_address"} and body.get("email_address") == email_of(operation):
+            found: dict[str, Any] = self._client.call("GET", self._path(f"members/{name}"))
+            return found
+        changed: dict[str, Any] = self._client.call("PATCH", self._path(f"members/{name}"), None, body)
+        return changed
+
+    def _status(self, operation: Operation) -> str:
+        """Subscribed only with the evidence at hand; otherwise what the settings say."""
+        wanted = operation.values.get("status")
+        if wanted == "subscribed" and (operation.values.get("timestamp_opt") or operation.values.get("ip_opt")):
+            return "subscribed"
+        return "unsubscribed" if wanted in ("unsubscribed", "cleaned") else self._fallback
+
+    # in batches
+
+    def batch(self, operations: Sequence[Operation], *, existing: bool) -> Iterator[Result]:
+        """Up to five hundred members, their tags after them. New ones are not to overwrite: whoever turns out to be a
+        member already is written one by one, without a status."""
+        by_email: dict[str, Operation] = {}
+        for operation in operations:
+            if by_email.setdefault(email_of(operation).lower(), operation) is not operation:
+                yield self.one(operation)
+        written: dict[str, dict[str, Any]] = {}
+        bare = [op for op in by_email.values() if existing and set(_member(op)) == {"email_address"}]
+        full = {email: op for email, op in by_email.items() if op not in bare}
+        try:
+            errors = self._post(full, existing, written) if full else {}
+        except ClosedloopError as error:
+            yield from (Result(op.key, error=error) for op in by_email.values())
+            return
+        for email, refused in errors.items():
+            operation = by_email.pop(email)
+            yield self.one(operation) if refused is None else Result(operation.key, error=refused)
+        failed = self._tag_all(list(by_email.values()))
+        for email, operation in by_email.items():
+            if operation.key in failed:
+                yield Result(operation.key, error=failed[operation.key])
+            elif operation in bare:
+                yield Result(operation.key, operation.id)
+            elif email in written:
+                yield self._done(operation, written[email])
+            else:
+                yield Result(operation.key, error=InDoubt("Mailchimp's answer leaves this member out."))
+
+    def _post(
+        self, by_email: Mapping[str, Operation], existing: bool, written: dict[str, dict[str, Any]]
+    ) -> dict[str, RecordRejected | None]:
+        members = [_member(op) for op in by_email.values()]
+        if not existing:
+            for member, operation in zip(members, by_email.values(), strict=True):
+                member["status"] = self._status(operation)
+        body = {"members": members, "update_existing": existing}
+        told = self._client.call("POST", self._path(), None, body)
+        for member in (*told["new_members"], *told["updated_members"]):
+            written[str(member["email_address"]).lower()] = member
+        return {str(row["email_address"]).lower(): _row_error(row) for row in told["errors"]}
+
+    def _tag_all(self, operations: Sequence[Operation]) -> dict[str, ClosedloopError]:
+        """Set tags by their static segments, five hundred members a call; the operations that failed."""
+        wanted: dict[tuple[str, bool], list[Operation]] = defaultdict(list)
+        for operation in operations:
+            for tag, on in _tags(operation).items():
+                wanted[(tag, on)].append(operation)
+        failed: dict[str, ClosedloopError] = {}
+        for (tag, on), those in wanted.items():
+            for start in range(0, len(those), BATCH):
+                some = those[start : start + BATCH]
+                try:
+                    self._tag(tag, on, [email_of(op) for op in some])
+                except ClosedloopError as error:
+                    failed.update({op.key: error for op in some})
+        return failed
+
+    def _tag(self, tag: str, on: bool, emails: list[str]) -> None:
+        segment = self._segment(tag)
+        if segment is None and on:
+            body = {"name": tag, "static_segment": emails}
+            told = self._client.call("POST", self._path("segments"), None, body, repeatable=False)
+            self._segments[tag] = int(told["id"])
+        elif segment is not None:
+            body = {"members_to_add" if on else "members_to_remove": emails}
+            self._client.call("POST", self._path(f"segments/{segment}"), None, body)
+
+    def _segment(self, tag: str) -> int | None:
+        if tag not in self._segments:
+            told = self._client.call("GET", self._path("tag-search"), {"name": tag})
+            for row in told["tags"]:
+                self._segments[row["name"]] = int(row["id"])
+        return self._segments.get(tag)
+
+    def _done(self, operation: Operation, member: dict[str, Any]) -> Result:
+        record = self._as_record(_with_tags(member, _tags(operation)))
+        created = operation.verb is Verb.CREATE
+        return Result(operation.key, record.id, created=created, record=record)
+
+
+def _with_tags(member: dict[str, Any], tags: Mapping[str, bool]) -> dict[str, Any]:
+    """The member as it stands after its tags were set: the answer before them does not show them."""
+    names = {tag["name"] for tag in member.get("tags") or []}
+    names = (names | {tag for tag, on in tags.items() if on}) - {tag for tag, on in tags.items() if not on}
+    return {**member, "tags": [{"name": name} for name in sorted(names)]}
+
+
+def _member(operation: Operation) -> dict[str, Any]:
+    """The member's body: merge fields nested, no status, no tags."""
+    body: dict[str, Any] = {"email_address": operation.values.get("email_address") or email_of(operation)}
+    for name, value in operation.values.items():
+        top, _, rest = name.partition(".")
+        if top == "merge_fields":
+            body.setdefault("merge_fields", {})[rest] = "" if value is None else value
+        elif top not in ("tags", "status", "email_address", "interests"):
+            body[name] = "" if value is None else value
+    return body
+
+
+def _tags(operation: Operation) -> dict[str, bool]:
+    return {name[5:]: bool(on) for name, on in operation.values.items() if name.startswith("tags.")}
+
+
+def _row_error(row: Mapping[str, Any]) -> RecordRejected | None:
+    """The error of one row; None for a member who exists already and is to be written alone."""
+    if row.get("error_code") == "ERROR_CONTACT_EXISTS":
+        return None
+    text = str(row.get("error") or "").lower()
+    code = "compliance" if "compliance" in text else "forgotten" if "permanently deleted" in text else "invalid"
+    field = str(row.get("field") or "").replace("email address", "email_address")
+    return RecordRejected("Mailchimp refuses this member.", fix="Look at its fields.", field=field, code=code)
