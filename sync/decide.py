@@ -16,12 +16,12 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from mappings.expressions import lead_context
 from mappings.model import Values
-from sync.core import brief, outcomes, qualify
+from sync.core import outcomes, qualify
 from sync.core.merge import Merged, Voice, merge
 from sync.core.views import OURSELVES, DealView, LeadView, Provenance, RecordView
+from sync.handoff import record_handoffs
 from sync.load import (
     activity_tallies,
-    activity_views,
     chunks,
     deal_views,
     lead_view,
@@ -30,8 +30,7 @@ from sync.load import (
     record_views,
 )
 from sync.resolve import park, resolve_batch, touch_leads
-from sync.state.database import upsert
-from sync.state.schema import conflicts, connections, handoffs, leads
+from sync.state.schema import conflicts, connections, leads
 from sync.workspace import Workspace
 
 BATCH = 500
@@ -80,7 +79,7 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
     at = workspace.now()
     stored: list[dict[str, Any]] = []
     fresh: list[LeadView] = []
-    standing: list[tuple[LeadView, _Evidence, qualify.Verdict]] = []
+    standing: list[LeadView] = []
     for evidence in _evidence(tx, workspace, rows):
         lead, verdict = _decide(evidence, workspace, at)
         if lead.qualified_at and not evidence.lead.qualified_at:
@@ -88,12 +87,11 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
         _park_undecided(tx, evidence, workspace, at)
         stored.append(_row(lead, verdict, workspace, at))
         if lead.qualified_at:
-            standing.append((lead, evidence, verdict))
+            standing.append(lead)
     statement = update(leads).where(leads.c.id == bindparam("lead"))
     columns: dict[str, Any] = {name: bindparam(name) for name in stored[0] if name not in ("lead", "id")}
     tx.execute(statement.values(**columns), stored)
-    for lead, evidence, verdict in standing:
-        _already_with_sales(tx, workspace, lead, evidence, verdict, at)
+    _already_with_sales(tx, workspace, standing, at)
     return len(rows), len(fresh)
 
 
@@ -204,56 +202,22 @@ def _row(lead: LeadView, verdict: qualify.Verdict, workspace: Workspace, at: str
     }
 
 
-def _already_with_sales(
-    tx: Connection,
-    workspace: Workspace,
-    lead: LeadView,
-    evidence: _Evidence,
-    verdict: qualify.Verdict,
-    at: str,
-) -> None:
+def _already_with_sales(tx: Connection, workspace: Workspace, qualified: Sequence[LeadView], at: str) -> None:
     """A lead that qualifies and stands in the CRM already is handed off by that fact.
 
     The brief is due unless the connection is still before its first approved write: then the two sides are only
     being matched, and sales have known the person without us.
     """
     handoff = workspace.project.handoff
-    if handoff is None or lead.handed_off_at:
+    if handoff is None:
         return
-    here = [r for r in evidence.records if r.connection == handoff.to and not r.gone]
-    if not here:
-        return
-    approved = tx.execute(select(connections.c.approved_at).where(connections.c.name == handoff.to)).scalar()
-    record_handoff(tx, workspace, lead, here[0].object, here[0].id, at, brief_due=bool(approved), verdict=verdict)
-
-
-def record_handoff(
-    tx: Connection,
-    workspace: Workspace,
-    lead: LeadView,
-    object: str,
-    record: str,
-    at: str,
-    *,
-    brief_due: bool,
-    verdict: qualify.Verdict | None = None,
-) -> None:
-    """Write down that `lead` reached sales as `object/record`, with the story of what it saw."""
-    handoff = workspace.project.handoff
-    assert handoff is not None
-    row = tx.execute(select(leads.c.qualified_why, leads.c.score).where(leads.c.id == lead.id)).one()
-    why = qualify.reasons(workspace.definition, verdict) if verdict else orjson.loads(row.qualified_why or "[]")
-    seen = activity_views(tx, lead.records, lead.values.get("email") or "")
-    entry = {
-        "lead": lead.id,
-        "connection": handoff.to,
-        "object": object,
-        "record": record,
-        "score": verdict.score if verdict else row.score,
-        "reasons": orjson.dumps(list(why)).decode(),
-        "brief": brief.write(lead.values, why, seen),
-        "brief_state": "due" if brief_due and handoff.brief else "none",
-        "at": at,
-    }
-    tx.execute(upsert(handoffs, tx, key=["lead", "connection"], update=["object", "record"]), [entry])
-    tx.execute(update(leads).where(leads.c.id == lead.id).values(handed_off_at=at, dirty=1))
+    standing: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for lead in qualified:
+        here = [r for r in lead.records if r.connection == handoff.to and not r.gone]
+        if here and not lead.handed_off_at:
+            standing[here[0].object].append((lead.id, here[0].id))
+    if standing:
+        query = select(connections.c.approved_at).where(connections.c.name == handoff.to)
+        due = bool(tx.execute(query).scalar())
+        for object, handed in standing.items():
+            record_handoffs(tx, workspace, object, handed, at, brief_due=due)

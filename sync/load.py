@@ -219,6 +219,11 @@ def activity_views(
     ]
 
 
+def activities_of(tx: Connection, lead: LeadView) -> list[ActivityView]:
+    """The latest activities of `lead`, newest first."""
+    return activity_views(tx, lead.records, lead.values.get("email") or "")
+
+
 def lead_rows(tx: Connection, ids: Sequence[str]) -> list[Any]:
     """The rows of `leads` with these ids."""
     found: list[Any] = []

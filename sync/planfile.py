@@ -149,7 +149,9 @@ def apply(workspace: Workspace, plan: Plan, runner: Runner) -> Applied:
     with workspace.state.read() as tx:
         state_id = tx.execute(select(meta.c.value).where(meta.c.name == "state_id")).scalar_one()
     if plan.state_id != state_id:
-        raise Misconfigured("This plan was made on another state.", fix="Make it anew with `closedloop plan --out FILE`.")
+        raise Misconfigured(
+            "This plan was made on another state.", fix="Make it anew with `closedloop plan --out FILE`."
+        )
     names = sorted({op.connection for op in plan.operations})
     missing = [name for name in names if name not in workspace.connections]
     if missing:
@@ -172,7 +174,9 @@ def _stale(workspace: Workspace, operations: Sequence[Planned]) -> list[Planned]
         if mapped is None:
             continue
         updates = {op.record: op for op in group if op.record}
-        live = workspace.connector(connection).read(object, "id", sorted(updates), mapped.remote_fields) if updates else {}
+        live = (
+            workspace.connector(connection).read(object, "id", sorted(updates), mapped.remote_fields) if updates else {}
+        )
         found.extend(op for id, op in updates.items() if _moved(mapped, op, live.get(id)))
         found.extend(_existing(workspace, connection, object, [op for op in group if not op.record]))
     return found

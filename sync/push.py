@@ -102,14 +102,12 @@ def _send_object(
     for results in _some(_answers(workspace, connection, operations, fields)):
         with workspace.state.begin() as tx:
             ledger.enter(tx)
-            written = Written()
-            for result in results:
-                answered.add(result.key)
-                settled = settle(tx, workspace, ledger, by_key[result.key], result)
-                setattr(written, settled.value, getattr(written, settled.value) + 1)
-                if isinstance(result.error, _STOPPING):
-                    stopped = result.error
-            ledger.wrote(tx, connection, object, written)
+            pairs = [(by_key[result.key], result) for result in results]
+            ledger.wrote(tx, connection, object, settle(tx, workspace, ledger, pairs))
+        for result in results:
+            answered.add(result.key)
+            if isinstance(result.error, _STOPPING):
+                stopped = result.error
         on_settled(connection, object, len(results))
     if missing := [key for key in by_key if key not in answered]:
         raise RuntimeError(f"{connection}: the connector gave no result for {len(missing)} of {len(by_key)} operations")

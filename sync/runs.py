@@ -178,7 +178,12 @@ class Runner:
         return True
 
     def send(
-        self, command: str, connections: Sequence[str], operations: list[Planned], stale: list[Planned], options: Options
+        self,
+        command: str,
+        connections: Sequence[str],
+        operations: list[Planned],
+        stale: list[Planned],
+        options: Options,
     ) -> Report:
         """A run that writes just `operations` and counts `stale` as parked: what `apply` does."""
         work = _Work(self, self.open(command, connections, options))

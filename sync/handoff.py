@@ -1,0 +1,57 @@
+"""Write down that leads reached sales, with the story of what each saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, update
+
+from sync.core import brief
+from sync.load import activities_of, chunks, lead_rows, lead_view, record_views
+from sync.state.database import upsert
+from sync.state.schema import handoffs, leads
+from sync.workspace import Workspace
+
+
+def record_handoffs(
+    tx: Connection,
+    workspace: Workspace,
+    object: str,
+    handed: Sequence[tuple[str, str]],
+    at: str,
+    *,
+    brief_due: bool,
+) -> None:
+    """`handed` are (lead, record): each lead stands in the CRM as `object/record` from now on.
+
+    With `brief_due` (and where the project wants briefs) the story is to be written beside the record.
+    """
+    handoff = workspace.project.handoff
+    assert handoff is not None
+    records = dict(handed)
+    ids = sorted(records)
+    linked = record_views(tx, workspace, ids)
+    state = "due" if brief_due and handoff.brief else "none"
+    rows: list[dict[str, Any]] = []
+    for row in lead_rows(tx, ids):
+        why = orjson.loads(row.qualified_why or "[]")
+        lead = lead_view(row, linked.get(row.id, ()))
+        seen = activities_of(tx, lead) if lead.values.get("last_activity_at") else []
+        rows.append(
+            {
+                "lead": row.id,
+                "connection": handoff.to,
+                "object": object,
+                "record": records[row.id],
+                "score": row.score,
+                "reasons": orjson.dumps(why).decode(),
+                "brief": brief.write(lead.values, why, seen),
+                "brief_state": state,
+                "at": at,
+            }
+        )
+    tx.execute(upsert(handoffs, tx, key=["lead", "connection"], update=["object", "record"]), rows)
+    for some in chunks(ids):
+        tx.execute(update(leads).where(leads.c.id.in_(some)).values(handed_off_at=at, dirty=1))
