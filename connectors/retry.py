@@ -21,6 +21,8 @@ ATTEMPTS = 6
 LONGEST_WAIT = 60.0
 """Seconds. A platform that asks for more is not waited for within a call: the RetryLater goes up to the engine."""
 
+_BACKOFF = tenacity.wait_exponential(multiplier=0.25, max=20.0) + tenacity.wait_random(0, 0.25)
+
 log = structlog.get_logger(__name__)
 
 
@@ -28,7 +30,7 @@ def _wait(state: tenacity.RetryCallState) -> float:
     """What the platform asked for, at least the exponential back-off, both bounded."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.after if isinstance(error, RetryLater) else 1.0
-    backoff = tenacity.wait_exponential_jitter(initial=0.25, max=20.0, jitter=0.25)(state)
+    backoff = _BACKOFF(state)
     return min(max(asked, backoff if asked >= 1.0 else min(backoff, asked)), LONGEST_WAIT)
 
 

@@ -238,8 +238,9 @@ class _Server:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", sandbox.port))
         sandbox.port = listener.getsockname()[1]
+        self._application = _Application(sandbox)
         config = uvicorn.Config(
-            _Application(sandbox),
+            self._application,
             log_level="error",
             access_log=False,
             lifespan="off",
@@ -259,10 +260,25 @@ class _Server:
             time.sleep(0.005)
 
     def stop(self) -> None:
+        self._drop_connections()
         self._server.should_exit = True
         self._thread.join(timeout=10)
         self._listener.close()
         self._folder.cleanup()
+
+    def _drop_connections(self) -> None:
+        """Idle clients are hung up on: a TLS connection would wait for a farewell that does not come."""
+        loop = self._application.loop
+        if loop is None or loop.is_closed():
+            return
+
+        def drop() -> None:
+            for connection in list(self._server.server_state.connections):
+                transport: Any = getattr(connection, "transport", None)
+                if transport is not None:
+                    transport.abort()
+
+        loop.call_soon_threadsafe(drop)
 
 
 def _certificates(folder: Path) -> tuple[str, dict[str, Any]]:
@@ -281,10 +297,12 @@ class _Application:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
+        self.loop: Any = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         import asyncio
 
+        self.loop = asyncio.get_running_loop()
         body = b""
         while True:
             message = await receive()
@@ -306,16 +324,31 @@ class _Application:
         if delay:
             await asyncio.sleep(delay)
         if fault is not None and fault.kind is FaultKind.NO_ANSWER:
-            raise ConnectionAbortedError("fault: no answer")
+            await _hang_up(send)
+            return
         answer = _struck(fault, call) or self._sandbox.answer(call)
         if fault is not None and fault.kind is FaultKind.LOST_ANSWER:
-            raise ConnectionAbortedError("fault: lost answer")
+            await _hang_up(send)
+            return
         await _send(send, answer, fault)
 
     def _fault(self, call: Call) -> Fault | None:
         line = f"{call.method} {call.path}"
         with self._sandbox.lock:
             return next((fault for fault in self._sandbox.faults if fault.strikes(line)), None)
+
+
+async def _hang_up(send: Any) -> None:
+    """Break the connection without a word. uvicorn answers 500 for an application that raises, so that the socket
+    has to be taken from it."""
+    import asyncio
+
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        raise ConnectionAbortedError("fault")
+    transport.abort()
+    while not send.__self__.disconnected:
+        await asyncio.sleep(0)
 
 
 def _struck(fault: Fault | None, call: Call) -> Answer | None:

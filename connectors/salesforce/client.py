@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import requests
 import structlog
-from simple_salesforce import Salesforce
+from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 from urllib3.exceptions import NewConnectionError
 

@@ -110,7 +110,7 @@ def of_record(refused: Refusal, *, connection: str, object: str, record: str) ->
     if refused.is_lock:
         return RetryLater("Salesforce has the record locked, or is too busy for it.", after=5.0, **place)
     if refused.code in ("STORAGE_LIMIT_EXCEEDED", "REQUEST_LIMIT_EXCEEDED"):
-        return QuotaExhausted("The org has no room or no calls left.", fix="Free storage or wait.", **place)
+        return QuotaExhausted("The org has no room or no calls left.", fix="Free storage or wait.", until=None, **place)
     name = field_of(refused)
     what = f"Salesforce refuses the record: {_words(refused.code)}{f' ({name})' if name else ''}."
     if refused.existing:
@@ -142,7 +142,7 @@ def of_call(status: int, content: Any, *, connection: str, object: str, repeatab
         fix = "Check the API version, the object and the permissions of the user."
         return PermissionMissing(f"Salesforce does not open this call ({code or status}).", fix=fix, **place)
     if refused is None:
-        return RetryLater(f"Salesforce answered with something that is no answer ({status}).", **place)
+        return RetryLater(f"Salesforce answered with something that is no answer ({status}).", after=1.0, **place)
     return RecordRejected(
         f"Salesforce refuses the call: {_words(code)}.", fix=_FIXES.get(code, ""), field=field_of(refused), **place
     )
@@ -161,7 +161,7 @@ def _limit(refused: Refusal, place: dict[str, str]) -> ClosedloopError:
     if "Concurrent" in refused.message:
         return RetryLater("Too many long calls run at once in the org.", after=5.0, **place)
     fix = "Wait: the allowance is that of the last 24 hours; other applications of the org use it too."
-    return QuotaExhausted("The org's API calls of the last 24 hours are used up.", fix=fix, **place)
+    return QuotaExhausted("The org's API calls of the last 24 hours are used up.", fix=fix, until=None, **place)
 
 
 def _missing(refused: Refusal, place: dict[str, str]) -> ClosedloopError:

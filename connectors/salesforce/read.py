@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
+from simple_salesforce.format import format_soql
+
 from config.clock import stamp
 from connectors.api import Gone, Record
 from connectors.salesforce import soql
@@ -107,7 +109,7 @@ def by_reference(client: Client, object: str, values: Sequence[str], fields: Seq
     since = soql.literal(stamp(client.surroundings.clock.now() - BRIEF_WINDOW))
     where = f"CreatedDate >= {since}"
     if client.user:
-        where += " AND " + soql.format_soql("CreatedById = {id}", id=client.user)
+        where += " AND " + format_soql("CreatedById = {id}", id=client.user)
     names = columns(object, [*fields, "Description"])
     text = soql.select(names, OBJECTS[object].sobject, where, "CreatedDate, Id")
     read, wanted = reader(object, [*fields, "Description"]), set(values)

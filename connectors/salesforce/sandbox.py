@@ -168,7 +168,16 @@ class SalesforceSandbox(Sandbox):
         with self.lock:
             row = self.store.rows["Lead"][id18(lead)]
             account = self.store.insert("Account", {"Name": row["Company"], "OwnerId": row["OwnerId"]}, admin=True)
-            copied = ("Salutation", "FirstName", "LastName", "Email", "Phone", "MobilePhone", "Title", "LeadSource")
+            copied: tuple[str, ...] = (
+                "Salutation",
+                "FirstName",
+                "LastName",
+                "Email",
+                "Phone",
+                "MobilePhone",
+                "Title",
+                "LeadSource",
+            )
             copied += ("HasOptedOutOfEmail", "DoNotCall", "OwnerId", "Description")
             values = {name: row[name] for name in copied} | {"AccountId": account["Id"]}
             contact = self.store.insert("Contact", values, admin=True)
@@ -196,7 +205,11 @@ class SalesforceSandbox(Sandbox):
         """A person opens an opportunity, with `contact` in it; its id."""
         with self.lock:
             account = self.store.rows["Contact"][id18(contact)]["AccountId"] if contact else None
-            values = {"Name": name, "StageName": stage, "CloseDate": close_date or self.store.now()[:10]}
+            values: dict[str, Any] = {
+                "Name": name,
+                "StageName": stage,
+                "CloseDate": close_date or self.store.now()[:10],
+            }
             values |= {"Amount": amount, "AccountId": account, "CampaignId": campaign or None}
             id = str(self.store.insert("Opportunity", values, admin=True)["Id"])
             if contact:

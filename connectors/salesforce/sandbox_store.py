@@ -275,7 +275,8 @@ class Store:
             value = value.strip() or None
         if value is None:
             return False if facts.type == "boolean" else None
-        return _FORMS.get(facts.type, _text)(self, facts, value)
+        form: Callable[[Store, FieldFacts, Any], Any] = _FORMS.get(facts.type, _text)
+        return form(self, facts, value)
 
     def _derive(self, object: str, row: Row) -> None:
         if object in ("Lead", "Contact", "User"):

@@ -1,0 +1,93 @@
+"""Logging in: every mode, refusals, kept and rotated tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from config.errors import AuthorizationLost, Misconfigured, RetryLater
+from connectors.api import Surroundings
+from connectors.salesforce.sandbox import SalesforceSandbox
+from tests.connectors.salesforce.conftest import Open
+
+MODES = ["jwt", "client_credentials", "refresh_token", "password", "session"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_opens_the_org(org: SalesforceSandbox, open_org: Open, mode: str) -> None:
+    health = open_org(mode).check()
+    assert health.account_name == "Closedloop Sandbox"
+    assert health.missing_scopes == ()
+    [quota] = health.quotas
+    assert (quota.window, quota.limit) == ("day", 100_000)
+
+
+def test_soap_log_in_is_the_sdks(org: SalesforceSandbox, open_org: Open) -> None:
+    connector = open_org("password", auth={"client_id": ""})
+    assert connector.check().account_name == "Closedloop Sandbox"
+    assert [line.path for line in org.log if "Soap" in line.path] == ["/services/Soap/u/64.0"]
+    org.soap_login = False
+    org.expire_sessions()
+    with pytest.raises(AuthorizationLost, match="INVALID_LOGIN"):
+        connector.check()
+
+
+@pytest.mark.parametrize(
+    ("mode", "auth"),
+    [
+        ("jwt", {"client_id": "other"}),
+        ("jwt", {"username": "nobody@example.com"}),
+        ("jwt", {"audience": "https://elsewhere.example.com"}),
+        ("client_credentials", {"client_secret": "wrong"}),
+        ("refresh_token", {"refresh_token": "wrong"}),
+        ("password", {"password": "wrong"}),
+        ("session", {"access_token": "wrong"}),
+    ],
+)
+def test_wrong_credentials_are_named(open_org: Open, mode: str, auth: dict[str, Any]) -> None:
+    with pytest.raises(AuthorizationLost) as caught:
+        open_org(mode, auth=auth).check()
+    assert caught.value.fix
+
+
+def test_an_unapproved_user_is_told_what_to_do(org: SalesforceSandbox, open_org: Open) -> None:
+    org.login.approved = False
+    with pytest.raises(AuthorizationLost, match="approved") as caught:
+        open_org("jwt").check()
+    assert "Pre-authorise" in caught.value.fix
+
+
+def test_a_broken_key_is_a_setting(open_org: Open) -> None:
+    with pytest.raises(Misconfigured, match="private key"):
+        open_org("jwt", auth={"private_key": "-----BEGIN nothing"}).check()
+
+
+@pytest.mark.parametrize(("mode", "member"), [("jwt", "username"), ("client_credentials", "client_id")])
+def test_what_is_missing_is_named(open_org: Open, mode: str, member: str) -> None:
+    with pytest.raises(Misconfigured, match=member):
+        open_org(mode, auth={member: ""}).check()
+
+
+def test_the_session_is_kept_for_the_next_run(org: SalesforceSandbox, open_org: Open) -> None:
+    open_org().check()
+    open_org().check()
+    assert org.login.given == 1
+
+
+def test_a_rotated_refresh_token_replaces_the_first(
+    org: SalesforceSandbox, open_org: Open, surroundings: Surroundings
+) -> None:
+    org.login.rotates = True
+    connector = open_org("refresh_token")
+    connector.check()
+    org.expire_sessions()
+    connector.check()
+    assert surroundings.tokens.get("refresh_token") == org.login.refresh
+    assert org.login.given == 2
+
+
+def test_a_log_in_that_cannot_answer_is_a_retry_later(org: SalesforceSandbox, open_org: Open) -> None:
+    org.inject("no_answer", "oauth2/token", times=99)
+    with pytest.raises(RetryLater):
+        open_org().check()
