@@ -33,21 +33,34 @@ def start_query(client: Client, object: str, soql: str) -> str:
     return str(job["id"])
 
 
+class NothingDone(Exception):
+    """The job was refused as a whole (a column it does not know, say) before it came to any row."""
+
+
 def job_state(client: Client, kind: str, id: str, object: str) -> str | None:
     """The job's state, None when the platform does not know it (any more)."""
+    facts = _job(client, kind, id, object)
+    return str(facts["state"]) if facts else None
+
+
+def _job(client: Client, kind: str, id: str, object: str) -> dict[str, Any] | None:
     try:
-        return str(client.get(f"jobs/{kind}/{id}", object=object)["state"])
+        facts: dict[str, Any] = client.get(f"jobs/{kind}/{id}", object=object)
     except PermissionMissing:
         return None
+    return facts
 
 
 def wait(client: Client, kind: str, id: str, object: str) -> None:
-    """Return when the job is done. Raises RetryLater when it failed or takes too long."""
+    """Return when the job is done. Raises NothingDone, or RetryLater when it failed otherwise or takes too long."""
     pause, waited = 0.5, 0.0
     while True:
-        state = job_state(client, kind, id, object)
+        facts = _job(client, kind, id, object)
+        state = str(facts["state"]) if facts else None
         if state == _DONE:
             return
+        if facts and state == "Failed" and facts.get("numberRecordsProcessed") == 0:
+            raise NothingDone(str(facts.get("errorMessage") or ""))
         if state is None or state in _DEAD or waited >= LONGEST_JOB:
             what = (
                 f"The bulk job {id} ended as {state or 'unknown'}."
@@ -142,7 +155,7 @@ def ingest(client: Client, object: str, sobject: str, operation: str, key: str, 
     """Upload `data` as one job and wait for it; its id. `key` is the external id field of an upsert.
 
     Nothing happens to any record before the job is closed. A failure up to there raises RetryLater or another error
-    of a call that did nothing; one after it raises InDoubt.
+    of a call that did nothing, or NothingDone; one after it raises InDoubt.
     """
     body = {"object": sobject, "operation": operation, "contentType": "CSV", "lineEnding": "LF"}
     if operation == "upsert":

@@ -121,7 +121,11 @@ class Pull:
     def _bulk(self, walk: Walk, total: int) -> Iterator[Page]:
         where = soql.window(None, walk.since, walk.until)
         job = bulk.start_query(self.client, self.object, soql.select(self.columns, self.facts.sobject, where))
-        bulk.wait(self.client, "query", job, self.object)
+        try:
+            bulk.wait(self.client, "query", job, self.object)
+        except bulk.NothingDone:
+            yield from self._walk(walk, is_bulk=False)
+            return
         yield from self._chunks({"id": job, "locator": "", "since": walk.since, "until": walk.until}, total)
 
     def _resumed(self, job: Mapping[str, str]) -> Iterator[Page]:

@@ -209,6 +209,10 @@ class Push:
             try:
                 job = bulk.ingest(self.client, self.object, self.sobject, way.verb, way.key, data)
                 yield from self._bulk_results(way, part, job)
+            except bulk.NothingDone:
+                # collections tell which row, or which field, it was
+                for place in range(0, len(part), BATCH):
+                    yield from self._send_collection(way, part[place : place + BATCH])
             except InDoubt as error:
                 yield from _all(part, error)
 

@@ -107,7 +107,8 @@ class Bulk:
         if job.facts["state"] not in ("Open", "UploadComplete", "InProgress"):
             return refuse(400, "INVALIDJOBSTATE", f"Job is in state {job.facts['state']}")
         job.facts["state"] = wanted
-        return Answer.of(job.facts)
+        left_out = ("contentUrl", "lineEnding", "columnDelimiter", "looks")
+        return Answer.of({name: value for name, value in job.facts.items() if name not in left_out})
 
     def forget(self, call: Call, version: str, id: str) -> Answer:
         return Answer(204) if self.jobs.pop(id, None) else self.sandbox.refuse(call, 404, "")
@@ -124,13 +125,17 @@ class Bulk:
             job.facts["looks"] += 1
         if job.facts["state"] == "InProgress" and job.facts["looks"] >= self.looks:
             self._work(job)
-        shown = {name: value for name, value in job.facts.items() if name != "looks"}
-        return Answer.of({**shown, "retries": 0, "totalProcessingTime": 100})
+        shown = {name: value for name, value in job.facts.items() if name not in ("looks", "contentUrl")}
+        told = {"jobType": "V2Query", "retries": 0, "totalProcessingTime": 100, "numberRecordsProcessed": 0}
+        if job.kind == "ingest":
+            told |= {"jobType": "V2Ingest", "numberRecordsFailed": 0}
+            told |= {"apiActiveProcessingTime": 90, "apexProcessingTime": 0}
+        return Answer.of({**told, **shown})
 
     def _work(self, job: Job) -> None:
         if self.fail_next:
             self.fail_next = False
-            job.facts.update(state="Failed", errorMessage="InternalServerError : Unable to process the job")
+            job.facts.update(state="Failed", errorMessage="InvalidBatch : Field name not found")
             return
         if job.query is not None:
             job.rows = self.sandbox.store.select(job.query, deleted=job.facts["operation"] == "queryAll")

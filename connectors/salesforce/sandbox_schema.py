@@ -291,9 +291,34 @@ _SOAP = {
 }
 
 
+_OBJECT_REST: dict[str, Any] = {
+    **{name: [] for name in ("actionOverrides", "childRelationships", "namedLayoutInfos", "recordTypeInfos")},
+    **dict.fromkeys(("compactLayoutable", "feedEnabled", "layoutable", "mruEnabled", "replicateable"), True),
+    **dict.fromkeys(("retrieveable", "searchLayoutable", "searchable", "triggerable", "undeletable"), True),
+    **dict.fromkeys(("activateable", "customSetting", "deepCloneable", "deprecatedAndHidden", "hasSubtypes"), False),
+    **dict.fromkeys(("isInterface", "isSubtype"), False),
+    **dict.fromkeys(("associateEntityType", "associateParentEntity", "defaultImplementation", "extendedBy"), None),
+    **dict.fromkeys(("extendsInterfaces", "implementedBy", "implementsInterfaces", "listviewable"), None),
+    **dict.fromkeys(("lookupLayoutable", "networkScopeFieldName"), None),
+    "sobjectDescribeOption": "FULL",
+    "supportedScopes": [{"label": "All", "name": "everything"}],
+}
+_FIELD_REST: dict[str, Any] = {
+    **dict.fromkeys(("aggregatable", "groupable", "permissionable"), True),
+    **dict.fromkeys(("aiPredictionField", "cascadeDelete", "dependentPicklist", "deprecatedAndHidden"), False),
+    **dict.fromkeys(("displayLocationInDecimal", "encrypted", "formulaTreatNullNumberAsZero"), False),
+    **dict.fromkeys(("highScaleNumber", "htmlFormatted", "nameField", "namePointing", "polymorphicForeignKey"), False),
+    **dict.fromkeys(("queryByDistance", "restrictedDelete", "searchPrefilterable", "writeRequiresMasterRead"), False),
+    **dict.fromkeys(("calculatedFormula", "defaultValueFormula", "extraTypeInfo", "filteredLookupInfo", "mask"), None),
+    **dict.fromkeys(("maskType", "referenceTargetField", "relationshipOrder"), None),
+}
+"""Members of real descriptions that nobody here looks at."""
+
+
 def describe(facts: ObjectFacts, version: str) -> dict[str, Any]:
     """The body of `GET /sobjects/{name}/describe`: the members that clients look at."""
     return {
+        **_OBJECT_REST,
         "name": facts.name,
         "label": facts.name,
         "labelPlural": facts.name + "s",
@@ -305,8 +330,6 @@ def describe(facts: ObjectFacts, version: str) -> dict[str, Any]:
         "queryable": True,
         "mergeable": "MasterRecordId" in facts.fields,
         "fields": [_described(field) for field in facts.fields.values() if not field.hidden],
-        "childRelationships": [],
-        "recordTypeInfos": [],
         "urls": {"sobject": f"/services/data/v{version}/sobjects/{facts.name}"},
     }
 
@@ -315,6 +338,7 @@ def _described(field: FieldFacts) -> dict[str, Any]:
     picks = [{"active": True, "defaultValue": False, "label": o, "validFor": None, "value": o} for o in field.options]
     relation = field.name.removesuffix("Id") if field.refers and field.name.endswith("Id") else None
     return {
+        **_FIELD_REST,
         "name": field.name,
         "label": field.name.removesuffix("__c"),
         "type": field.type,

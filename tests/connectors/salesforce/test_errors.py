@@ -43,7 +43,7 @@ def test_a_broken_answer_is_asked_for_again(org: SalesforceSandbox, open_org: Op
     put(org, last="Müller")
     connector = open_org()
     org.inject(kind, "/query")
-    [record] = list(connector.pull("leads", None, ["LastName"]))[0].records
+    [record] = next(iter(connector.pull("leads", None, ["LastName"]))).records
     assert orjson.loads(record.raw)["LastName"] == "Müller"
 
 
@@ -65,7 +65,7 @@ def test_sdk_charset_defect_706(org: SalesforceSandbox, open_org: Open) -> None:
         return Answer(answer.status, answer.body, {"content-type": "application/json;charset=ISO-8859-1"})
 
     org.inject("answer", "/query", answer=mislabelled)
-    [record] = list(open_org().pull("leads", None, ["LastName"]))[0].records
+    [record] = next(iter(open_org().pull("leads", None, ["LastName"]))).records
     assert (record.id, orjson.loads(record.raw)["LastName"]) == (id, "Žižek")
 
 

@@ -299,8 +299,17 @@ def test_a_lost_upload_starts_nothing(org: SalesforceSandbox, connector: Connect
 
 
 @pytest.mark.usefixtures("small_bulk")
-def test_a_failed_bulk_job_is_in_doubt(org: SalesforceSandbox, connector: Connector) -> None:
+def test_a_job_refused_as_a_whole_is_sent_in_collections(org: SalesforceSandbox, connector: Connector) -> None:
     org.bulk.fail_next = True
+    results = push(connector, *(create(n) for n in range(12)))
+    assert all(result.created for result in results.values())
+    assert writes(org)[-1] == f"PATCH /composite/sobjects/Lead/{KEY}"
+
+
+@pytest.mark.usefixtures("small_bulk")
+def test_a_job_that_broke_off_is_in_doubt(org: SalesforceSandbox, connector: Connector) -> None:
+    broken = Answer.of({"state": "Failed", "numberRecordsProcessed": 5})
+    org.inject("answer", "GET .*/jobs/ingest/750", answer=broken)
     results = push(connector, *(create(n) for n in range(12)))
     assert all(isinstance(result.error, InDoubt) for result in results.values())
 
