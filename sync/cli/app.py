@@ -1,0 +1,148 @@
+"""The command `closedloop`: what each error means to the shell, and where each command lives.
+
+Heavy imports (SDKs, Alembic, DBOS) wait until a command needs them: `closedloop --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.errors import (
+    AuthorizationLost,
+    ClosedloopError,
+    Fenced,
+    Misconfigured,
+    PermissionMissing,
+    QuotaExhausted,
+    RetryLater,
+    StateUnusable,
+)
+
+
+class Exit(IntEnum):
+    """What the shell is told."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    NEEDS_PERSON = 3
+    PLATFORM = 4
+    STATE = 5
+    INTERRUPTED = 130
+
+
+app = typer.Typer(
+    name="closedloop",
+    help="Keeps marketing platforms and CRMs in step, in both directions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+quarantine = typer.Typer(help="What was refused: list it, look at it, try it again.", no_args_is_help=True)
+app.add_typer(quarantine, name="quarantine")
+state = typer.Typer(help="The state's own affairs.", no_args_is_help=True)
+app.add_typer(state, name="state")
+
+PROJECT_FILE = "closedloop.yaml"
+
+
+class _Options:
+    """The options of every command, as given before it."""
+
+    folder: Path | None = None
+    debug: bool = False
+
+
+options = _Options()
+
+
+@app.callback()
+def _common(
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            "--project", "-C", help="The project's folder; else the nearest one upwards with closedloop.yaml."
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something unexpected happens.")] = False,
+) -> None:
+    options.folder = project
+    options.debug = debug
+    from sync.cli.logs import configure
+
+    configure(verbose=verbose)
+
+
+def folder() -> Path:
+    """The project's folder. Raises Misconfigured, saying where it looked."""
+    if options.folder is not None:
+        return options.folder
+    here = Path.cwd()
+    for place in (here, *here.parents):
+        if (place / PROJECT_FILE).is_file():
+            return place
+    raise Misconfigured(
+        f"There is no {PROJECT_FILE} here or in any folder above.",
+        fix="Make one with `closedloop init`, or name its folder with --project.",
+    )
+
+
+def exit_code(error: BaseException) -> Exit:
+    """What an error means to the shell."""
+    if isinstance(error, Misconfigured | PermissionMissing):
+        return Exit.USAGE
+    if isinstance(error, StateUnusable | Fenced):
+        return Exit.STATE
+    if isinstance(error, AuthorizationLost | QuotaExhausted | RetryLater):
+        return Exit.PLATFORM
+    if isinstance(error, ClosedloopError):
+        return Exit.NEEDS_PERSON
+    return Exit.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Exit.BUG
+
+
+def main() -> None:
+    """Run the command line; never a traceback for an error that has a name."""
+    for module in ("run", "setup", "look", "demo"):
+        __import__(f"sync.cli.{module}")
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        _say("Interrupted. Nothing is lost: run the same command again to go on.")
+        sys.exit(Exit.INTERRUPTED)
+    except ClosedloopError as error:
+        _say(f"{error}")
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.OK)
+    except Exception as error:  # noqa: BLE001 - the last door: what has no name is a bug of ours, told as one
+        _unexpected(error)
+        sys.exit(Exit.BUG)
+
+
+def _unexpected(error: Exception) -> None:
+    shown = getattr(error, "format_message", None)  # click's own usage errors
+    if shown is not None:
+        _say(shown())
+        sys.exit(Exit.USAGE)
+    if options.debug:
+        traceback.print_exception(error)
+    _say(
+        f"Something unexpected happened ({type(error).__name__}). This is a bug: please report it. --debug shows more."
+    )
+
+
+def _say(text: str) -> None:
+    from sync.cli.show import stderr
+
+    stderr().print(text, style="red", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,211 @@
+"""Commands that move data: backfill, sync, plan, apply, daemon."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from config.errors import Misconfigured
+from sync.cli import show
+from sync.cli.app import Exit, app, exit_code, folder
+
+if TYPE_CHECKING:
+    from sync.runs import Report
+    from sync.workspace import Workspace
+
+Names = Annotated[list[str] | None, typer.Argument(help="Connections; all when none is named.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Let the first writes to an account through.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def opened() -> Iterator[Workspace]:
+    """The project at hand, opened and closed again."""
+    from sync.workspace import Workspace
+
+    with Workspace.open(folder()) as workspace:
+        yield workspace
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second Ctrl-C ends at once."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {name: signal.signal(name, ask) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+@app.command()
+def sync(names: Names = None, yes: Yes = False, json: Json = False) -> None:
+    """Pull what changed, decide, write what follows."""
+    _run("sync", names, since="", yes=yes, as_json=json)
+
+
+@app.command()
+def backfill(
+    names: Names = None,
+    since: Annotated[str, typer.Option("--since", help="Only records changed since this day or instant (ISO).")] = "",
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Pull everything, from the beginning or --since. Goes on where an interrupted backfill stopped."""
+    _run("backfill", names, since=_instant(since), yes=yes, as_json=json)
+
+
+def _instant(written: str) -> str:
+    from config.clock import stamp
+
+    if not written:
+        return ""
+    try:
+        at = datetime.fromisoformat(written)
+        return stamp(at if at.tzinfo else at.replace(tzinfo=UTC))
+    except (ValueError, OverflowError) as error:
+        raise Misconfigured("--since is no date.", fix="Write it like 2026-01-31 or 2026-01-31T08:00:00Z.") from error
+
+
+def _run(command: str, names: list[str] | None, *, since: str, yes: bool, as_json: bool) -> None:
+    from sync.runs import Options, Runner
+
+    with opened() as workspace, stopping() as stop, show.Watch() as watch:
+        runner = Runner(workspace, progress=watch, stop=stop)
+        chosen = names or list(workspace.connections)
+        options = Options(since=since, bulk=command == "backfill", approve=yes)
+        report = runner.run(command, chosen, options)
+        if report.waiting and not as_json and _agreed(report, watch):
+            runner.approve(list(report.waiting))
+            report = runner.run("sync", chosen, Options(approve=True))
+    _finish(report, as_json)
+
+
+def _agreed(report: Report, watch: show.Watch) -> bool:
+    """Show what the first writes would be, and ask where somebody is there to answer."""
+    watch.__exit__()
+    console = show.stdout()
+    show.waiting(report.waiting, console)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        console.print("\nNothing was written. Run it again with --yes to let these writes through.")
+        return False
+    return typer.confirm("\nWrite this? A few records go first and are checked.", default=False)
+
+
+def _finish(report: Report, as_json: bool) -> None:
+    if as_json:
+        show.json(report_json(report))
+    else:
+        show.report(report, show.stdout())
+    raise typer.Exit(_code(report))
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """A run's report as JSON."""
+    return {
+        "run": report.run,
+        "command": report.command,
+        "state": report.state,
+        "counts": report.counts,
+        "waiting": {
+            name: {"creates": w.creates, "updates": w.updates, "matched": w.matched, "unmatched": w.unmatched}
+            for name, w in report.waiting.items()
+        },
+        "needs_person": report.needs_person,
+        "errors": [str(error) for error in report.errors],
+        "seconds": round(report.seconds, 3),
+        "calls": report.calls,
+    }
+
+
+def _code(report: Report) -> Exit:
+    if report.state == "cancelled":
+        return Exit.INTERRUPTED
+    if report.errors:
+        return exit_code(report.errors[0])
+    return Exit.NEEDS_PERSON if report.needs_person or report.waiting else Exit.OK
+
+
+@app.command()
+def plan(
+    names: Names = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Save the plan, to apply exactly this later.")] = None,
+    json: Json = False,
+    limit: Annotated[int, typer.Option("--limit", help="Show so many operations.")] = 20,
+    pull: Annotated[bool, typer.Option("--pull/--no-pull", help="Look at the platforms first.")] = True,
+) -> None:
+    """Show what a sync would write: per record and field, old → new, with the reason. Writes nothing anywhere."""
+    from sync import planfile
+    from sync.runs import Options, Runner
+
+    with opened() as workspace, show.Watch() as watch:
+        chosen = names or list(workspace.connections)
+        report = Runner(workspace, progress=watch).run("plan", chosen, Options(push=False)) if pull else None
+        made = planfile.make_plan(workspace, chosen)
+        if out is not None:
+            planfile.save(made, out)
+    if json:
+        sys.stdout.write(planfile.dump(made).decode() + "\n")
+    else:
+        _show_plan(made, limit, out)
+    if report is not None and report.errors:
+        raise report.errors[0]
+
+
+def _show_plan(made: Any, limit: int, out: Path | None) -> None:
+    console = show.stdout()
+    show.operations(made.operations, console, limit)
+    rows = [
+        (f"{connection}/{object}", verbs["create"], verbs["update"])
+        for connection, objects in made.counts.items()
+        for object, verbs in objects.items()
+    ]
+    if rows:
+        console.print(show.table("", ("object", "create", "update"), rows, right=("create", "update")))
+    else:
+        console.print("Nothing to write: everything is in step.")
+    if out is not None:
+        console.print(f"Saved to {out}. `closedloop apply {out}` writes exactly this.")
+
+
+@app.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="A plan saved with `closedloop plan --out`.")], json: Json = False
+) -> None:
+    """Write exactly a saved plan. Records that changed since are refused as stale; the rest goes on."""
+    from sync import planfile
+    from sync.runs import Runner
+
+    with opened() as workspace, stopping() as stop, show.Watch() as watch:
+        made = planfile.load(file)
+        applied = planfile.apply(workspace, made, Runner(workspace, progress=watch, stop=stop))
+    if not json and applied.stale:
+        console = show.stdout()
+        console.print(f"{len(applied.stale)} of {len(made.operations)} operations are stale and were left:")
+        show.operations(applied.stale, console, 10)
+    _finish(applied.report, json)
+
+
+@app.command()
+def daemon() -> None:
+    """Sync on schedule until SIGTERM. SIGHUP reads the project anew; health and metrics on a local port."""
+    from sync.cli.logs import configure
+    from sync.daemon import serve
+
+    configure(verbose=True)
+    serve(folder())

@@ -1,0 +1,175 @@
+"""How things look on the screen: consoles, tables, plans, progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from config.errors import ClosedloopError
+
+
+def stdout() -> Console:
+    return Console(file=sys.stdout, highlight=False)
+
+
+def stderr() -> Console:
+    return Console(file=sys.stderr, highlight=False)
+
+
+def json(value: Any) -> None:
+    """Print `value` as JSON."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+
+
+def text(value: Any) -> str:
+    """A value as a person reads it: money with its currency, lists with commas, blanks as a dash."""
+    if value is None or value in ("", []):
+        return "–"
+    if isinstance(value, Mapping) and set(value) == {"amount", "currency"}:
+        return f"{value['amount']} {value['currency']}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return printable(str(value))
+
+
+def printable(value: str) -> str:
+    """Text without control characters: a lead's name must not move the terminal's cursor."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in value
+    )
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> Table:
+    """A table; `right` names the columns of numbers."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", expand=False)
+    numbers = set(right)
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(cell if isinstance(cell, str) else text(cell)) for cell in row))
+    return made
+
+
+STATES = ("applied", "unchanged", "held", "quarantined", "parked")
+
+
+def counts_table(counts: Mapping[str, Any]) -> Table | None:
+    """What a run pulled and wrote, each record in exactly one state; None when it did neither."""
+    rows = []
+    for part, verb in (("pull", "pulled"), ("write", "planned")):
+        for connection, objects in counts.get(part, {}).items():
+            for object, row in objects.items():
+                if row[verb]:
+                    rows.append((verb, f"{connection}/{object}", row[verb], *(row[state] for state in STATES)))
+    if not rows:
+        return None
+    return table("", ("", "object", "records", *STATES), rows, right=("records", *STATES))
+
+
+def report(run: Any, console: Console) -> None:
+    """The end of a run, in a few lines."""
+    made = counts_table(run.counts)
+    if made is not None:
+        console.print(made)
+    calls = ", ".join(f"{name} {number}" for name, number in run.calls.items() if number)
+    handed = f" {run.counts['handoffs']} handed off." if run.counts.get("handoffs") else ""
+    console.print(f"{run.command} {run.state} in {run.seconds:.1f} s.{handed} API calls: {calls or 'none'}.")
+    for error in run.errors:
+        console.print(str(error), style="red", markup=False)
+
+
+def operations(planned: Sequence[Any], console: Console, limit: int) -> None:
+    """A plan, record by record and field by field."""
+    for op in planned[:limit]:
+        place = f"{op.connection}/{op.object}/{op.record}" if op.record else f"{op.connection}/{op.object} (new)"
+        console.print(
+            f"[bold]{op.verb}[/bold] {escape(place)}  [dim]{escape(op.lead)}[/dim]  {escape(op.why)}".rstrip()
+        )
+        for change in op.changes:
+            old, new = escape(text(change.old)), escape(text(change.new))
+            console.print(
+                f"    {escape(change.remote)}: {old} → [green]{new}[/green]  [dim]{escape(change.reason)}[/dim]"
+            )
+    if len(planned) > limit:
+        console.print(f"… and {len(planned) - limit} more (--limit, --json or --out show them).")
+
+
+def waiting(found: Mapping[str, Any], console: Console) -> None:
+    """First writes that wait for a yes."""
+    for name, wait in found.items():
+        console.print(
+            f"\n[bold]{escape(name)}[/bold] ({escape(wait.account_name)}): nothing has been written there yet."
+        )
+        console.print(f"  {wait.matched} leads stand there already and are linked, {wait.unmatched} do not.")
+        for verb, numbers in (("create", wait.creates), ("update", wait.updates)):
+            for object, number in numbers.items():
+                console.print(f"  would {verb} [bold]{number}[/bold] {escape(object)}")
+        console.print("  Automations there that start on new or changed records will see them.", style="yellow")
+        operations(wait.sample, console, 5)
+
+
+def problems(error: ClosedloopError, console: Console) -> None:
+    console.print(str(error), style="red", markup=False)
+
+
+class Watch:
+    """Live progress on a terminal: what is under way, how fast, how long still. Says nothing elsewhere."""
+
+    def __init__(self) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console = stderr()
+        self._on = self._console.is_terminal
+        rate = TextColumn("{task.fields[rate]}")
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate)
+        self._bars = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
+        self._tasks: dict[str, Any] = {}
+        self._began: dict[str, float] = {}
+
+    def __enter__(self) -> Watch:
+        if self._on:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._on:
+            self._bars.stop()
+
+    def stage(self, connection: str, name: str) -> None:
+        """A stage begins."""
+
+    def pulled(self, connection: str, object: str, records: int, total: int | None) -> None:
+        self._move(f"pull {connection}/{object}", records, total)
+
+    def decided(self, leads: int) -> None:
+        done = int(self._bars.tasks[self._tasks["decide"]].completed) if "decide" in self._tasks else 0
+        self._move("decide", done + leads, None)
+
+    def pushed(self, connection: str, object: str, done: int, total: int) -> None:
+        self._move(f"write {connection}/{object}", done, total)
+
+    def _move(self, name: str, done: int, total: int | None) -> None:
+        if not self._on:
+            return
+        now = time.monotonic()
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total, rate="")
+            self._began[name] = now
+        seconds = max(now - self._began[name], 0.001)
+        self._bars.update(self._tasks[name], completed=done, total=total, rate=f"{done / seconds:,.0f}/s")

@@ -1,0 +1,1 @@
+"""What the state tells: the funnel, one lead explained, how the sync is doing."""

@@ -1,0 +1,76 @@
+"""One lead explained: its records, every value with who said so, why it won and over what, its hand-off, its writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, or_, select
+
+from sync.load import activity_views, deal_views, lead_rows, lead_view, people, record_views
+from sync.state.schema import conflicts, handoffs, identities, journal, leads, quarantine, records
+from sync.workspace import Workspace
+
+
+def find(tx: Connection, key: str) -> str | None:
+    """The lead that `key` names: an e-mail address, a lead id, or the id of a record on any platform."""
+    wanted = key.strip()
+    row = tx.execute(select(leads.c.id, leads.c.into).where(leads.c.id == wanted)).one_or_none()
+    if row is not None:
+        return str(row.into or row.id)
+    by_key = select(identities.c.lead).where(or_(identities.c.value == wanted, identities.c.value == wanted.lower()))
+    found = tx.execute(by_key.limit(1)).scalar()
+    if found is None:
+        found = tx.execute(select(records.c.lead).where(records.c.id == wanted, records.c.lead.is_not(None))).scalar()
+    return str(found) if found else None
+
+
+def explain(tx: Connection, workspace: Workspace, lead_id: str) -> dict[str, Any]:
+    """Everything known of the lead, as JSON."""
+    [row] = lead_rows(tx, [lead_id])
+    linked = record_views(tx, workspace, [lead_id])
+    lead = lead_view(row, linked.get(lead_id, ()))
+    deals = deal_views(tx, people(linked), workspace.deal_sources).get(lead_id, [])
+    activities = activity_views(tx, lead.records, lead.values.get("email") or "", limit=50)
+    return {
+        "lead": lead_id,
+        "score": row.score,
+        "stage": row.stage,
+        "qualified_at": row.qualified_at,
+        "qualified_why": orjson.loads(row.qualified_why or "[]"),
+        "handed_off_at": row.handed_off_at,
+        "records": [
+            {"record": record.name, "since": record.first_at, "gone": record.gone, "values": record.body}
+            for record in lead.records
+        ],
+        "fields": [
+            {"field": name, "value": value, **_why(lead.reasons.get(name))}
+            for name, value in sorted(lead.values.items())
+            if value not in (None, [], "")
+        ],
+        "deals": [{"deal": deal.name, "at": deal.at, "role": deal.role, "values": deal.body} for deal in deals],
+        "activities": [
+            {"at": a.at, "type": a.type, "title": a.title, "url": a.url, "connection": a.connection} for a in activities
+        ],
+        "handoffs": _rows(tx, handoffs, handoffs.c.lead == lead_id),
+        "writes": _rows(tx, journal, journal.c.lead == lead_id),
+        "quarantine": _rows(tx, quarantine, (quarantine.c.lead == lead_id) & (quarantine.c.state == "open")),
+        "conflicts": _rows(tx, conflicts, (conflicts.c.lead == lead_id) & (conflicts.c.state == "open")),
+    }
+
+
+def _why(why: Any) -> dict[str, Any]:
+    if why is None:
+        return {"source": "", "since": "", "rule": "", "over": []}
+    over = [{"source": source, "value": value, "since": at} for source, value, at in why.over]
+    return {"source": why.source, "since": why.at, "rule": why.rule, "over": over}
+
+
+_JSON = {"before", "after", "remote", "reasons", "options"}
+
+
+def _rows(tx: Connection, table: Any, condition: Any) -> list[dict[str, Any]]:
+    found = []
+    for row in tx.execute(select(table).where(condition)).mappings():
+        found.append({name: orjson.loads(v) if name in _JSON and v else v for name, v in row.items()})
+    return found

@@ -1,0 +1,201 @@
+"""The funnel and its outcomes, by source, campaign, month or owner: figures that both sides can trace to leads."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import Connection, select
+
+from mappings.model import Kind
+from sync.state.schema import leads, records, streams
+
+By = Literal["source", "campaign", "month", "owner"]
+_STAGES = ("opportunity", "customer", "evangelist")
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the funnel. Amounts are sums in `currency`; None where nothing is known."""
+
+    name: str
+    leads: int = 0
+    qualified: int = 0
+    handed_off: int = 0
+    opportunities: int = 0
+    customers: int = 0
+    won_deals: int = 0
+    lost: int = 0
+    revenue: Decimal = Decimal(0)
+    cost: Decimal | None = None
+    lost_reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def conversion(self) -> float | None:
+        """Customers per lead."""
+        return self.customers / self.leads if self.leads else None
+
+    @property
+    def win_rate(self) -> float | None:
+        """Customers per lead whose deals are decided."""
+        decided = self.customers + self.lost
+        return self.customers / decided if decided else None
+
+    @property
+    def deal_size(self) -> Decimal | None:
+        """Revenue per won deal."""
+        return (self.revenue / self.won_deals).quantize(Decimal("0.01")) if self.won_deals else None
+
+    @property
+    def acquisition_cost(self) -> Decimal | None:
+        """Cost per customer."""
+        if self.cost is None or not self.customers:
+            return None
+        return (self.cost / self.customers).quantize(Decimal("0.01"))
+
+    def plain(self) -> dict[str, Any]:
+        """The row as JSON."""
+        return {
+            "name": self.name,
+            "leads": self.leads,
+            "qualified": self.qualified,
+            "handed_off": self.handed_off,
+            "opportunities": self.opportunities,
+            "customers": self.customers,
+            "conversion": None if self.conversion is None else round(self.conversion, 4),
+            "win_rate": None if self.win_rate is None else round(self.win_rate, 4),
+            "won_deals": self.won_deals,
+            "deal_size": _text(self.deal_size),
+            "revenue": _text(self.revenue),
+            "cost": _text(self.cost),
+            "acquisition_cost": _text(self.acquisition_cost),
+            "lost": self.lost,
+            "lost_reasons": dict(self.lost_reasons.most_common()),
+        }
+
+
+@dataclass(slots=True)
+class Funnel:
+    """The rows, most leads first, and their sum. `left_out` counts revenue in other currencies than `currency`."""
+
+    by: By
+    currency: str
+    rows: list[Row]
+    total: Row
+    left_out: int = 0
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "by": self.by,
+            "currency": self.currency,
+            "rows": [row.plain() for row in self.rows],
+            "total": self.total.plain(),
+            "other_currencies_left_out": self.left_out,
+        }
+
+    def csv(self) -> str:
+        """The rows as CSV; cells that a spreadsheet would take for a formula begin with an apostrophe."""
+        buffer = io.StringIO()
+        names = [name for name in self.total.plain() if name != "lost_reasons"]
+        writer = csv.DictWriter(buffer, names, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for row in (*self.rows, self.total):
+            writer.writerow({name: _cell(value) for name, value in row.plain().items()})
+        return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    harmful = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if harmful and not _is_number(value) else value
+
+
+def _is_number(value: str) -> bool:
+    try:
+        Decimal(value)
+    except ArithmeticError:
+        return False
+    return True
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(amount, "f")
+
+
+def funnel(tx: Connection, by: By = "source", currency: str = "USD") -> Funnel:
+    """The funnel over all live leads, read as a stream: memory does not grow with their number."""
+    rows: dict[str, Row] = {}
+    total = Row("total")
+    result = Funnel(by, currency, [], total)
+    query = select(leads.c.body, leads.c.qualified_at, leads.c.handed_off_at).where(leads.c.state == "live")
+    for lead in tx.execution_options(yield_per=1000).execute(query):
+        values = orjson.loads(lead.body)
+        row = rows.setdefault(_group(by, values), Row(_group(by, values)))
+        for one in (row, total):
+            _count(one, values, lead)
+        result.left_out += _add_revenue(row, total, values, currency)
+    _add_costs(tx, by, rows, total, currency)
+    result.rows = sorted(rows.values(), key=lambda row: (-row.leads, row.name))
+    return result
+
+
+def _group(by: By, values: Mapping[str, Any]) -> str:
+    match by:
+        case "source":
+            found = values.get("original_source") or values.get("utm_source")
+        case "campaign":
+            found = values.get("original_campaign") or values.get("utm_campaign")
+        case "month":
+            found = (values.get("first_contact_at") or values.get("created_at") or "")[:7]
+        case "owner":
+            found = values.get("owner")
+    return str(found or "unknown")
+
+
+def _count(row: Row, values: Mapping[str, Any], lead: Any) -> None:
+    row.leads += 1
+    row.qualified += lead.qualified_at is not None
+    row.handed_off += lead.handed_off_at is not None
+    row.opportunities += values.get("is_customer") is not None or values.get("lifecycle_stage") in _STAGES
+    row.customers += bool(values.get("is_customer"))
+    row.won_deals += values.get("won_deals") or 0
+    if values.get("is_customer") is False and not values.get("open_deals"):
+        row.lost += 1
+        row.lost_reasons[values.get("lost_reason") or "no reason given"] += 1
+
+
+def _add_revenue(row: Row, total: Row, values: Mapping[str, Any], currency: str) -> int:
+    """Add the lead's won amount; 1 when it is in another currency and so left out."""
+    won = values.get("won_amount")
+    if not won:
+        return 0
+    if won["currency"] != currency:
+        return 1
+    row.revenue += Decimal(won["amount"])
+    total.revenue += Decimal(won["amount"])
+    return 0
+
+
+def _add_costs(tx: Connection, by: By, rows: Mapping[str, Row], total: Row, currency: str) -> None:
+    """Campaign costs: to their own row by campaign, to their channel's by source, all to the total."""
+    query = (
+        select(records.c.id, records.c.body)
+        .join(streams, streams.c.id == records.c.stream)
+        .where(streams.c.kind == Kind.CAMPAIGN.value, records.c.gone.is_(None))
+    )
+    for record in tx.execute(query):
+        values = orjson.loads(record.body)
+        cost = values.get("cost")
+        if not cost or cost["currency"] != currency:
+            continue
+        amount = Decimal(cost["amount"])
+        total.cost = (total.cost or Decimal(0)) + amount
+        names = {"campaign": (record.id, values.get("name")), "source": (values.get("channel"),)}.get(by, ())
+        row = next((rows[name] for name in names if name in rows), None)
+        if row is not None:
+            row.cost = (row.cost or Decimal(0)) + amount

@@ -1,0 +1,94 @@
+"""How the sync is doing: connections, streams, runs, and what waits for whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, func, select
+
+from sync.state.schema import conflicts, connections, handoffs, journal, leads, quarantine, records, runs, streams
+
+
+def status(tx: Connection, runs_shown: int = 5) -> dict[str, Any]:
+    """The whole picture, as JSON."""
+    return {
+        "leads": _leads(tx),
+        "connections": _connections(tx),
+        "runs": _runs(tx, runs_shown),
+        "quarantine": _counts(tx, quarantine, quarantine.c.state == "open", quarantine.c.connection, quarantine.c.code),
+        "parked": _counts(tx, conflicts, conflicts.c.state == "open", conflicts.c.kind, conflicts.c.connection),
+        "in_doubt": _counts(
+            tx, journal, journal.c.state.in_(["sent", "in_doubt"]), journal.c.connection, journal.c.object
+        ),
+        "briefs_due": tx.execute(
+            select(func.count()).select_from(handoffs).where(handoffs.c.brief_state == "due")
+        ).scalar(),
+    }
+
+
+def _leads(tx: Connection) -> dict[str, int]:
+    live = leads.c.state == "live"
+    query = select(
+        func.count(),
+        func.count(leads.c.qualified_at),
+        func.count(leads.c.handed_off_at),
+        func.count().filter(leads.c.dirty == 1),
+        func.count().filter(leads.c.dirty == 2),
+    ).where(live)
+    names = ("live", "qualified", "handed_off", "to_merge", "to_write")
+    return dict(zip(names, map(int, tx.execute(query).one()), strict=True))
+
+
+def _connections(tx: Connection) -> list[dict[str, Any]]:
+    counted: dict[int, int] = dict(
+        tx.execute(
+            select(records.c.stream, func.count()).where(records.c.gone.is_(None)).group_by(records.c.stream)
+        ).tuples()
+    )
+    found = []
+    for row in tx.execute(select(connections).order_by(connections.c.name)):
+        mine = tx.execute(select(streams).where(streams.c.connection == row.name).order_by(streams.c.id))
+        objects = [
+            {
+                "object": stream.object,
+                "kind": stream.kind,
+                "records": counted.get(stream.id, 0),
+                "complete": bool(stream.complete),
+                "pulled_at": stream.pulled_at,
+            }
+            for stream in mine
+        ]
+        found.append(
+            {
+                "connection": row.name,
+                "platform": row.platform,
+                "account": row.account_name,
+                "account_id": row.account_id,
+                "approved_at": row.approved_at,
+                "objects": objects,
+            }
+        )
+    return found
+
+
+def _runs(tx: Connection, shown: int) -> list[dict[str, Any]]:
+    query = select(runs).order_by(runs.c.started_at.desc()).limit(shown)
+    return [
+        {
+            "run": row.id,
+            "command": row.command,
+            "connections": orjson.loads(row.connections),
+            "state": row.state,
+            "started_at": row.started_at,
+            "finished_at": row.finished_at,
+            "counts": orjson.loads(row.counts),
+            "error": row.error,
+        }
+        for row in tx.execute(query)
+    ]
+
+
+def _counts(tx: Connection, table: Any, condition: Any, *columns: Any) -> list[dict[str, Any]]:
+    query = select(*columns, func.count().label("number")).select_from(table).where(condition).group_by(*columns)
+    return [dict(row) for row in tx.execute(query.order_by(*columns)).mappings()]
