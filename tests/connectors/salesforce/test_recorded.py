@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -48,7 +49,9 @@ def exchanges() -> tuple[Exchange, ...]:
     assert spec.loader is not None
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
-    return tuple(loader.load("salesforce"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the loader leaves its files to the collector
+        return tuple(loader.load("salesforce"))
 
 
 def http(kind: str) -> list[Exchange]:
