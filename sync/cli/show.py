@@ -14,9 +14,12 @@ from rich.table import Table
 
 from config.errors import ClosedloopError
 
+WIDTH = 140
+"""Columns, where nobody's terminal says otherwise."""
+
 
 def stdout() -> Console:
-    return Console(file=sys.stdout, highlight=False)
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def stderr() -> Console:

@@ -1,0 +1,212 @@
+"""`closedloop demo`: the whole loop on three sandboxes, in under a minute, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from config.errors import Misconfigured
+from sync.cli import show
+from sync.cli.app import app
+
+PLATFORMS = ("hubspot", "mailchimp", "salesforce")
+
+_QUALIFICATION = """
+# The definition of a qualified lead that marketing and sales agreed on
+qualification:
+  score:
+    - {when: "activity.form > 0", points: 40, because: asked for contact}
+    - {when: "activity.page >= 4", points: 15, because: looked around}
+    - {when: "activity.email_click >= 2", points: 15, because: clicks in our mails}
+    - {when: "lead.title.matches('(?i)chief|head|director|vp')", points: 20, because: decides}
+    - {when: "lead.email_consent == 'unsubscribed'", points: -30, because: does not want mail}
+  qualified_when: "score >= 55"
+"""
+
+
+@app.command()
+def demo(
+    people: Annotated[int, typer.Option("--people", help="How many people.")] = 3000,
+    folder: Annotated[Path, typer.Option("--folder", help="Where the project is made.")] = Path("closedloop-demo"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the folder of an earlier demo.")] = True,
+) -> None:
+    """Run the main job on sandboxes: backfill, hand-off, sales work the deals, outcomes go back."""
+    import shutil
+
+    from config.clock import SystemClock
+    from connectors import registry
+    from sync.demo.world import World
+
+    if (folder / "closedloop.yaml").exists() and force:
+        shutil.rmtree(folder)
+    elif folder.exists() and any(folder.iterdir()):
+        raise Misconfigured(f"{folder} is there already and holds no demo.", fix="Choose another with --folder.")
+    console = show.stdout()
+    began = time.monotonic()
+    with ExitStack() as stack:
+        platforms: dict[str, Any] = {}
+        for name in PLATFORMS:
+            platforms[name] = stack.enter_context(registry.platform(name).sandbox(seed=3))
+            console.print(f"  {name:11} sandbox on {platforms[name].base_url}")
+        world = World(platforms, SystemClock().now())
+        counts = world.fill(people)
+        console.print(
+            f"  {people} people: {counts['hubspot']} in HubSpot, {counts['mailchimp']} in Mailchimp "
+            f"({counts['both']} in both), {counts['salesforce']} in Salesforce already"
+        )
+        _project(folder, platforms)
+        _loop(folder, world, console)
+        from sync.cli.setup import save_sandboxes
+
+        save_sandboxes(folder / "sandboxes", list(platforms.values()))
+    _farewell(folder, console, time.monotonic() - began)
+
+
+def _project(folder: Path, platforms: dict[str, Any]) -> None:
+    from sync import scaffold
+
+    folder.mkdir(parents=True, exist_ok=True)
+    connections = {name: scaffold.sandbox_connection(folder, name, made) for name, made in platforms.items()}
+    settings = {**connections["salesforce"].settings, "settle": 0}
+    crm = connections["salesforce"]
+    connections["salesforce"] = scaffold.Chosen(crm.platform, crm.mode, crm.auth, settings, crm.base_url, crm.ca_file)
+    scaffold.write(folder, connections, tail=_QUALIFICATION)
+    mapping = folder / "mappings" / "mailchimp.yaml"
+    text = mapping.read_text(encoding="utf-8")
+    entry = "      - {remote: merge_fields.SOURCE, field: original_source}   # a merge field of this audience's own\n"
+    mark = "      - {remote: language, field: language}\n"
+    mapping.write_text(text.replace(mark, entry + mark), encoding="utf-8")
+    project = folder / "closedloop.yaml"
+    project.write_text(project.read_text(encoding="utf-8").replace("currency: USD", "currency: EUR"), encoding="utf-8")
+
+
+def _loop(folder: Path, world: Any, console: Console) -> None:
+    from sync.runs import Options, Runner
+    from sync.workspace import Workspace
+
+    with Workspace.open(folder) as workspace:
+        names = list(workspace.connections)
+        report = _step(
+            workspace, console, "Backfill: pull everything, match, link; write nothing", "backfill", Options(bulk=True)
+        )
+        show.waiting({name: _short(waiting) for name, waiting in report.waiting.items()}, console)
+        console.print("\n  (the demo says yes; `closedloop sync` would ask, or take --yes)")
+        Runner(workspace).approve(names)
+        _step(
+            workspace, console, "First writes: a canary, then the rest; qualified leads go to sales", "sync", Options()
+        )
+        world.sell()
+        console.print(f"\n  sales: {world.won} deals won, {world.lost} lost, {world.open} open")
+        _step(workspace, console, "Sync: outcomes go back to marketing", "sync", Options())
+        console.print(f"\n  meanwhile people changed {world.live_on()} records on all sides")
+        _step(workspace, console, "Sync: the changes travel", "sync", Options())
+        _step(workspace, console, "Sync again: nothing left to write", "sync", Options())
+        _results(workspace, console)
+
+
+def _short(waiting: Any) -> Any:
+    waiting.sample = waiting.sample[:2]
+    return waiting
+
+
+def _step(workspace: Any, console: Console, title: str, command: str, options: Any) -> Any:
+    from sync.runs import Runner
+
+    console.print(f"\n[bold]{escape(title)}[/bold]")
+    with show.Watch() as watch:
+        report = Runner(workspace, progress=watch).run(command, list(workspace.connections), options)
+    if report.errors:
+        raise report.errors[0]
+    pulled = sum(row["pulled"] for objects in report.counts["pull"].values() for row in objects.values())
+    written = {
+        f"{name}/{object}": row["applied"]
+        for name, objects in report.counts["write"].items()
+        for object, row in objects.items()
+        if row["applied"]
+    }
+    wrote = ", ".join(f"{number} {name}" for name, number in written.items()) or "nothing"
+    calls = ", ".join(f"{name} {number}" for name, number in report.calls.items() if number)
+    console.print(f"  {report.seconds:.1f} s; pulled {pulled} records, wrote {wrote}; API calls: {calls}")
+    return report
+
+
+def _results(workspace: Any, console: Console) -> None:
+    from sqlalchemy import select
+
+    from sync.cli.look import show_funnel, show_lead
+    from sync.insight.explain import explain
+    from sync.insight.report import funnel
+    from sync.state.schema import handoffs, leads
+
+    with workspace.state.read() as tx:
+        console.print()
+        show_funnel(funnel(tx, "source", workspace.project.currency), console)
+        _handed_off(tx, console)
+        _outcomes(tx, console)
+        chosen = None
+        query = select(leads.c.id, leads.c.body).join(handoffs, handoffs.c.lead == leads.c.id).order_by(leads.c.id)
+        for row in tx.execute(query):
+            if orjson.loads(row.body).get("is_customer"):
+                chosen = row.id
+                break
+        if chosen:
+            console.print("\n[bold]One lead, field by field[/bold] (closedloop explain)")
+            show_lead(explain(tx, workspace, chosen), console)
+
+
+def _handed_off(tx: Any, console: Console) -> None:
+    from sqlalchemy import select
+
+    from sync.state.schema import handoffs, leads
+
+    query = select(handoffs, leads.c.body).join(leads, leads.c.id == handoffs.c.lead).order_by(handoffs.c.score.desc())
+    rows = []
+    for row in tx.execute(query.limit(5)):
+        values = orjson.loads(row.body)
+        name = f"{values.get('first_name') or ''} {values.get('last_name') or ''}".strip()
+        why = ", ".join(line for line in orjson.loads(row.reasons)[:-1])
+        rows.append((name, show.text(values.get("title")), show.text(values.get("company")), row.score, why))
+    console.print(
+        show.table("Handed off (the five best of them) and why", ("who", "title", "company", "score", "why"), rows)
+    )
+
+
+def _outcomes(tx: Any, console: Console) -> None:
+    """Which outcomes went back where, from the journal."""
+    from collections import Counter
+
+    from sqlalchemy import select
+
+    from sync.state.schema import journal
+
+    told: Counter[tuple[str, str, str]] = Counter()
+    wanted = {"lifecycle_stage", "is_customer", "email_consent"}
+    for row in tx.execute(select(journal.c.connection, journal.c.after).where(journal.c.state == "settled")):
+        for name, value in orjson.loads(row.after).items():
+            if name in wanted:
+                told[(row.connection, name, show.text(value))] += 1
+    rows = [(where, name, value, number) for (where, name, value), number in sorted(told.items())]
+    console.print(
+        show.table("What was told to whom", ("platform", "field", "value", "records"), rows, right=("records",))
+    )
+
+
+def _farewell(folder: Path, console: Console, seconds: float) -> None:
+    console.print(f"\nDone in {seconds:.0f} s. The project is in [bold]{escape(str(folder))}[/bold]. Go on playing:")
+    console.print(f"  cd {folder}")
+    for line in (
+        "closedloop sandbox --state sandboxes &    # the three platforms, as the demo left them",
+        "closedloop status",
+        "closedloop report --by campaign",
+        "closedloop quarantine list",
+        "closedloop plan",
+        "closedloop sync",
+    ):
+        console.print(f"  {line}", markup=False)

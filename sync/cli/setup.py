@@ -1,0 +1,199 @@
+"""Commands that set things up: init, check, connectors, sandbox."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from sync.cli import show
+from sync.cli.app import Exit, app, exit_code, folder, options
+from sync.cli.run import Json, opened
+
+
+@app.command()
+def init(
+    platform: Annotated[
+        list[str] | None, typer.Option("--platform", "-p", help="A platform to connect; repeat it.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Write a commented closedloop.yaml and one mapping per connection."""
+    from connectors import registry
+    from sync import scaffold
+
+    place = options.folder or Path.cwd()
+    chosen = platform or _ask(registry.names())
+    connections = scaffold.names(chosen)
+    written = scaffold.write(place, connections, force=force)
+    console = show.stdout()
+    for path in written:
+        console.print(f"wrote {path.relative_to(place) if path.is_relative_to(place) else path}")
+    console.print("\nSet these, then run `closedloop check --online`:")
+    for name in scaffold.variables(connections):
+        console.print(f"  export {name}=…")
+
+
+def _ask(known: list[str]) -> list[str]:
+    show.stdout().print("Which platforms? " + ", ".join(known))
+    answer = typer.prompt("Names, with commas between them", default=",".join(known))
+    return [name.strip() for name in answer.split(",") if name.strip()]
+
+
+@app.command()
+def check(
+    online: Annotated[bool, typer.Option("--online", help="Test the accounts and their live fields too.")] = False,
+    json: Json = False,
+) -> None:
+    """Find every mistake of the project at once, with file, line, column and a suggestion."""
+    from sync import checkup
+
+    found = checkup.check(folder())
+    if online and found.good:
+        with opened() as workspace:
+            found = checkup.check_online(workspace)
+    if json:
+        show.json(_findings_json(found))
+    else:
+        _show_findings(found, online)
+    if found.problems:
+        raise typer.Exit(Exit.USAGE)
+    for error in found.errors.values():
+        raise typer.Exit(exit_code(error))
+
+
+def _findings_json(found: Any) -> dict[str, Any]:
+    return {
+        "good": found.good,
+        "problems": [
+            {"file": p.file, "line": p.line, "column": p.column, "message": p.message, "hint": p.hint}
+            for p in found.problems
+        ],
+        "accounts": {
+            name: {"id": h.account_id, "name": h.account_name, "missing_scopes": h.missing_scopes}
+            for name, h in found.accounts.items()
+        },
+        "errors": {name: str(error) for name, error in found.errors.items()},
+    }
+
+
+def _show_findings(found: Any, online: bool) -> None:
+    console = show.stdout()
+    for name, health in found.accounts.items():
+        quota = "; ".join(f"{q.used} of {q.limit} calls used per {q.window}" for q in health.quotas)
+        account = f"{escape(health.account_name)} ({escape(health.account_id)})"
+        console.print(f"[green]✓[/green] {escape(name)}: {account} {quota}".rstrip())
+        for scope in health.missing_scopes:
+            console.print(f"  missing scope: {scope}", style="yellow")
+        for note in health.notes:
+            console.print(f"  {note}", style="yellow", markup=False)
+    for error in found.errors.values():
+        console.print(f"✗ {error}", style="red", markup=False)
+    for problem in found.problems:
+        console.print(str(problem), markup=False, soft_wrap=True)
+    if found.good:
+        console.print(
+            "No mistakes found." if online else "No mistakes found in the files. --online tests the accounts."
+        )
+    elif found.problems:
+        number = len(found.problems)
+        console.print(f"{number} mistake{'s' if number > 1 else ''}.", style="red")
+
+
+@app.command()
+def connectors(json: Json = False) -> None:
+    """The installed connectors: what each can read, write and notice."""
+    from connectors import registry
+
+    facts = [registry.facts(name) for name in registry.names()]
+    if json:
+        show.json([fact.model_dump(mode="json") for fact in facts])
+        return
+    console = show.stdout()
+    for fact in facts:
+        console.print(f"[bold]{fact.title}[/bold] ({fact.name}), API {fact.api}, by {fact.sdk}")
+        reads = ", ".join(name for name, object in fact.objects.items() if object.pull)
+        writes = ", ".join(name for name, object in fact.objects.items() if object.push)
+        for label, told in (("reads", reads), ("writes", writes), ("log-in", ", ".join(fact.auth))):
+            console.print(f"  {label:8} {told}", markup=False)
+        console.print(f"  can      {', '.join(fact.capabilities)}", markup=False)
+        for what, why in fact.exemptions.items():
+            console.print(f"  no {what}: {why}", style="dim", markup=False)
+
+
+@app.command()
+def sandbox(
+    platforms: Annotated[list[str] | None, typer.Argument(help="Platforms; all when none is named.")] = None,
+    port_base: Annotated[int, typer.Option("--port-base", help="First port; one per platform from there.")] = 0,
+    state: Annotated[Path | None, typer.Option("--state", help="Folder to load from and save to.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Decides every generated id.")] = 1,
+) -> None:
+    """Run platform sandboxes on loopback until Ctrl-C, to try things without accounts."""
+    from connectors import registry
+
+    names = platforms or registry.names()
+    console = show.stdout()
+    with ExitStack() as stack:
+        running = []
+        for number, name in enumerate(names):
+            port = port_base + number if port_base else _saved_port(state, name)
+            made = registry.platform(name).sandbox(seed=seed, port=port)
+            running.append(stack.enter_context(_restored(made, state)))
+        if state is not None:
+            _renew_certificates(state, running)
+        for made in running:
+            console.print(f"{made.name:12} {made.base_url}")
+        console.print("Ctrl-C stops them.")
+        _wait()
+        if state is not None:
+            save_sandboxes(state, running)
+            console.print(f"Saved to {state}.")
+
+
+def _saved_port(state: Path | None, name: str) -> int:
+    import orjson
+
+    file = state / f"{name}.json" if state else None
+    return int(orjson.loads(file.read_bytes())["port"]) if file and file.is_file() else 0
+
+
+def _restored(made: Any, state: Path | None) -> Any:
+    import orjson
+
+    file = state / f"{made.name}.json" if state else None
+    if file and file.is_file():
+        made.restore(orjson.loads(file.read_bytes())["state"])
+    return made
+
+
+def save_sandboxes(folder: Path, running: list[Any]) -> None:
+    """Write what the sandboxes hold, so that `closedloop sandbox --state` goes on with it."""
+    import orjson
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in running:
+        content = orjson.dumps({"port": made.port, "state": made.snapshot()})
+        (folder / f"{made.name}.json").write_bytes(content)
+
+
+def _renew_certificates(state: Path, running: list[Any]) -> None:
+    """A sandbox with TLS makes its certificate anew; the project beside its state is told the new authority."""
+    for made in running:
+        known = state.parent / "secrets" / f"{made.name}-ca.pem"
+        if made.ca_file and known.exists():
+            known.write_bytes(Path(made.ca_file).read_bytes())
+
+
+def _wait() -> None:
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

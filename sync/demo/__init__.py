@@ -1,0 +1,1 @@
+"""`closedloop demo`: the whole loop on three sandboxes, with believable people."""

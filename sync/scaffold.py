@@ -1,0 +1,212 @@
+"""Write a new project: a commented project file, and a copy of each platform's ready mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config.errors import Misconfigured
+from connectors import registry
+from connectors.manifest import Manifest
+
+CRMS = ("salesforce", "zoho_crm")
+_BRIEF_OBJECT = {"salesforce": "leads"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A connection to write: its platform, and what is known of its account already (sandboxes know all)."""
+
+    platform: str
+    mode: str = ""
+    auth: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    base_url: str = ""
+    ca_file: str = ""
+
+
+def write(folder: Path, connections: Mapping[str, Chosen], *, force: bool = False, tail: str = "") -> list[Path]:
+    """The files written. Raises Misconfigured when one is there already and `force` is not given."""
+    files = {folder / "closedloop.yaml": project_text(connections, tail)}
+    for name, chosen in connections.items():
+        files[folder / "mappings" / f"{name}.yaml"] = mapping_text(name, chosen.platform)
+    there = [path for path in files if path.exists()]
+    if there and not force:
+        raise Misconfigured(f"{there[0]} is there already.", fix="Use --force to overwrite it, or another folder.")
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return [*files, *_schemas(folder)]
+
+
+def _schemas(folder: Path) -> list[Path]:
+    """Beside the project, for completion in editors."""
+    import orjson
+
+    from mappings.schema import mapping_schema, project_schema
+
+    place = folder / ".closedloop"
+    place.mkdir(exist_ok=True)
+    written = []
+    for name, schema in (("project", project_schema()), ("mapping", mapping_schema())):
+        path = place / f"{name}.schema.json"
+        path.write_bytes(orjson.dumps(schema, option=orjson.OPT_INDENT_2))
+        written.append(path)
+    return written
+
+
+def mapping_text(connection: str, platform: str) -> str:
+    """The platform's ready mapping, under a heading."""
+    heading = (
+        "# yaml-language-server: $schema=../.closedloop/mapping.schema.json\n"
+        f"# How the fields of {connection} map to the unified lead. `closedloop check` finds mistakes.\n"
+        "# direction: pull (from the platform), push (to it), both. docs/mapping.md explains every word.\n"
+    )
+    return heading + (registry.platform(platform).folder / "mapping.yaml").read_text(encoding="utf-8")
+
+
+def project_text(connections: Mapping[str, Chosen], tail: str = "") -> str:
+    """A commented project file."""
+    parts = [_HEAD, "connections:\n", *(_connection(name, chosen) for name, chosen in connections.items())]
+    crm = next((name for name, chosen in connections.items() if chosen.platform in CRMS), None)
+    parts.append(tail or _QUALIFICATION)
+    if crm is not None:
+        parts.append(_handoff(crm, connections[crm].platform))
+    parts.append(_TAIL)
+    return "".join(parts)
+
+
+_HEAD = """\
+# yaml-language-server: $schema=.closedloop/project.schema.json
+# A Closedloop project. `closedloop check` finds mistakes; `closedloop check --online` tests the accounts too.
+version: 1
+
+# Where the state is kept. SQLite needs nothing; for PostgreSQL: postgresql://user@host/database
+# with state_password: env:CLOSEDLOOP_DB_PASSWORD
+state: sqlite:///closedloop.db
+
+# What times, phone numbers and amounts mean that do not say it themselves
+time_zone: UTC
+country: ""          # like DE: phone numbers without a country code
+currency: USD
+
+"""
+
+_QUALIFICATION = """
+# The definition of a qualified lead that marketing and sales agreed on. Conditions are CEL over `lead` (every unified
+# field; blanks read as '' / 0 / false / []) and `activity` (counts by type, `total`, `last_at`).
+qualification:
+  score:
+    - {when: "activity.form > 0", points: 30, because: asked for contact}
+    - {when: "activity.email_click >= 2", points: 15, because: clicks in our mails}
+    - {when: "lead.title.matches('(?i)chief|head|director|vp')", points: 20, because: decides}
+    - {when: "lead.email_consent == 'unsubscribed'", points: -30, because: does not want mail}
+  qualified_when: "score >= 40"
+"""
+
+_TAIL = """
+# How each field is decided when several platforms hold it; the usual rules are in docs/mapping.md
+lead:
+  survivorship: {}
+  fields: {}         # fields of your own: favourite_colour: {type: text, about: ..., rule: most_recent}
+
+# The first writes to an account: so many go first and are checked
+first_run:
+  canary: 10
+
+daemon:
+  metrics: 127.0.0.1:9464     # /healthz and /metrics
+"""
+
+
+def _handoff(connection: str, platform: str) -> str:
+    return (
+        "\n# Qualified leads go to sales, with the story of what they saw\n"
+        f"handoff:\n  to: {connection}\n  object: {_BRIEF_OBJECT.get(platform, 'leads')}\n  brief: true\n"
+    )
+
+
+def _connection(name: str, chosen: Chosen) -> str:
+    facts = registry.facts(chosen.platform)
+    mode = chosen.mode or next(iter(facts.auth))
+    lines = [f"  {name}:", f"    # {facts.title}: {facts.auth[mode].about}"]
+    if chosen.platform != name:
+        lines.append(f"    platform: {chosen.platform}")
+    lines.append("    auth:")
+    lines.append(f"      mode: {mode}")
+    lines += [f"      {member}: {value}" for member, value in _auth(name, facts, mode, chosen).items()]
+    lines += _settings(facts, chosen)
+    if chosen.base_url:
+        lines.append(f"    base_url: {chosen.base_url}")
+    if chosen.ca_file:
+        lines.append(f"    ca_file: {chosen.ca_file}")
+    lines.append('    every: 5m            # or cron: "*/5 * * * *"; jitter: 30s')
+    return "\n".join(lines) + "\n"
+
+
+def _auth(name: str, facts: Manifest, mode: str, chosen: Chosen) -> dict[str, str]:
+    known = facts.auth[mode]
+    found = {}
+    for member in (*known.settings, *known.secrets):
+        given = chosen.auth.get(member)
+        found[member] = str(given) if given else f"env:{variable(name, member)}" if member in known.secrets else '""'
+    return found
+
+
+def _settings(facts: Manifest, chosen: Chosen) -> list[str]:
+    wanted = {**{n: s.example or s.default or '""' for n, s in facts.settings.items() if s.required}, **chosen.settings}
+    if not wanted:
+        return []
+    about = [
+        f"      {n}: {value}    # {facts.settings[n].about if n in facts.settings else ''}".rstrip(" #")
+        for n, value in wanted.items()
+    ]
+    return ["    settings:", *about]
+
+
+def variable(connection: str, member: str) -> str:
+    """The environment variable that a new project names for a secret."""
+    return f"{connection}_{member}".upper().replace("-", "_")
+
+
+def variables(connections: Mapping[str, Chosen]) -> list[str]:
+    """The environment variables a new project needs."""
+    found: list[str] = []
+    for name, chosen in connections.items():
+        facts = registry.facts(chosen.platform)
+        mode = chosen.mode or next(iter(facts.auth))
+        found += [variable(name, m) for m in facts.auth[mode].secrets if not chosen.auth.get(m)]
+    return found
+
+
+def sandbox_connection(folder: Path, name: str, sandbox: Any) -> Chosen:
+    """A connection to a running sandbox; its secrets go into files of the project's folder."""
+    account = sandbox.account()
+    mode = account["auth"]["mode"]
+    secret = registry.facts(sandbox.name).auth[mode].secrets
+    auth: dict[str, str] = {}
+    place = folder / "secrets"
+    place.mkdir(parents=True, exist_ok=True)
+    for member, value in account["auth"].items():
+        if member == "mode":
+            continue
+        if member in secret:
+            (place / f"{name}_{member}").touch(mode=0o600)
+            (place / f"{name}_{member}").write_text(str(value), encoding="utf-8")
+            auth[member] = f"file:secrets/{name}_{member}"
+        else:
+            auth[member] = str(value)
+    ca_file = ""
+    if sandbox.ca_file:
+        ca_file = f"secrets/{name}-ca.pem"
+        (folder / ca_file).write_bytes(Path(sandbox.ca_file).read_bytes())
+    return Chosen(sandbox.name, mode, auth, account["settings"], sandbox.base_url, ca_file)
+
+
+def names(platforms: Sequence[str]) -> dict[str, Chosen]:
+    """Connections named after their platforms. Raises Misconfigured for a platform that is not installed."""
+    for platform in platforms:
+        registry.platform(platform)
+    return {platform: Chosen(platform) for platform in platforms}
