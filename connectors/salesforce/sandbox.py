@@ -178,7 +178,7 @@ class SalesforceSandbox(Sandbox):
                 "Title",
                 "LeadSource",
             )
-            copied += ("HasOptedOutOfEmail", "DoNotCall", "OwnerId", "Description")
+            copied += ("HasOptedOutOfEmail", "DoNotCall", "OwnerId", "Description", "Closedloop_Id__c")
             values = {name: row[name] for name in copied} | {"AccountId": account["Id"]}
             contact = self.store.insert("Contact", values, admin=True)
             made = {"accounts": account["Id"], "contacts": contact["Id"]}
@@ -249,12 +249,11 @@ class SalesforceSandbox(Sandbox):
     def _move_children(self, old: str, new: str) -> None:
         kin = {"003": "ContactId", "00Q": "LeadId", "001": "AccountId"}
         for name in ("OpportunityContactRole", "CampaignMember", "Contact", "Opportunity", "Task", "Event"):
-            for row in self.store.live(name):
-                for link in (kin[old[:3]], "WhoId", "WhatId"):
-                    if row.get(link) != old:
-                        continue
-                    target = kin[new[:3]] if link == kin[old[:3]] else link
-                    self.store.update(name, row["Id"], {target: new}, admin=True)
+            for link in (kin[old[:3]], "WhoId"):
+                target = kin[new[:3]] if link == kin[old[:3]] else link
+                children = self.store.index[name, link].get(old[:15], ())
+                for id in sorted(children):
+                    self.store.update(name, id, {target: new}, admin=True)
 
     # switches
 
