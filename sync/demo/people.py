@@ -9,9 +9,20 @@ from datetime import datetime, timedelta
 
 from config.clock import stamp
 
-_FIRST = ["Ana", "Lukas", "Sofía", "Jonas", "Chiara", "Mateusz", "Zoë", "Émile", "Ingrid", "Yuki", "Omar", "Priya", "Liam", "Noah", "Olivia", "Emma", "Hannah", "Leon", "Marie", "Björn", "Katarzyna", "João", "Lucía", "Nils", "Aylin", "Mehmet", "Nadia", "Tomáš", "Eva", "Piotr", "Giulia", "Hugo", "Camille", "Aoife", "Seán", "Astrid", "Freya", "Mia", "Paul"]
-_LAST = ["Müller", "García", "Rossi", "Kowalski", "Novák", "Dubois", "Jensen", "Svensson", "O'Brien", "Tanaka", "Khan", "Sharma", "Smith", "Jones", "Williams", "Schmidt", "Weber", "Fischer", "Lopez", "Moreau", "Bianchi", "Nowak", "Hansen", "Andersen", "Virtanen", "Silva", "Santos", "Yılmaz", "Peeters", "Jansen", "Meyer", "Wagner"]
-_COMPANY = ["Nordlicht", "Brightwater", "Quercus", "Altamira", "Bluefin", "Kestrel", "Morgenstern", "Halcyon", "Vantage", "Copperfield", "Lumen", "Tidewater", "Silverbirch", "Ironbridge", "Fairwind", "Sommer", "Papaya", "Granit", "Meridian", "Oakline"]
+_FIRST = (
+    "Ana Lukas Sofía Jonas Chiara Mateusz Zoë Émile Ingrid Yuki Omar Priya Liam Noah Olivia Emma Hannah "
+    "Leon Marie Björn Katarzyna João Lucía Nils Aylin Mehmet Nadia Tomáš Eva Piotr Giulia Hugo Camille "
+    "Aoife Seán Astrid Freya Mia Paul "
+).split()
+_LAST = (
+    "Müller García Rossi Kowalski Novák Dubois Jensen Svensson O'Brien Tanaka Khan Sharma Smith Jones "
+    "Williams Schmidt Weber Fischer Lopez Moreau Bianchi Nowak Hansen Andersen Virtanen Silva Santos "
+    "Yılmaz Peeters Jansen Meyer Wagner "
+).split()
+_COMPANY = (
+    "Nordlicht Brightwater Quercus Altamira Bluefin Kestrel Morgenstern Halcyon Vantage Copperfield "
+    "Lumen Tidewater Silverbirch Ironbridge Fairwind Sommer Papaya Granit Meridian Oakline "
+).split()
 _KIND = ("GmbH", "Ltd", "S.A.", "Inc", "AB", "SpA", "BV", "Labs", "Group", "Logistics", "Foods", "Systems")
 _TITLE = (
     ("Chief Marketing Officer", 4),
