@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
+
+import orjson
 
 from config.project import Project
 from mappings.language import MappingFile
@@ -28,3 +32,18 @@ def mapping_schema() -> dict[str, Any]:
     transform = {"anyOf": [{"enum": sorted(TRANSFORMS)}, {"type": "object", "maxProperties": 1}]}
     entry["transform"] = {**entry["transform"], "items": transform}
     return {"$schema": _DRAFT, **schema, "title": "Closedloop mapping"}
+
+
+def write(folder: Path) -> list[Path]:
+    """Write both schemas into `folder`; the files written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, schema in (("closedloop", project_schema()), ("mapping", mapping_schema())):
+        path = folder / f"{name}.schema.json"
+        path.write_bytes(orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        written.append(path)
+    return written
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

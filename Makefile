@@ -1,0 +1,56 @@
+# Every task of the project, one line each: `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help install demo test funnel lint format types contracts check bench lock schema clean
+
+help: ## list the tasks
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+install: $(STAMP) ## make .venv with everything, locked by hashes
+
+demo: $(STAMP) ## run the main job on three sandboxes, and show what came of it
+	$(BIN)/closedloop demo
+
+test: $(STAMP) ## run the tests, on SQLite and on PostgreSQL
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+funnel: $(STAMP) ## run the loop on the real funnel; the last line is JSON
+	$(BIN)/python -m tests.funnel
+
+lint: $(STAMP) ## ruff: mistakes and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## ruff: put everything into the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+contracts: $(STAMP) ## which room may import which
+	$(BIN)/lint-imports
+
+check: lint types contracts test demo ## all that CI runs
+
+bench: $(STAMP) ## measure against the peers, in an environment of their own
+	$(BIN)/python benchmarks/run.py
+
+lock: ## make the locks anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.lock
+	uv pip compile benchmarks/requirements-peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o benchmarks/requirements-peers.lock
+
+schema: $(STAMP) ## write docs/schema anew
+	$(BIN)/python -m mappings.schema docs/schema
+
+clean: ## remove what was made
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis closedloop-demo
