@@ -134,13 +134,6 @@ class Handoff(_Part):
     brief: bool = Field(True, description="Write the lead's story beside it (a task or note).")
 
 
-class Guards(_Part):
-    """Hold a run that would do more than this."""
-
-    max_creates: int = Field(0, ge=0, description="Records created per run and connection; 0 for no limit.")
-    max_updates: int = Field(0, ge=0, description="Records updated per run and connection; 0 for no limit.")
-
-
 class DaemonConfig(_Part):
     """The scheduled sync."""
 
@@ -167,7 +160,6 @@ class Project(_Part):
     lead: LeadConfig = Field(default_factory=LeadConfig, description="The unified lead.")
     qualification: Qualification = Field(default_factory=Qualification, description="When a lead is qualified.")
     handoff: Handoff | None = Field(None, description="Where qualified leads go.")
-    guards: Guards = Field(default_factory=Guards, description="Hold a run that would do too much.")
     daemon: DaemonConfig = Field(default_factory=DaemonConfig, description="The scheduled sync.")
     first_run: FirstRun = Field(default_factory=FirstRun, description="The first writes to an account.")
 

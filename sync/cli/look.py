@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from sqlalchemy import select, update
 
 from config.errors import Misconfigured
 from sync.cli import show
@@ -203,6 +202,8 @@ def _percent(share: float | None) -> str:
 
 
 def _open_rows(tx: Any, code: str = "") -> list[Any]:
+    from sqlalchemy import select
+
     from sync.state.schema import quarantine as table
 
     query = select(table).where(table.c.state == "open").order_by(table.c.id)
@@ -235,6 +236,8 @@ def _place(row: dict[str, Any]) -> str:
 @quarantine.command("show")
 def quarantine_show(id: Annotated[int, typer.Argument(help="The entry's number.")], json: Json = False) -> None:
     """One entry in full."""
+    from sqlalchemy import select
+
     from sync.state.schema import quarantine as table
 
     with opened() as workspace, workspace.state.read() as tx:
@@ -272,6 +275,8 @@ def quarantine_replay(
 @quarantine.command("dismiss")
 def quarantine_dismiss(ids: Annotated[list[int], typer.Argument(help="Entries that need no more care.")]) -> None:
     """Close entries without trying again."""
+    from sqlalchemy import update
+
     from sync.state.schema import quarantine as table
 
     with opened() as workspace, workspace.state.begin() as tx:
