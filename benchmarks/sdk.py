@@ -12,7 +12,7 @@ from hubspot import HubSpot
 
 
 def main(address: str) -> None:
-    client = HubSpot(access_token="pat-bench", host=address)  # noqa: S106 - of no account
+    client = HubSpot(access_token="pat-bench", host=address)
     print(f'{{"pulled": {len(client.crm.contacts.get_all(properties=people.PROPERTIES))}}}')
 
 
