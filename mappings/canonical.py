@@ -17,7 +17,7 @@ MAX_TEXT = 32_768
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _EMAIL = re.compile(r"[^@\s\"(),:;<>\[\\\]]+@(?:[^@\s\"(),:;<>\[\\\]]+\.)+[^@\s\"(),:;<>\[\\\]]{2,}")
-_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _UPPER = re.compile(r"[A-Z]")
 
 
@@ -197,7 +197,7 @@ def phone(value: Any) -> str | None:
     number = text(value)
     if number is None:
         return None
-    if not re.fullmatch(r"\+[1-9]\d{4,14}", number):
+    if not re.fullmatch(r"\+[1-9][0-9]{4,14}", number):
         raise Unreadable("invalid_phone", "is no phone number in international form")
     return number
 

@@ -88,7 +88,8 @@ class HubSpotConnector:
             return ObjectSchema(object, {})
         told = orjson.loads(self._client.get(f"/crm/properties/{VERSION}/{object}"))
         fields = {row["name"]: _field(row) for row in told["results"]}
-        extra = {"deals": _DEAL_EXTRAS, "contacts": ("communication.email",)}.get(object, ())
+        made = {"deals": _DEAL_EXTRAS, "contacts": ("communication.email",), **dict.fromkeys(ENGAGEMENTS, ("contact",))}
+        extra = made.get(object, ())
         fields.update({name: FieldSchema(name, "text", writable=object == "contacts") for name in extra})
         return ObjectSchema(object, fields)
 

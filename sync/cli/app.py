@@ -113,9 +113,8 @@ def main() -> None:
     for module in ("run", "setup", "look", "demo"):
         __import__(f"sync.cli.{module}")
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else Exit.OK)
     except (typer.Abort, KeyboardInterrupt):
         _say("Interrupted. Nothing is lost: run the same command again to go on.")
         sys.exit(Exit.INTERRUPTED)

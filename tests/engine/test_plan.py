@@ -57,7 +57,9 @@ def test_a_saved_plan_is_applied_exactly_and_stale_records_are_left(loop: Loop, 
     assert applied.report.needs_person
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b'{"closedloop_plan": 1}', b"\xff\x00", b'{"closedloop_plan": 9}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"null", b'{"closedloop_plan": 1}', b"\xff\x00", b'{"closedloop_plan": 9}']
+)
 def test_what_is_no_plan_is_refused_by_name(content: bytes) -> None:
     with pytest.raises(Misconfigured):
         planfile.parse(content)
