@@ -17,6 +17,7 @@ MAX_TEXT = 32_768
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _EMAIL = re.compile(r"[^@\s\"(),:;<>\[\\\]]+@(?:[^@\s\"(),:;<>\[\\\]]+\.)+[^@\s\"(),:;<>\[\\\]]{2,}")
+_PLAIN_EMAIL = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9-]+\.)+[a-z0-9-]{2,}")
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _UPPER = re.compile(r"[A-Z]")
 
@@ -53,6 +54,10 @@ def _surrogates(value: str) -> bool:
 def email(value: Any) -> str | None:
     """Trimmed; domain in lower case and IDNA; local part lower where it is ASCII. `+tag` and dots stay: they are the
     person's own. Raises Unreadable for what is no address."""
+    if isinstance(value, str):
+        plain = value.strip().lower()
+        if len(plain) <= 64 and _PLAIN_EMAIL.fullmatch(plain) and value.isascii():  # most of them: nothing to look into
+            return plain
     address = text(value)
     if address is None:
         return None

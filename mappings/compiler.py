@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from config import yaml
 from config.errors import Misconfigured, Problem
 from config.project import Project
-from mappings.canonical import Unreadable, form
+from mappings.canonical import MAX_TEXT, Unreadable, form, text
 from mappings.expressions import Expression, lead_context
 from mappings.language import Entry, MappingFile, ObjectMapping
 from mappings.model import FIELDS, LEAD_FIELDS, Field, FieldType, Kind, Rule, Values
@@ -207,10 +207,11 @@ def _walk(record: Any, path: tuple[str, ...]) -> Any:
 def _generate(compiled: tuple[_Compiled, ...]) -> Callable[[dict[str, Any], list[ValueProblem]], Values]:
     space: dict[str, Any] = {
         "MISSING": _MISSING,
+        "LONGEST": MAX_TEXT,
         "walk": _walk,
+        "text": text,
         "Unreadable": Unreadable,
         "Problem": ValueProblem,
-        "several": _several,
     }
     lines = ["def read(record, problems):", "    out = {}", "    get = record.get"]
     for number, one in enumerate(compiled):
@@ -222,7 +223,10 @@ def _generate(compiled: tuple[_Compiled, ...]) -> Callable[[dict[str, Any], list
 
 
 def _lines(number: int, one: _Compiled, space: dict[str, Any]) -> list[str]:
-    """The lines that read one entry; `n` suffixes keep the entries' constants apart."""
+    """The lines that read one entry; `n` suffixes keep the entries' constants apart.
+
+    Nearly all values are text that is not empty: that branch comes first, and there is little in it.
+    """
     entry, names = one.entry, one.entry.names
     space[f"names{number}"], space[f"name{number}"] = names, names[0]
     if entry.constant is not None:
@@ -232,31 +236,98 @@ def _lines(number: int, one: _Compiled, space: dict[str, Any]) -> list[str]:
     space[f"path{number}"], space[f"key{number}"] = path, path[0]
     fetch = f"get(key{number}, MISSING)" if len(path) == 1 else f"walk(record, path{number})"
     space[f"default{number}"] = None if entry.default is None else form(one.fields[0])(entry.default)
-    space[f"forms{number}"] = tuple(form(field) for field in one.fields)
-    lines = [f"    v = {fetch}", "    if v is not MISSING:", "        if v is None or v == '' or v == []:"]
-    if len(names) > 1:
-        lines.append(f"            out.update(dict.fromkeys(names{number}))")
-    else:
-        lines.append(f"            out[name{number}] = default{number}")
-    lines += ["        else:", "            try:"]
-    for place, step in enumerate(one.steps):
-        space[f"step{number}_{place}"] = step.read
-        argument = "v"
-        if step.sibling:
-            space[f"sibling{number}"] = tuple(step.sibling.split("."))
-            argument = f"(v, walk(record, sibling{number}) if walk(record, sibling{number}) is not MISSING else None)"
-        guard = "" if place == 0 else "if v is not None: "
-        lines.append(f"                {guard}v = step{number}_{place}({argument})")
-    if len(names) > 1:
-        lines.append(f"                several(out, names{number}, forms{number}, v)")
-    else:
-        space[f"form{number}"] = form(one.fields[0])
-        lines.append(f"                out[name{number}] = form{number}(v) if v is not None else None")
-    lines += [
-        "            except Unreadable as error:",
-        f"                problems.append(Problem(name{number}, error.code, error.reason))",
+    whole = len(names) > 1 or bool(one.sibling)
+    quick, careful = _pair(number, one, space) if whole else _single(number, one, space)
+    blank = f"out.update(dict.fromkeys(names{number}))" if len(names) > 1 else f"out[name{number}] = default{number}"
+    caught = ["except Unreadable as error:", f"    problems.append(Problem(name{number}, error.code, error.reason))"]
+    return [
+        f"    v = {fetch}",
+        "    if v.__class__ is str and v:",
+        "        try:",
+        f"            {quick}",
+        *(" " * 8 + line for line in caught),
+        "    elif v is not MISSING:",
+        "        if v is None or v == '' or v == []:",
+        f"            {blank}",
+        "        else:",
+        "            try:",
+        f"                {careful}",
+        *(" " * 12 + line for line in caught),
     ]
-    return lines
+
+
+_REPEATING = frozenset({FieldType.TEXT, FieldType.CHOICE, FieldType.COUNTRY, FieldType.BOOLEAN})
+"""Types whose values come again and again, and are read into what nobody can change."""
+
+
+def _single(number: int, one: _Compiled, space: dict[str, Any]) -> tuple[str, str]:
+    """The statements that read one remote field into one of ours: of a text that is not empty, and of anything."""
+    field = one.fields[0]
+    reading = _reading(one.steps, field)
+    space[f"read{number}"] = reading
+    careful = f"out[name{number}] = read{number}(v)"
+    if reading is text:
+        plain = "v.isascii() and v.isprintable() and len(v) <= LONGEST and v.strip()"
+        return f"out[name{number}] = ({plain}) or text(v)", careful
+    if field.type in _REPEATING and all(step.pure for step in one.steps):
+        space[f"known{number}"] = _Known(reading)
+        return f"out[name{number}] = known{number}[v]", careful
+    return careful, careful
+
+
+def _reading(steps: tuple[Transform, ...], field: Field) -> Callable[[Any], Any]:
+    """What brings a remote value into the field's canonical form."""
+    bring = form(field)
+    if not steps:
+        return bring
+    if len(steps) == 1 and steps[0].gives is field.type:
+        return steps[0].read
+
+    def read(value: Any) -> Any:
+        for step in steps:
+            if value is None:
+                return None
+            value = step.read(value)
+        return None if value is None else bring(value)
+
+    return read
+
+
+class _Known(dict[str, Any]):
+    """The values read so far, as many as are worth keeping."""
+
+    def __init__(self, read: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, value: str) -> Any:
+        found = self._read(value)
+        if len(self) < 2048 and len(value) < 100:
+            self[value] = found
+        return found
+
+
+def _pair(number: int, one: _Compiled, space: dict[str, Any]) -> tuple[str, str]:
+    """The same where several fields are read, or a second remote field has a say."""
+    names, forms, steps = one.entry.names, tuple(form(field) for field in one.fields), one.steps
+    second = tuple(one.sibling.split(".")) if one.sibling else ()
+
+    def read(value: Any, record: dict[str, Any], out: Values) -> None:
+        for step in steps:
+            if value is None:
+                break
+            if step.sibling:
+                beside = _walk(record, second)
+                value = (value, None if beside is _MISSING else beside)
+            value = step.read(value)
+        if value is None:
+            out.update(dict.fromkeys(names))
+        else:
+            _several(out, names, forms, value if len(names) > 1 else (value,))
+
+    space[f"read{number}"] = read
+    statement = f"read{number}(v, record, out)"
+    return statement, statement
 
 
 def _several(

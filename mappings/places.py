@@ -53,13 +53,18 @@ def _names() -> Mapping[str, str]:
     return {**found, **_COMMON}
 
 
+@cache
+def _codes() -> frozenset[str]:
+    return frozenset(_names().values())
+
+
 def country_code(value: str) -> str | None:
     """The alpha-2 code of a country's code or name. Raises Unreadable."""
     if not value:
         return None
     word = value.strip()
     if len(word) == 2 and word.isascii() and word.isalpha() and word.casefold() not in _COMMON:
-        if word.upper() not in set(_names().values()):
+        if word.upper() not in _codes():
             raise Unreadable("unknown_country", "is no country")
         return word.upper()
     found = _FROM_ALPHA3.get(word.upper()) or _names().get(word.casefold())

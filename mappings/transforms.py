@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from config.clock import stamp, unstamp
 from mappings import canonical
 from mappings.canonical import Unreadable
+from mappings.model import FieldType
+from mappings.phones import e164
 from mappings.places import country_code, country_name, state_code, state_name
 
 
@@ -64,6 +65,8 @@ class Transform:
     fills: Any = None
     sibling: str = ""
     parts: int = 1  # how many unified fields it reads into
+    gives: FieldType | None = None  # what `read` gives is in this type's canonical form already
+    pure: bool = True  # `read` gives the same for the same value, always
 
 
 Maker = Callable[[Any, Context], Transform]
@@ -85,29 +88,16 @@ def _bare(transform: Transform) -> Maker:
 
 def _phone(argument: Any, context: Context) -> Transform:
     region = str(argument or context.defaults.country).upper()
-    return Transform(lambda value: _e164(_word(value), region))
-
-
-@lru_cache(maxsize=4096)
-def _e164(value: str, region: str) -> str:
-    import phonenumbers
-
-    try:
-        number = phonenumbers.parse(value, region or None)
-    except phonenumbers.NumberParseException as error:
-        raise Unreadable(
-            "invalid_phone", "is no phone number" if region else "is no phone number with a country code"
-        ) from error
-    if not phonenumbers.is_possible_number(number):
-        raise Unreadable("invalid_phone", "is no possible phone number")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return Transform(lambda value: e164(_word(value), region), gives=FieldType.PHONE)
 
 
 def _country(argument: Any, _: Context) -> Transform:
     style = argument or "alpha2"
     if style not in ("alpha2", "alpha3", "name"):
         raise ValueError("writes alpha2, alpha3 or name")
-    return Transform(lambda value: country_code(_word(value)), lambda code: country_name(code, style))
+    return Transform(
+        lambda value: country_code(_word(value)), lambda code: country_name(code, style), gives=FieldType.COUNTRY
+    )
 
 
 def _state(argument: Any, _: Context) -> Transform:
@@ -119,7 +109,7 @@ def _state(argument: Any, _: Context) -> Transform:
 
 def _date(argument: Any, _: Context) -> Transform:
     if argument is None:
-        return Transform(canonical.day)
+        return Transform(canonical.day, gives=FieldType.DATE)
     if argument == "epoch_ms":
         return Transform(_day_of_epoch, _epoch_of_day)
     formats = [argument] if isinstance(argument, str) else argument
@@ -165,7 +155,9 @@ def _datetime(argument: Any, context: Context) -> Transform:
     if options or style not in _WRITE_INSTANT:
         raise ValueError(f"takes zone: and write: ({', '.join(_WRITE_INSTANT)})")
     write = _WRITE_INSTANT[style]
-    return Transform(lambda value: _parse_instant(_word(value), zone), lambda at: write(unstamp(at), zone))
+    return Transform(
+        lambda value: _parse_instant(value, zone), lambda at: write(unstamp(at), zone), gives=FieldType.DATETIME
+    )
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -175,7 +167,13 @@ def _zone(name: str) -> ZoneInfo:
         raise ValueError(f"there is no time zone {name!r}") from error
 
 
-def _parse_instant(value: str, zone: ZoneInfo) -> str:
+_STAMP = re.compile(r"[1-9]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+
+
+def _parse_instant(told: Any, zone: ZoneInfo) -> str:
+    if isinstance(told, str) and _STAMP.fullmatch(told) and _is_instant(told):
+        return told
+    value = _word(told)
     if re.fullmatch(r"-?\d{9,10}", value):
         return _from_epoch(int(value))
     if re.fullmatch(r"-?\d{12,14}", value):
@@ -185,6 +183,14 @@ def _parse_instant(value: str, zone: ZoneInfo) -> str:
         return stamp(at if at.tzinfo else at.replace(tzinfo=zone))
     except (ValueError, OverflowError) as error:
         raise Unreadable("invalid_datetime", "is no date and time") from error
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 _WRITE_INSTANT: Mapping[str, Callable[[datetime, ZoneInfo], str]] = {
@@ -265,7 +271,7 @@ def _amount(value: Any, currency: str) -> dict[str, str] | None:
 
 def _boolean(argument: Any, _: Context) -> Transform:
     if argument is None:
-        return Transform(canonical.boolean)
+        return Transform(canonical.boolean, gives=FieldType.BOOLEAN)
     if argument == "text":
         return Transform(canonical.boolean, lambda value: "true" if value else "false")
     if isinstance(argument, dict) and set(argument) == {"true", "false"}:
@@ -294,7 +300,7 @@ def _owner(argument: Any, context: Context) -> Transform:
             raise Unreadable("unknown_owner", "owns nothing in this account: there is no user with this address")
         return found
 
-    return Transform(read, write)
+    return Transform(read, write, pure=False)
 
 
 def _prefix(argument: Any, _: Context) -> Transform:
@@ -322,13 +328,13 @@ def _drop(argument: Any, _: Context) -> Transform:
 
 
 TRANSFORMS: Mapping[str, Maker] = {
-    "trim": _bare(Transform(canonical.text)),
+    "trim": _bare(Transform(canonical.text, gives=FieldType.TEXT)),
     "lower": _bare(Transform(lambda value: _word(value).lower())),
     "upper": _bare(Transform(lambda value: _word(value).upper())),
     "title": _bare(Transform(lambda value: _word(value).title())),
     "collapse": _bare(Transform(lambda value: " ".join(_word(value).split()))),
     "digits": _bare(Transform(lambda value: re.sub(r"\D", "", _word(value)), lossy=True)),
-    "email": _bare(Transform(canonical.email)),
+    "email": _bare(Transform(canonical.email, gives=FieldType.EMAIL)),
     "phone": _phone,
     "country": _country,
     "state": _state,
@@ -339,8 +345,8 @@ TRANSFORMS: Mapping[str, Maker] = {
     "multi": _multi,
     "money": _money,
     "boolean": _boolean,
-    "integer": _bare(Transform(canonical.integer)),
-    "decimal": _bare(Transform(canonical.decimal)),
+    "integer": _bare(Transform(canonical.integer, gives=FieldType.INTEGER)),
+    "decimal": _bare(Transform(canonical.decimal, gives=FieldType.DECIMAL)),
     "owner": _owner,
     "prefix": _prefix,
     "truncate": _truncate,
