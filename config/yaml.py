@@ -110,10 +110,8 @@ def _no_aliases(text: str, name: str) -> None:
             raise _wrong(name, mark.line + 1, mark.column + 1, f"Nested deeper than {MAX_DEPTH} levels.")
 
 
-def _mark(event: yaml.Event) -> yaml.Mark:
-    mark = event.start_mark
-    assert mark is not None  # events of the parser always have one
-    return mark
+def _mark(event: yaml.Event) -> Any:
+    return event.start_mark
 
 
 def _wrong(file: str, line: int, column: int, message: str, hint: str = "") -> Misconfigured:

@@ -28,7 +28,9 @@ def stderr() -> Console:
 
 def json(value: Any) -> None:
     """Print `value` as JSON."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    sys.stdout.write(
+        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str).decode() + "\n"
+    )
 
 
 def text(value: Any) -> str:

@@ -109,7 +109,7 @@ def _person(rng: random.Random, number: int, now: datetime) -> Person:
         title=pick(rng, _TITLE),
         company=company,
         country=country,
-        phone=f"{prefix}{rng.randrange(1_000_000, 9_999_999)}" if rng.random() < 0.6 else "",
+        phone=_phone(rng, country, prefix) if rng.random() < 0.6 else "",
         channel=channel,
         campaign=rng.choice(campaigns) if campaigns else "",
         born=now - timedelta(days=rng.uniform(2, 180)),
@@ -117,6 +117,11 @@ def _person(rng: random.Random, number: int, now: datetime) -> Person:
     )
     person.acts = _acts(rng, person, now)
     return person
+
+
+def _phone(rng: random.Random, country: str, prefix: str) -> str:
+    digits = {"FR": 8, "GB": 8}.get(country, 7)
+    return prefix + str(rng.randrange(2 * 10 ** (digits - 1), 10**digits))
 
 
 def _acts(rng: random.Random, person: Person, now: datetime) -> list[tuple[str, datetime, str, str]]:

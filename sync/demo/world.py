@@ -33,7 +33,7 @@ class World:
             mailchimp.add_campaign(f"Newsletter {n}", written(self.now - timedelta(days=20 * n + 3))) for n in range(4)
         ]
         for name, _, spend in CAMPAIGNS:
-            hubspot.add_campaign(name, str(spend), written(self.now - timedelta(days=90)))
+            hubspot.add_campaign(name, "", written(self.now - timedelta(days=90)))
             salesforce.put("campaigns", {"Name": name, "Type": "Other", "ActualCost": spend, "IsActive": True})
         counts = {"hubspot": 0, "mailchimp": 0, "both": 0, "salesforce": 0}
         for person in self.people:
@@ -62,7 +62,7 @@ class World:
             "country": person.country,
             "phone": phone,
             "hs_analytics_source": person.channel,
-            "hs_analytics_source_data_1": person.campaign,
+            "hs_analytics_source_data_2": person.campaign,
             "lifecyclestage": "lead" if person.heat > 0.2 else "subscriber",
             "hubspot_owner_id": owner,
         }

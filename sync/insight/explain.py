@@ -72,5 +72,5 @@ _JSON = {"before", "after", "remote", "reasons", "options"}
 def _rows(tx: Connection, table: Any, condition: Any) -> list[dict[str, Any]]:
     found = []
     for row in tx.execute(select(table).where(condition)).mappings():
-        found.append({name: orjson.loads(v) if name in _JSON and v else v for name, v in row.items()})
+        found.append({str(name): orjson.loads(v) if name in _JSON and v else v for name, v in row.items()})
     return found

@@ -140,7 +140,8 @@ def funnel(tx: Connection, by: By = "source", currency: str = "USD") -> Funnel:
             _count(one, values, lead)
         result.left_out += _add_revenue(row, total, values, currency)
     _add_costs(tx, by, rows, total, currency)
-    result.rows = sorted(rows.values(), key=lambda row: (-row.leads, row.name))
+    by_time = by == "month"
+    result.rows = sorted(rows.values(), key=lambda row: (row.name,) if by_time else (-row.leads, row.name))
     return result
 
 

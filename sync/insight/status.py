@@ -41,11 +41,8 @@ def _leads(tx: Connection) -> dict[str, int]:
 
 
 def _connections(tx: Connection) -> list[dict[str, Any]]:
-    counted: dict[int, int] = dict(
-        tx.execute(
-            select(records.c.stream, func.count()).where(records.c.gone.is_(None)).group_by(records.c.stream)
-        ).tuples()
-    )
+    live = select(records.c.stream, func.count()).where(records.c.gone.is_(None)).group_by(records.c.stream)
+    counted: dict[int, int] = {int(row[0]): int(row[1]) for row in tx.execute(live)}
     found = []
     for row in tx.execute(select(connections).order_by(connections.c.name)):
         mine = tx.execute(select(streams).where(streams.c.connection == row.name).order_by(streams.c.id))
@@ -91,4 +88,6 @@ def _runs(tx: Connection, shown: int) -> list[dict[str, Any]]:
 
 def _counts(tx: Connection, table: Any, condition: Any, *columns: Any) -> list[dict[str, Any]]:
     query = select(*columns, func.count().label("number")).select_from(table).where(condition).group_by(*columns)
-    return [dict(row) for row in tx.execute(query.order_by(*columns)).mappings()]
+    return [
+        {str(name): value for name, value in row.items()} for row in tx.execute(query.order_by(*columns)).mappings()
+    ]

@@ -1,0 +1,112 @@
+"""What the state tells: the funnel's figures, one lead explained, the status; and the replay of what was refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import orjson
+import pytest
+
+from sync.insight.explain import explain, find
+from sync.insight.report import funnel
+from sync.insight.status import status
+from sync.replay import replay
+from tests.engine.conftest import Loop
+from tests.engine.memory import rejected
+
+
+@pytest.fixture
+def worked(loop: Loop) -> Loop:
+    """Three leads by two sources: one won for 100 EUR, one lost for its price, one untouched."""
+    people = {}
+    for name, source in (("ana", "organic"), ("bob", "organic"), ("eva", "=paid")):
+        people[name] = loop.alpha.put("contacts", {"email": f"{name}@x.io", "title": "Chief", "source": source})
+        if name != "eva":
+            loop.alpha.put(
+                "events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": people[name], "title": "Ask"}
+            )
+    loop.settled()
+    prospects = {row.values["email"]: id for id, row in loop.beta.rows["prospects"].items()}
+    for name, won in (("ana", True), ("bob", False)):
+        values = {
+            "name": name,
+            "amount": "100",
+            "stage": "Closed",
+            "closed": True,
+            "won": won,
+            "close_date": "2026-03-02",
+        }
+        id = loop.beta.put("deals", {**values, "lost_reason": None if won else "price"})
+        tie = {"from_object": "deals", "from_id": id, "to_object": "prospects", "to_ids": [prospects[f"{name}@x.io"]]}
+        loop.beta.put("deal_contacts", tie)
+    loop.settled()
+    return loop
+
+
+def test_the_funnel_adds_up(worked: Loop) -> None:
+    with worked.workspace.state.read() as tx:
+        found = funnel(tx, "source", "EUR")
+    rows = {row["name"]: row for row in found.plain()["rows"]}
+    organic = rows["organic"]
+    assert (organic["leads"], organic["qualified"], organic["handed_off"], organic["customers"]) == (2, 2, 2, 1)
+    assert (organic["conversion"], organic["win_rate"], organic["revenue"]) == (0.5, 0.5, "100")
+    assert organic["lost_reasons"] == {"price": 1}
+    assert found.total.leads == 3
+    cells = [row["name"] for row in csv.DictReader(io.StringIO(found.csv()))]
+    assert cells == ["organic", "'=paid", "total"]  # no spreadsheet runs a source's name
+
+
+def test_one_lead_is_explained_by_any_of_its_names(worked: Loop) -> None:
+    record = next(iter(worked.alpha.rows["contacts"]))
+    with worked.workspace.state.read() as tx:
+        lead = find(tx, "ANA@x.io")
+        assert lead is not None
+        assert find(tx, lead) == find(tx, record) == lead
+        assert find(tx, "nobody@x.io") is None
+        told = explain(tx, worked.workspace, lead)
+    fields = {field["field"]: field for field in told["fields"]}
+    assert fields["title"]["source"] == f"alpha/contacts/{record}"
+    assert fields["lifecycle_stage"]["value"] == "customer"
+    assert fields["customer_since"]["rule"] == "outcome"
+    assert told["handoffs"][0]["brief_state"] == "written"
+    assert told["deals"][0]["values"]["is_won"] is True
+    assert {write["state"] for write in told["writes"]} == {"settled"}
+    assert orjson.dumps(told, default=str)
+
+
+def test_the_status_counts_what_is_there(worked: Loop) -> None:
+    with worked.workspace.state.read() as tx:
+        found = status(tx)
+    assert found["leads"] == {"live": 3, "qualified": 2, "handed_off": 2, "to_merge": 0, "to_write": 0}
+    objects = {o["object"]: o for c in found["connections"] if c["connection"] == "alpha" for o in c["objects"]}
+    assert objects["contacts"]["records"] == 3
+    assert objects["contacts"]["complete"]
+    assert found["runs"][0]["state"] == "done"
+    assert found["quarantine"] == []
+
+
+def test_a_refused_write_is_tried_again_when_released(worked: Loop) -> None:
+    ana = next(iter(worked.alpha.rows["contacts"]))
+    worked.beta.refuse = lambda op: rejected("first")
+    worked.clock.advance(5)
+    worked.alpha.edit("contacts", ana, {"first": "Ana"})
+    worked.sync()
+    with worked.workspace.state.read() as tx:
+        assert status(tx)["quarantine"] == [{"connection": "beta", "code": "invalid", "number": 1}]
+    worked.beta.refuse = lambda op: None
+    assert worked.sync().counts["write"] == {}
+    assert replay(worked.workspace, [1]) == {"read": 0, "planned": 1}
+    worked.settled()
+    assert {row["first"] for row in worked.beta.all("prospects") if row["email"] == "ana@x.io"} == {"Ana"}
+    with worked.workspace.state.read() as tx:
+        assert status(tx)["quarantine"] == []
+
+
+def test_a_refused_record_is_read_anew_when_released(loop: Loop) -> None:
+    bad = loop.alpha.put("contacts", {"email": "ana@x.io", "phone": "call me"})
+    loop.sync(push=False)
+    loop.alpha.rows["contacts"][bad].values["phone"] = "+4930123456"
+    assert replay(loop.workspace, [1]) == {"read": 1, "planned": 0}
+    with loop.workspace.state.read() as tx:
+        assert status(tx)["quarantine"] == []
