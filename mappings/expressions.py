@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import cel
-
 from config.errors import Misconfigured
 from mappings.model import Field, FieldType, Values
 
@@ -30,7 +28,7 @@ class Expression:
         if len(_MACRO.findall(text)) > 1:
             raise Misconfigured("A condition has at most one macro (all, exists, map, filter).")
         try:
-            self._program = cel.compile(text)
+            self._program = _compile(text)
         except (ValueError, TypeError, RuntimeError) as error:
             raise Misconfigured(f"This is not CEL: {_first_line(error)}.") from error
 
@@ -50,6 +48,12 @@ class Expression:
         if not isinstance(value, bool):
             raise Misconfigured(f"The condition `{self.text}` gives neither true nor false.")
         return value
+
+
+def _compile(text: str) -> Any:
+    import cel  # late: it brings its command line along, which takes as long to load as the rest of us
+
+    return cel.compile(text)
 
 
 def _first_line(error: Exception) -> str:

@@ -42,20 +42,29 @@ _FROM_ALPHA3 = {three: two for two, three in _TO_ALPHA3.items()}
 
 
 @cache
-def _names() -> Mapping[str, str]:
-    from babel import Locale
+def _english() -> Mapping[str, str]:
+    """Tried before the other languages are loaded, which takes long."""
+    return {**_names_in("en"), **_COMMON}
 
+
+@cache
+def _names() -> Mapping[str, str]:
     found: dict[str, str] = {}
     for language in _LANGUAGES:
-        for code, name in Locale(language).territories.items():
-            if len(code) == 2 and code.isalpha():
-                found.setdefault(name.casefold(), code)
+        found = {**_names_in(language), **found}
     return {**found, **_COMMON}
+
+
+def _names_in(language: str) -> dict[str, str]:
+    from babel import Locale
+
+    names = Locale(language).territories.items()
+    return {name.casefold(): code for code, name in names if len(code) == 2 and code.isalpha()}
 
 
 @cache
 def _codes() -> frozenset[str]:
-    return frozenset(_names().values())
+    return frozenset(_english().values())
 
 
 def country_code(value: str) -> str | None:
@@ -67,7 +76,7 @@ def country_code(value: str) -> str | None:
         if word.upper() not in _codes():
             raise Unreadable("unknown_country", "is no country")
         return word.upper()
-    found = _FROM_ALPHA3.get(word.upper()) or _names().get(word.casefold())
+    found = _FROM_ALPHA3.get(word.upper()) or _english().get(word.casefold()) or _names().get(word.casefold())
     if found is None:
         raise Unreadable("unknown_country", "is no country")
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Float, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Float, bindparam, case, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from config.clock import Clock, SystemClock
@@ -23,6 +23,7 @@ class StateBudget:
     def __init__(self, state: State, clock: Clock) -> None:
         self._state = state
         self._clock = clock
+        self._taking: Any = None
 
     def take(self, key: str, calls: int, *, rate: float, burst: int) -> None:
         """Return when `calls` calls are allowed at `rate` a second, with at most `burst` at once."""
@@ -42,14 +43,22 @@ class StateBudget:
 
     def _reserve(self, key: str, calls: int, rate: float, burst: int) -> float:
         """Take the next places in the queue; the seconds until the last of them comes."""
-        cost, slack = calls / rate, max(0, burst - 1) / rate
+        given = {"of": key, "cost": calls / rate, "slack": max(0, burst - 1) / rate, "gap": 1 / rate}
         with self._state.begin(durable=False) as tx:
-            now = self._now(tx)
-            first = _insert(tx).values(key=key, tat=now - slack + cost, blocked_until=0.0)
-            largest = func.max if tx.dialect.name == "sqlite" else func.greatest
-            start = largest(budgets.c.tat, now - slack, budgets.c.blocked_until)
-            statement = first.on_conflict_do_update(index_elements=["key"], set_={"tat": start + cost})
-            return float(tx.execute(statement.returning(budgets.c.tat - 1 / rate - now)).scalar_one())
+            if self._taking is None:
+                self._taking = self._take_statement(tx)
+            given["at"] = self._clock.now().timestamp()
+            return float(tx.execute(self._taking, given).scalar_one())
+
+    def _take_statement(self, tx: Connection) -> Any:
+        """Built once: every call to a platform runs it, and building costs more than running."""
+        cost, slack, gap = (bindparam(name, type_=Float) for name in ("cost", "slack", "gap"))
+        now = database_time(tx) if isinstance(self._clock, SystemClock) else bindparam("at", type_=Float)
+        first = _insert(tx).values(key=bindparam("of"), tat=now - slack + cost, blocked_until=0.0)
+        largest = func.max if tx.dialect.name == "sqlite" else func.greatest
+        start = largest(budgets.c.tat, now - slack, budgets.c.blocked_until)
+        statement = first.on_conflict_do_update(index_elements=["key"], set_={"tat": start + cost})
+        return statement.returning(budgets.c.tat - gap - now)
 
     def _blocked(self, key: str) -> bool:
         with self._state.read() as tx:
