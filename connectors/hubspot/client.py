@@ -334,10 +334,11 @@ def classify(status: int, headers: Mapping[str, str], told: Mapping[str, Any], c
     """HubSpot's refusal as one of our errors, by status, category and policy."""
     category = str(told.get("category") or told.get("errorType") or "")
     if status == 429:
-        policy = str(told.get("policyName") or "")
-        if policy == "DAILY":
+        # older answers name no policy; their message does: "You have reached your secondly limit."
+        policy = str(told.get("policyName") or told.get("message") or "").upper()
+        if "DAILY" in policy:
             return QuotaExhausted("HubSpot's daily call limit is used up.", fix="It opens at midnight of the account.")
-        wait = 1.0 if policy == "SECONDLY" else 10.0
+        wait = 10.0 if "TEN_SECONDLY" in policy or "SECONDLY" not in policy else 1.0
         return RetryLater("HubSpot's call limit is reached.", after=wait, connection=connection, code="rate_limit")
     if status in _GATEWAYS or status in (423, 477):
         wait = 2.0 if status == 423 else float(headers.get("Retry-After") or 1)
