@@ -132,6 +132,11 @@ class Client:
         def attempt() -> bytes:
             try:
                 return self._once(method, path, query, body)
+            except RetryLater as error:
+                if repeatable or error.code != "server_error":
+                    raise
+                # it may have happened all the same, and must not be asked for twice
+                raise InDoubt(error.what, connection=self._account.connection) from error
             except AuthorizationLost:
                 if not self._refresh():
                     raise
@@ -342,7 +347,8 @@ def classify(status: int, headers: Mapping[str, str], told: Mapping[str, Any], c
         return RetryLater("HubSpot's call limit is reached.", after=wait, connection=connection, code="rate_limit")
     if status in _GATEWAYS or status in (423, 477):
         wait = 2.0 if status == 423 else float(headers.get("Retry-After") or 1)
-        return RetryLater(f"HubSpot cannot answer now ({status}).", after=wait, connection=connection)
+        code = "server_error" if status in _GATEWAYS else ""
+        return RetryLater(f"HubSpot cannot answer now ({status}).", after=wait, connection=connection, code=code)
     if status == 401:
         return AuthorizationLost(
             "HubSpot refuses the credentials.", fix="Renew the token or connect again.", connection=connection

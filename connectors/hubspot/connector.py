@@ -253,8 +253,9 @@ class HubSpotConnector:
         sent = headers.get("x-hubspot-request-timestamp", "")
         signed = request.method.encode() + request.url.encode() + request.body + sent.encode()
         digest = base64.b64encode(hmac.new(secret.reveal().encode(), signed, hashlib.sha256).digest()).decode()
-        age = self._world.clock.now().timestamp() * 1000 - int(sent) if sent.isdigit() else float("inf")
-        genuine = hmac.compare_digest(digest, headers.get("x-hubspot-signature-v3", ""))
+        known = sent.isascii() and sent.isdigit()
+        age = self._world.clock.now().timestamp() * 1000 - int(sent) if known else float("inf")
+        genuine = hmac.compare_digest(digest.encode(), headers.get("x-hubspot-signature-v3", "").encode())
         if not genuine or abs(age) > 300_000:
             raise AuthorizationLost("The webhook's signature is wrong or old.", connection=self._account.connection)
         kinds = {"contact": "contacts", "company": "companies", "deal": "deals"}

@@ -116,9 +116,12 @@ class Client:
             try:
                 answer = self._api.call_api(path, method, query_params=list((query or {}).items()), body=body)
             except ApiClientError as error:
-                if isinstance(error.text, ClosedloopError):
-                    raise error.text from error
-                raise
+                if not isinstance(error.text, ClosedloopError):
+                    raise
+                if not repeatable and error.text.code == "server_error":
+                    # it may have happened all the same, and must not be asked for twice
+                    raise InDoubt(error.text.what, connection=self._account.connection) from error
+                raise error.text from error
             return None if isinstance(answer, _Answered) else answer
 
         return retry.call(attempt, clock=self._world.clock, repeatable=repeatable)
@@ -195,7 +198,8 @@ def classify(status: int, told: Mapping[str, Any], connection: str) -> Closedloo
     if status == 429 or status >= 500 or (status == 403 and not told):
         # at high volume Mailchimp answers 403 without a body: that is a limit, not a refusal
         after = 2.0 if status in (429, 403) else 1.0
-        return RetryLater(f"Mailchimp cannot answer now ({status}).", after=after, connection=connection)
+        code = "server_error" if status >= 500 else ""
+        return RetryLater(f"Mailchimp cannot answer now ({status}).", after=after, connection=connection, code=code)
     if status == 401 or title in ("api key missing", "user disabled", "account deactivated", "compliance related"):
         return AuthorizationLost(
             "Mailchimp refuses the credentials (or they belong to another data centre).",

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from config.clock import stamp, unstamp
-from config.errors import AuthorizationLost, ClosedloopError, Misconfigured
+from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, RecordRejected
 from config.secrets import Secret
 from connectors.api import (
     Account,
@@ -50,6 +50,11 @@ def open(account: Account, surroundings: Surroundings) -> Connector:
             fix="Audience > Settings > Audience name and defaults shows it.",
             connection=account.connection,
         )
+    if account.settings.get("status_if_new", "transactional") not in ("transactional", "pending"):
+        raise Misconfigured(
+            "settings.status_if_new is transactional or pending: nobody is subscribed without recorded consent.",
+            connection=account.connection,
+        )
     if not account.auth.get("api_key") and not account.auth.get("access_token"):
         raise Misconfigured("Mailchimp needs auth.api_key or auth.access_token.", connection=account.connection)
     return MailchimpConnector(account, surroundings)
@@ -76,6 +81,14 @@ class MailchimpConnector:
 
     def check(self) -> Health:
         told = self._client.call("GET", "/", {"fields": "account_id,account_name,total_subscribers"})
+        try:
+            self._client.call("GET", self._path(), {"fields": "id,name"})
+        except RecordRejected as error:
+            raise Misconfigured(
+                f"The account has no audience {self._audience!r}.",
+                fix="Audience > Settings > Audience name and defaults shows its id.",
+                connection=self._account.connection,
+            ) from error
         return Health(f"{told['account_id']}/{self._audience}", str(told.get("account_name") or told["account_id"]))
 
     def describe(self, object: str) -> ObjectSchema:
@@ -110,36 +123,39 @@ class MailchimpConnector:
                 return self._members(state, fields)
 
     def _members(self, state: dict[str, Any], fields: Sequence[str]) -> Iterator[Page]:
-        """Members by the time of their last change, between two fixed instants, then the archived ones."""
+        """Members by the time of their last change, between two fixed instants, then the archived ones.
+
+        Pages go on from the last time seen, not by offset alone: a member who is edited meanwhile leaves the window,
+        and by offsets the one after would be skipped.
+        """
         now = self._world.clock.now()
         until = state.get("until") or stamp(now + timedelta(seconds=1))
-        since = state.get("since")
-        offset, archived = int(state.get("offset", 0)), bool(state.get("archived"))
-        query = self._window(since, until)
+        since, archived = state.get("since"), bool(state.get("archived"))
+        start = stamp(unstamp(since) - OVERLAP) if since else ""
+        place = str(state.get("from") or start)
+        offset = int(state.get("offset", 0))
         while True:
-            asked = {**query, **self._wanted(fields), "count": PAGE, "offset": offset}
-            if archived:
-                asked["status"] = "archived"
-            told = self._client.call("GET", self._path("members"), asked)
+            told = self._client.call("GET", self._path("members"), self._window(place, until, offset, archived, fields))
             members = told["members"]
             found = [self._record(member) for member in members]
-            offset += len(members)
-            if members and offset < int(told["total_items"]):
-                cursor = {"since": since, "until": until, "offset": offset, "archived": archived}
-                yield Page(found, _cursor(cursor), True, int(told["total_items"]))
-                continue
-            if archived:
-                next_since = min(until, stamp(now - SETTLING))
-                yield Page(found, _cursor({"since": next_since}), more=False)
+            if len(members) == PAGE:
+                place, offset = _beyond(place, offset, members)
+                following = {"since": since, "until": until, "from": place, "offset": offset, "archived": archived}
+                yield Page(found, _cursor(following), True, int(told["total_items"]))
+            elif archived:
+                yield Page(found, _cursor({"since": min(until, stamp(now - SETTLING))}), more=False)
                 return
-            archived, offset = True, 0
-            yield Page(found, _cursor({"since": since, "until": until, "archived": True}), True)
+            else:
+                archived, place, offset = True, start, 0
+                yield Page(found, _cursor({"since": since, "until": until, "archived": True}), True)
 
-    def _window(self, since: str | None, until: str) -> dict[str, str]:
-        query = {"sort_field": "last_changed", "sort_dir": "ASC", "before_last_changed": _iso(until)}
-        if since:
-            query["since_last_changed"] = _iso(stamp(unstamp(since) - OVERLAP))
-        return query
+    def _window(self, place: str, until: str, offset: int, archived: bool, fields: Sequence[str]) -> dict[str, Any]:
+        query: dict[str, Any] = {"sort_field": "last_changed", "sort_dir": "ASC", "before_last_changed": _iso(until)}
+        if place:
+            query["since_last_changed"] = _iso(place)
+        if archived:
+            query["status"] = "archived"
+        return {**query, **self._wanted(fields), "count": PAGE, "offset": offset}
 
     def _wanted(self, fields: Sequence[str]) -> dict[str, str]:
         tops = {name.split(".", 1)[0] for name in fields} | set(_BASE)
@@ -209,8 +225,12 @@ class MailchimpConnector:
         query: dict[str, Any] = {"count": REPORT_PAGE}
         if since:
             query["since_send_time"] = _iso(stamp(unstamp(since) - timedelta(days=90)))
-        told = self._client.call("GET", "/reports", query)
-        return [row for row in told["reports"] if row.get("list_id") == self._audience]
+        found: list[dict[str, Any]] = []
+        while True:
+            told = self._client.call("GET", "/reports", {**query, "offset": len(found)})
+            found.extend(told["reports"])
+            if not told["reports"] or len(found) >= int(told["total_items"]):
+                return [row for row in found if row.get("list_id") == self._audience]
 
     def _campaign_activity(
         self, campaign: Mapping[str, Any], since: str | None, done: list[str], began: str
@@ -230,8 +250,8 @@ class MailchimpConnector:
     # read and push
 
     def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
-        found = {}
-        for value in values:
+        found: dict[str, Record] = {}
+        for value in values if object == "members" else ():
             # an address is asked for by its hash; Mailchimp takes a contact id in its place
             name = subscriber_hash(value) if key == "email_address" or "@" in value else value
             try:
@@ -257,8 +277,9 @@ class MailchimpConnector:
         parts = dict(part.partition("=")[::2] for part in headers.get("x-mailchimp-signature", "").split(","))
         signed = parts.get("t", "").encode() + b"." + request.body
         digest = hmac.new(secret.reveal().encode(), signed, hashlib.sha256).hexdigest()
-        age = self._world.clock.now().timestamp() - int(parts["t"]) if parts.get("t", "").isdigit() else float("inf")
-        if not hmac.compare_digest(digest, parts.get("v1", "")) or abs(age) > 300:
+        sent = parts.get("t", "")
+        age = self._world.clock.now().timestamp() - int(sent) if sent.isascii() and sent.isdigit() else float("inf")
+        if not hmac.compare_digest(digest.encode(), parts.get("v1", "").encode()) or abs(age) > 300:
             raise AuthorizationLost("The webhook's signature is wrong or old.", connection=self._account.connection)
         form = parse_qs(request.body.decode())
         emails = [*form.get("data[email]", []), *form.get("data[new_email]", [])]
@@ -285,6 +306,13 @@ _MEMBER_FIELDS = (
     ("location", "object", False),
     ("tags_count", "integer", False),
 )
+
+
+def _beyond(place: str, offset: int, members: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
+    """Where to read on after a full page: a second before its last time (times have whole seconds, and whether the
+    filter includes its own is not documented), by offset only within that."""
+    last = stamp(unstamp(str(members[-1]["last_changed"])) - timedelta(seconds=1))
+    return (last, 0) if last > place else (place, offset + len(members))
 
 
 def member_id(member: Mapping[str, Any]) -> str:

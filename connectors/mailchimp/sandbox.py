@@ -2,7 +2,7 @@
 
 Members are addressed by the MD5 of their address; who left or bounced cannot be subscribed again; who was erased cannot
 come back; batches answer 200 with `errors`; a malformed `since_last_changed` is ignored; archived members are hidden
-unless asked for; times have whole seconds; more than ten calls at a time are refused without a word on when to return.
+unless asked for; times have whole seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import re
 import tarfile
-import threading
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,7 +32,8 @@ KEY = "0123456789abcdef0123456789abcdef-us19"
 
 class MailchimpSandbox(Sandbox):
     """An account with one audience. Switches: `with_contact_ids` (older accounts have none), `resubscribe_after_api`
-    (whoever was unsubscribed by an API may be subscribed by it again), `bodyless_403` (that many calls answer so)."""
+    (whoever was unsubscribed by an API may be subscribed by it again), `forbidden` (so many calls answer 403 without a
+    body, as at high volume)."""
 
     name = "mailchimp"
 
@@ -50,8 +50,7 @@ class MailchimpSandbox(Sandbox):
         self.with_contact_ids = True
         self.resubscribe_after_api = False
         self.next_id = 100
-        self.under_way = 0
-        self._gate = threading.Lock()
+        self.forbidden = 0
         super().__init__(**options)
 
     def account(self) -> dict[str, Any]:
@@ -63,6 +62,7 @@ class MailchimpSandbox(Sandbox):
         self.on("GET", f"{base}/", self._root)
         self.on("GET", f"{base}/ping", lambda call: Answer.of({"health_status": "Everything's Chimpy!"}))
         self.on("GET", f"{base}/lists", self._lists)
+        self.on("GET", audience, self._audience)
         self.on("POST", audience, self._batch)
         self.on("GET", f"{audience}/members", self._list)
         self.on("POST", f"{audience}/members", self._add)
@@ -280,6 +280,9 @@ class MailchimpSandbox(Sandbox):
         if call.headers.get("authorization") not in (expected, f"Bearer {KEY}"):
             told = "Your API key may be invalid, or you've attempted to access the wrong datacenter."
             return self.problem(401, "API Key Invalid", told)
+        if self.forbidden > 0:
+            self.forbidden -= 1
+            return Answer(403)
         return None
 
     def problem(self, status: int, title: str, detail: str, **more: Any) -> Answer:
@@ -343,6 +346,11 @@ class MailchimpSandbox(Sandbox):
             "stats": stats,
         }
         return Answer.of({"lists": [row], "total_items": 1})
+
+    def _audience(self, call: Call, audience: str) -> Answer:
+        if audience != AUDIENCE:
+            return self._lost()
+        return Answer.of(_only({"id": AUDIENCE, "name": "Newsletter"}, call.query.get("fields", "")))
 
     def _list(self, call: Call, audience: str) -> Answer:
         count, offset = int(call.query.get("count", "10")), int(call.query.get("offset", "0"))
@@ -505,10 +513,13 @@ class MailchimpSandbox(Sandbox):
         if row is None:
             return self._lost()
         body = call.json
+        wanted = [*(body.get("members_to_add") or []), *(body.get("members_to_remove") or [])]
         added = self._into(row, body.get("members_to_add") or [], "active")
         removed = self._into(row, body.get("members_to_remove") or [], "inactive")
-        told = {"members_added": added, "members_removed": removed, "errors": []}
-        return Answer.of({**told, "total_added": len(added), "total_removed": len(removed), "error_count": 0})
+        lost = [email for email in wanted if self._member(subscriber_hash(email)) is None]
+        errors = [{"email_addresses": lost, "error": "not a member of this audience"}] if lost else []
+        told: Row = {"members_added": added, "members_removed": removed, "errors": errors}
+        return Answer.of({**told, "total_added": len(added), "total_removed": len(removed), "error_count": len(lost)})
 
     def _into(self, segment: Row, emails: list[str], status: str) -> list[Row]:
         found = [m for m in (self._member(subscriber_hash(email)) for email in emails) if m is not None]

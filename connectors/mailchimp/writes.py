@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from config.errors import ClosedloopError, InDoubt, RecordRejected
+from config.errors import AuthorizationLost, ClosedloopError, InDoubt, RecordRejected, RetryLater
 from connectors.api import Operation, Record, Result, Verb
 from connectors.mailchimp.client import Client, subscriber_hash
 
@@ -33,16 +33,33 @@ def push_members(
             yield Result(operation.key, error=refused)
         else:
             good.append(operation)
+    yield from _until_stopped(_written(writer, good), good)
+
+
+def _written(writer: _Writer, good: Sequence[Operation]) -> Iterator[Result]:
     single = [operation for operation in good if _needs_own_call(operation)]
-    many = [operation for operation in good if operation not in single]
+    many = [operation for operation in good if not _needs_own_call(operation)]
     if len(many) <= FEW:
-        single, many = good, []
+        single, many = list(good), []
     for operation in single:
         yield writer.one(operation)
     for verb in (Verb.UPDATE, Verb.CREATE):
         rows = [operation for operation in many if operation.verb is verb]
         for start in range(0, len(rows), BATCH):
             yield from writer.batch(rows[start : start + BATCH], existing=verb is Verb.UPDATE)
+
+
+def _until_stopped(results: Iterator[Result], operations: Sequence[Operation]) -> Iterator[Result]:
+    """The results, until one shows that no other can go through (credentials): the rest carry its error."""
+    answered: set[str] = set()
+    for result in results:
+        answered.add(result.key)
+        yield result
+        if isinstance(result.error, AuthorizationLost):
+            for operation in operations:
+                if operation.key not in answered:
+                    yield Result(operation.key, error=result.error)
+            return
 
 
 def email_of(operation: Operation) -> str:
@@ -136,6 +153,9 @@ class _Writer:
         full = {email: op for email, op in by_email.items() if op not in bare}
         try:
             errors = self._post(full, existing, written) if full else {}
+        except RecordRejected as error:
+            yield from self._halves(list(by_email.values()), existing, error)
+            return
         except ClosedloopError as error:
             yield from (Result(op.key, error=error) for op in by_email.values())
             return
@@ -153,9 +173,18 @@ class _Writer:
             else:
                 yield Result(operation.key, error=InDoubt("Mailchimp's answer leaves this member out."))
 
+    def _halves(self, operations: list[Operation], existing: bool, error: RecordRejected) -> Iterator[Result]:
+        """A batch that is refused as a whole: halved, down to the member who is to blame."""
+        if len(operations) == 1:
+            yield Result(operations[0].key, error=error)
+            return
+        middle = len(operations) // 2
+        for half in (operations[:middle], operations[middle:]):
+            yield from self.batch(half, existing=existing)
+
     def _post(
         self, by_email: Mapping[str, Operation], existing: bool, written: dict[str, dict[str, Any]]
-    ) -> dict[str, RecordRejected | None]:
+    ) -> dict[str, ClosedloopError | None]:
         members = [_member(op) for op in by_email.values()]
         if not existing:
             for member, operation in zip(members, by_email.values(), strict=True):
@@ -177,12 +206,15 @@ class _Writer:
             for start in range(0, len(those), BATCH):
                 some = those[start : start + BATCH]
                 try:
-                    self._tag(tag, on, [email_of(op) for op in some])
+                    refused = self._tag(tag, on, [email_of(op) for op in some])
                 except ClosedloopError as error:
                     failed.update({op.key: error for op in some})
+                    continue
+                failed.update({op.key: _not_tagged(tag) for op in some if email_of(op).lower() in refused})
         return failed
 
-    def _tag(self, tag: str, on: bool, emails: list[str]) -> None:
+    def _tag(self, tag: str, on: bool, emails: list[str]) -> set[str]:
+        """Set one tag on or off; the addresses, in lower case, for which Mailchimp refused it."""
         segment = self._segment(tag)
         if segment is None and on:
             body = {"name": tag, "static_segment": emails}
@@ -190,7 +222,9 @@ class _Writer:
             self._segments[tag] = int(told["id"])
         elif segment is not None:
             body = {"members_to_add" if on else "members_to_remove": emails}
-            self._client.call("POST", self._path(f"segments/{segment}"), None, body)
+            told = self._client.call("POST", self._path(f"segments/{segment}"), None, body)
+            return {str(name).lower() for row in told["errors"] for name in row.get("email_addresses") or ()}
+        return set()
 
     def _segment(self, tag: str) -> int | None:
         if tag not in self._segments:
@@ -228,11 +262,17 @@ def _tags(operation: Operation) -> dict[str, bool]:
     return {name[5:]: bool(on) for name, on in operation.values.items() if name.startswith("tags.")}
 
 
-def _row_error(row: Mapping[str, Any]) -> RecordRejected | None:
+def _not_tagged(tag: str) -> RecordRejected:
+    return RecordRejected("Mailchimp did not set the tag.", fix="Look at the member.", field=f"tags.{tag}", code="tag")
+
+
+def _row_error(row: Mapping[str, Any]) -> ClosedloopError | None:
     """The error of one row; None for a member who exists already and is to be written alone."""
     if row.get("error_code") == "ERROR_CONTACT_EXISTS":
         return None
     text = str(row.get("error") or "").lower()
+    if "signed up to a lot of lists" in text:
+        return RetryLater("Mailchimp wants this address later.", after=86_400)
     code = "compliance" if "compliance" in text else "forgotten" if "permanently deleted" in text else "invalid"
     field = str(row.get("field") or "").replace("email address", "email_address")
     return RecordRejected("Mailchimp refuses this member.", fix="Look at its fields.", field=field, code=code)

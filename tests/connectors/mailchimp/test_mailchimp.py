@@ -314,3 +314,79 @@ def test_a_snapshot_brings_everything_back(chimp: MailchimpSandbox, clock: Manua
         connector = connect(other, clock)
         assert len(pulled(connector, "members", None, FIELDS)[0]) == 5
         connector.close()
+
+
+def test_a_member_edited_while_pages_turn_takes_no_other_along(
+    chimp: MailchimpSandbox, mailchimp: Connector, clock: ManualClock
+) -> None:
+    ids = []
+    for number in range(1500):
+        ids.append(chimp.put("members", {"email_address": f"p{number}@x.io"}))
+        clock.advance(1)
+    pages = mailchimp.pull("members", None, FIELDS)
+    seen = {record.id for record in next(pages).records}
+    clock.advance(30)
+    chimp.edit("members", ids[3], {"merge_fields": {"FNAME": "Moved"}})
+    cursor = ""
+    for page in pages:
+        seen |= {record.id for record in page.records}
+        cursor = page.cursor
+    assert seen == set(ids)
+    assert ids[3] in {record.id for record in pulled(mailchimp, "members", cursor, FIELDS)[0]}
+
+
+def test_nobody_is_subscribed_by_a_setting(chimp: MailchimpSandbox, clock: ManualClock) -> None:
+    with pytest.raises(Misconfigured, match="status_if_new"):
+        connect(chimp, clock, status_if_new="subscribed")
+
+
+def test_an_audience_that_is_not_there_is_told(chimp: MailchimpSandbox, clock: ManualClock) -> None:
+    connector = connect(chimp, clock, audience="nope")
+    with pytest.raises(Misconfigured, match="no audience"):
+        connector.check()
+    connector.close()
+
+
+def test_a_tag_that_was_refused_is_no_success(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    ids = fill(chimp, 6)
+    chimp.tag(ids[0], "customer")
+    operations = [update(f"k{n}", id, f"p{n}@x.io", tags__customer=True) for n, id in enumerate(ids)]
+    chimp.forget("p4@x.io")
+    results = push(mailchimp, *operations)
+    assert {key for key, result in results.items() if result.error} == {"k4"}
+
+
+def test_a_batch_refused_as_a_whole_is_halved(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    def refuse(call: Any) -> Answer:
+        poisoned = any(row["email_address"] == "n3@x.io" for row in call.json["members"])
+        return chimp.problem(400, "Bad Request", "poison") if poisoned else chimp.answer(call)
+
+    chimp.inject("answer", "POST /3.0/lists/[^/]+$", times=99, answer=refuse)
+    results = push(mailchimp, *(create(f"k{n}", f"n{n}@x.io") for n in range(8)))
+    assert [key for key, result in results.items() if result.error] == ["k3"]
+
+
+def test_a_server_error_on_what_must_not_be_repeated_is_in_doubt(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    ids = fill(chimp, 6)
+    chimp.inject("answer", "POST .*/segments$", answer=Answer(504, b"", {"content-type": "text/html"}))
+    results = push(mailchimp, *(update(f"k{n}", id, f"p{n}@x.io", tags__new=True) for n, id in enumerate(ids)))
+    assert {type(result.error) for result in results.values()} == {InDoubt}
+    assert sum("/segments" in line.path for line in chimp.log) == 0
+
+
+def test_lost_credentials_stop_a_push(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    ids = fill(chimp, 3)
+    refused = Answer(401, b'{"title":"API Key Invalid","status":401}', {"content-type": "application/problem+json"})
+    chimp.inject("answer", "PATCH", times=9, answer=refused)
+    before = mailchimp.calls
+    results = push(mailchimp, *(update(f"k{n}", id, f"p{n}@x.io", merge_fields__FNAME="N") for n, id in enumerate(ids)))
+    assert {type(result.error) for result in results.values()} == {AuthorizationLost}
+    assert mailchimp.calls - before == 1
+
+
+@pytest.mark.parametrize("header", ["t=²,v1=x", "t=1,v1=ü", "", "t=,v1=", "nonsense"])
+def test_a_hostile_signature_is_refused_by_name(chimp: MailchimpSandbox, clock: ManualClock, header: str) -> None:
+    connector = connect(chimp, clock, auth={"api_key": KEY, "signing_secret": Secret("shh")})
+    with pytest.raises(AuthorizationLost):
+        connector.verify(Request("POST", "u", {"X-Mailchimp-Signature": header}, b"x"))
+    connector.close()
