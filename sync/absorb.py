@@ -32,6 +32,8 @@ OUTSIDE = "filtered"
 """In `records.gone`: the record lives, but no longer passes the mapping's filter. It is neither heard nor written."""
 
 _OFFSET = 1 << 63
+_digest = xxhash.xxh3_64_intdigest
+_dumps, _SORTED = orjson.dumps, orjson.OPT_SORT_KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +118,12 @@ def absorb_records(
 
 def content_hash(text: str) -> int:
     """The signed 64-bit hash of a body."""
-    return xxhash.xxh3_64_intdigest(text.encode()) - _OFFSET
+    return _digest(text.encode()) - _OFFSET
 
 
 def body_text(values: Values) -> str:
     """The values as stored; equal values give equal text."""
-    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
+    return _dumps(values, option=_SORTED).decode()
 
 
 _Reading = tuple[Values, list[ValueProblem], str]
@@ -164,10 +166,9 @@ class _Group:
         names = ("id", "raw_hash", "gone")
         found = rows.find(self.tx, records, self.stream.id, names, "id", list(by_id))
         known = {id: (raw_hash, gone) for id, raw_hash, gone in found}
-        digest = xxhash.xxh3_64_intdigest
         fresh: dict[str, int] = {}
         for id, record in by_id.items():
-            raw_hash = digest(record.raw) - _OFFSET
+            raw_hash = _digest(record.raw) - _OFFSET
             if known.get(id) != (raw_hash, record.gone):
                 fresh[id] = raw_hash
         if not fresh:
@@ -215,8 +216,8 @@ class _Group:
             record.version,
             record.version or self.at,
             record.gone.value if record.gone else None,
-            _into(record, self.stream.object),
-            _problem_text(problems),
+            _into(record, self.stream.object) if record.into else None,
+            _problem_text(problems) if problems else None,
             dirty,
         )
         self.inserts.append(row)
