@@ -22,6 +22,7 @@ def store(tx: Connection, connection: str, object: str, associations: Mapping[st
         mine = (deal_people.c.connection == connection) & deal_people.c.source.in_(some)
         _touch(tx, connection, list(tx.execute(select(deal_people.c.person).where(mine)).scalars()))
         tx.execute(delete(deal_people).where(mine))
+    people = _person_objects(tx, connection)
     tied = [
         (
             connection,
@@ -34,8 +35,14 @@ def store(tx: Connection, connection: str, object: str, associations: Mapping[st
         )
         for id, values in associations.items()
         for person in values.get("to_ids") or ()
+        if values.get("from_object") not in people  # a person's own ties (to a company) are no part in a deal
     ]
     rows.insert(tx, deal_people, _COLUMNS, tied)
+
+
+def _person_objects(tx: Connection, connection: str) -> set[str]:
+    mine = (streams.c.connection == connection) & (streams.c.kind == Kind.LEAD.value)
+    return set(tx.execute(select(streams.c.object).where(mine)).scalars())
 
 
 def _touch(tx: Connection, connection: str, people: Sequence[str]) -> None:

@@ -84,7 +84,7 @@ class HubSpotConnector:
 
     def describe(self, object: str) -> ObjectSchema:
         facts = manifest.load(platform.folder).objects.get(object)
-        if facts is None or object in ("owners", "events", "campaigns", "deal_contacts"):
+        if facts is None or object in ("owners", "events", "campaigns", "deal_contacts", "contact_companies"):
             return ObjectSchema(object, {})
         told = orjson.loads(self._client.get(f"/crm/properties/{VERSION}/{object}"))
         fields = {row["name"]: _field(row) for row in told["results"]}
@@ -107,9 +107,11 @@ class HubSpotConnector:
                 return campaigns(self._client, state, stamp(at))
             case "events":
                 return events(self._client, state, at)
-            case "deal_contacts":
+            case "deal_contacts" | "contact_companies":
                 every = int(self._account.settings.get("associations_every", 21600))
-                return associations(self._client, "deals", "contacts", state, at, every)
+                source, target = ("deals", "contacts") if object == "deal_contacts" else ("contacts", "companies")
+                moved = STAMP.get(source, "hs_lastmodifieddate")
+                return associations(self._client, source, target, moved, state, at, every)
             case _ if object in ENGAGEMENTS:
                 return engagements(self._client, object, self._records(object, state, ("hs_timestamp", *fields)))
             case _:

@@ -74,12 +74,12 @@ def _next(told: dict[str, Any]) -> str:
 
 
 def associations(
-    client: Client, source: str, target: str, state: dict[str, Any], at: datetime, every: int
+    client: Client, source: str, target: str, moved: str, state: dict[str, Any], at: datetime, every: int
 ) -> Iterator[Page]:
     """Which records of `target` each of `source` is tied to, as one record per source.
 
     Tying two records moves the modified time of neither for sure. So all are swept every `every` seconds; in between,
-    those of the changed source records are read.
+    those of the source records that changed (by their property `moved`) are read.
     """
     swept = state.get("swept")
     if swept is None or state.get("after") or at - unstamp(swept) >= timedelta(seconds=every):
@@ -87,7 +87,7 @@ def associations(
         return
     start = unstamp(state["since"]) - OVERLAP
     last = "0"
-    changed = {"propertyName": "hs_lastmodifieddate", "operator": "GTE", "value": str(int(start.timestamp() * 1000))}
+    changed = {"propertyName": moved, "operator": "GTE", "value": str(int(start.timestamp() * 1000))}
     while True:
         beyond = {"propertyName": "hs_object_id", "operator": "GT", "value": last}
         page = client.search(source, [changed, beyond], ("hs_object_id",))

@@ -7,8 +7,10 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, or_, select
 
+from config.errors import Misconfigured
+from mappings.model import Lead
 from sync.load import activity_views, deal_views, lead_rows, lead_view, people, record_views
-from sync.state.schema import conflicts, handoffs, identities, journal, leads, quarantine, records
+from sync.state.schema import conflicts, handoffs, identities, journal, leads, quarantine, records, streams
 from sync.workspace import Workspace
 
 
@@ -19,10 +21,24 @@ def find(tx: Connection, key: str) -> str | None:
     if row is not None:
         return str(row.into or row.id)
     by_key = select(identities.c.lead).where(or_(identities.c.value == wanted, identities.c.value == wanted.lower()))
-    found = tx.execute(by_key.limit(1)).scalar()
-    if found is None:
-        found = tx.execute(select(records.c.lead).where(records.c.id == wanted, records.c.lead.is_not(None))).scalar()
+    found = tx.execute(by_key.limit(1)).scalar() or _by_record(tx, wanted)
     return str(found) if found else None
+
+
+def _by_record(tx: Connection, wanted: str) -> str | None:
+    """By `id`, or by `connection/object/id` where two platforms count alike. Raises Misconfigured when it is both."""
+    place, _, id = wanted.rpartition("/")
+    query = select(streams.c.connection, streams.c.object, records.c.lead).join(
+        records, records.c.stream == streams.c.id
+    )
+    rows = tx.execute(query.where(records.c.id == id, records.c.lead.is_not(None)).order_by(streams.c.id)).all()
+    found = {f"{row.connection}/{row.object}": str(row.lead) for row in rows}
+    if place:
+        return found.get(place)
+    if len(set(found.values())) > 1:
+        names = " or ".join(f"{name}/{id}" for name in found)
+        raise Misconfigured("Several records have this id.", fix=f"Name one: {names}.")
+    return next(iter(found.values()), None)
 
 
 def explain(tx: Connection, workspace: Workspace, lead_id: str) -> dict[str, Any]:
@@ -34,6 +50,7 @@ def explain(tx: Connection, workspace: Workspace, lead_id: str) -> dict[str, Any
     activities = activity_views(tx, lead.records, lead.values.get("email") or "", limit=50)
     return {
         "lead": lead_id,
+        "values": Lead.model_validate(lead.values).model_dump(exclude_none=True),
         "score": row.score,
         "stage": row.stage,
         "qualified_at": row.qualified_at,
@@ -71,6 +88,7 @@ _JSON = {"before", "after", "remote", "reasons", "options"}
 
 def _rows(tx: Connection, table: Any, condition: Any) -> list[dict[str, Any]]:
     found = []
-    for row in tx.execute(select(table).where(condition)).mappings():
+    key = list(table.primary_key.columns)
+    for row in tx.execute(select(table).where(condition).order_by(*key)).mappings():
         found.append({str(name): orjson.loads(v) if name in _JSON and v else v for name, v in row.items()})
     return found

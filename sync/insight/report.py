@@ -133,13 +133,16 @@ def funnel(tx: Connection, by: By = "source", currency: str = "USD") -> Funnel:
     total = Row("total")
     result = Funnel(by, currency, [], total)
     query = select(leads.c.body, leads.c.qualified_at, leads.c.handed_off_at).where(leads.c.state == "live")
+    spread: dict[str, Counter[str]] = {}
     for lead in tx.execution_options(yield_per=1000).execute(query):
         values = orjson.loads(lead.body)
-        row = rows.setdefault(_group(by, values), Row(_group(by, values)))
+        group = _group(by, values)
+        row = rows.setdefault(group, Row(group))
+        spread.setdefault(_group("campaign", values), Counter())[group] += 1
         for one in (row, total):
             _count(one, values, lead)
         result.left_out += _add_revenue(row, total, values, currency)
-    _add_costs(tx, by, rows, total, currency)
+    _add_costs(tx, rows, total, spread, currency)
     by_time = by == "month"
     result.rows = sorted(rows.values(), key=lambda row: (row.name,) if by_time else (-row.leads, row.name))
     return result
@@ -182,21 +185,48 @@ def _add_revenue(row: Row, total: Row, values: Mapping[str, Any], currency: str)
     return 0
 
 
-def _add_costs(tx: Connection, by: By, rows: Mapping[str, Row], total: Row, currency: str) -> None:
-    """Campaign costs: to their own row by campaign, to their channel's by source, all to the total."""
+def _add_costs(
+    tx: Connection, rows: Mapping[str, Row], total: Row, spread: Mapping[str, Counter[str]], currency: str
+) -> None:
+    """Each campaign's cost, shared by the rows its leads (`spread`: campaign -> row -> leads) are in.
+
+    A campaign that brought nobody burdens no row, only the total. One that several connections know by the same name
+    is one campaign: the connection that knows the highest cost is believed.
+    """
+    for (name, ids), by_connection in _campaign_costs(tx, currency).items():
+        amount = max(by_connection.values())
+        total.cost = (total.cost or Decimal(0)) + amount
+        brought = sum((spread[key] for key in (name, *ids) if key in spread), Counter[str]())
+        for row, share in _shared(amount, brought).items():
+            rows[row].cost = (rows[row].cost or Decimal(0)) + share
+
+
+def _campaign_costs(tx: Connection, currency: str) -> dict[tuple[str, tuple[str, ...]], dict[str, Decimal]]:
+    """(name, ids) of each campaign with a cost in `currency` -> connection -> cost."""
     query = (
-        select(records.c.id, records.c.body)
+        select(records.c.id, records.c.body, streams.c.connection)
         .join(streams, streams.c.id == records.c.stream)
         .where(streams.c.kind == Kind.CAMPAIGN.value, records.c.gone.is_(None))
+        .order_by(records.c.stream, records.c.id)
     )
+    ids: dict[str, list[str]] = {}
+    costs: dict[str, dict[str, Decimal]] = {}
     for record in tx.execute(query):
         values = orjson.loads(record.body)
+        name = values.get("name") or record.id
+        ids.setdefault(name, []).append(record.id)
         cost = values.get("cost")
-        if not cost or cost["currency"] != currency:
-            continue
-        amount = Decimal(cost["amount"])
-        total.cost = (total.cost or Decimal(0)) + amount
-        names = {"campaign": (record.id, values.get("name")), "source": (values.get("channel"),)}.get(by, ())
-        row = next((rows[name] for name in names if name in rows), None)
-        if row is not None:
-            row.cost = (row.cost or Decimal(0)) + amount
+        if cost and cost["currency"] == currency:
+            mine = costs.setdefault(name, {})
+            mine[record.connection] = mine.get(record.connection, Decimal(0)) + Decimal(cost["amount"])
+    return {(name, tuple(i for i in ids[name] if i != name)): found for name, found in costs.items()}
+
+
+def _shared(amount: Decimal, heads: Mapping[str, int]) -> dict[str, Decimal]:
+    """`amount` in parts by head, to the cent; the parts add up to it."""
+    parts: dict[str, Decimal] = {}
+    left, heads_left = amount, sum(heads.values())
+    for name, number in heads.items():
+        parts[name] = (left * number / heads_left).quantize(Decimal("0.01"))
+        left, heads_left = left - parts[name], heads_left - number
+    return parts

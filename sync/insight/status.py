@@ -7,7 +7,20 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, func, select
 
-from sync.state.schema import conflicts, connections, handoffs, journal, leads, quarantine, records, runs, streams
+from config.errors import ClosedloopError
+from sync.state.schema import (
+    activities,
+    conflicts,
+    connections,
+    handoffs,
+    journal,
+    leads,
+    quarantine,
+    records,
+    runs,
+    streams,
+)
+from sync.workspace import Workspace
 
 
 def status(tx: Connection, runs_shown: int = 5) -> dict[str, Any]:
@@ -27,6 +40,19 @@ def status(tx: Connection, runs_shown: int = 5) -> dict[str, Any]:
     }
 
 
+def quotas(workspace: Workspace) -> list[dict[str, str]]:
+    """What each platform says now of the calls that are left, or why it says nothing."""
+    found = []
+    for name in workspace.connections:
+        try:
+            health = workspace.connector(name).check()
+            told = "; ".join(f"{q.used} of {q.limit} calls used per {q.window}" for q in health.quotas)
+            found.append({"connection": name, "told": told or "reachable; it tells no quota"})
+        except ClosedloopError as error:
+            found.append({"connection": name, "told": str(error)})
+    return found
+
+
 def _leads(tx: Connection) -> dict[str, int]:
     live = leads.c.state == "live"
     query = select(
@@ -42,7 +68,8 @@ def _leads(tx: Connection) -> dict[str, int]:
 
 def _connections(tx: Connection) -> list[dict[str, Any]]:
     live = select(records.c.stream, func.count()).where(records.c.gone.is_(None)).group_by(records.c.stream)
-    counted: dict[int, int] = {int(row[0]): int(row[1]) for row in tx.execute(live)}
+    done = select(activities.c.stream, func.count()).group_by(activities.c.stream)
+    counted: dict[int, int] = {int(row[0]): int(row[1]) for query in (live, done) for row in tx.execute(query)}
     found = []
     for row in tx.execute(select(connections).order_by(connections.c.name)):
         mine = tx.execute(select(streams).where(streams.c.connection == row.name).order_by(streams.c.id))

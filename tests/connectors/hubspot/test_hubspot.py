@@ -177,6 +177,20 @@ def test_deals_know_their_stage_and_ties_are_a_stream_of_their_own(
     assert ties[0].id == swept[0].id
 
 
+def test_a_contacts_companies_are_a_stream_too(portal: HubSpotSandbox, hubspot: Connector, clock: ManualClock) -> None:
+    [contact] = fill(portal, 1)
+    company = portal.put("companies", {"name": "C"})
+    portal.associate("contacts", contact, "companies", company)
+    clock.advance(3600)
+    [tie], cursor = pulled(hubspot, "contact_companies", None, [])
+    assert (values(tie)["from_id"], values(tie)["to_ids"]) == (contact, [company])
+    other = portal.put("companies", {"name": "D"})
+    portal.associate("contacts", contact, "companies", other)
+    portal.edit("contacts", contact, {"firstname": "moves the stamp"})
+    [tie], _ = pulled(hubspot, "contact_companies", cursor, [])
+    assert values(tie)["to_ids"] == sorted([company, other])
+
+
 def test_events_owners_and_campaigns(portal: HubSpotSandbox, hubspot: Connector, clock: ManualClock) -> None:
     [contact] = fill(portal, 1)
     portal.add_owner("rita@x.io", "Rita", "O")
