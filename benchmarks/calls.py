@@ -46,16 +46,15 @@ def loop() -> Iterator[tuple[Workspace, dict[str, Any]]]:
     """A project between two sandboxes, HubSpot's filled."""
     clock = ManualClock(SystemClock().now())
     sandboxes = (registry.platform(name).sandbox(seed=1, clock=clock) for name in ("hubspot", "salesforce"))
-    with tempfile.TemporaryDirectory() as name:
-        with next(sandboxes) as hubspot, next(sandboxes) as salesforce:
-            platforms = {"hubspot": hubspot, "salesforce": salesforce}
-            for n in range(CONTACTS):
-                values = {"email": f"p{n}@example.com", "lastname": f"L{n}", "company": "Acme"}
-                hubspot.put("contacts", values, at="2026-01-05T08:00:00.000Z")
-            folder = Path(name)
-            project(folder, platforms)
-            with Workspace.open(folder, clock=clock) as workspace:
-                yield workspace, platforms
+    with tempfile.TemporaryDirectory() as name, next(sandboxes) as hubspot, next(sandboxes) as salesforce:
+        platforms = {"hubspot": hubspot, "salesforce": salesforce}
+        for n in range(CONTACTS):
+            values = {"email": f"p{n}@example.com", "lastname": f"L{n}", "company": "Acme"}
+            hubspot.put("contacts", values, at="2026-01-05T08:00:00.000Z")
+        folder = Path(name)
+        project(folder, platforms)
+        with Workspace.open(folder, clock=clock) as workspace:
+            yield workspace, platforms
 
 
 def project(folder: Path, platforms: dict[str, Any]) -> None:
