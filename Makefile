@@ -20,7 +20,7 @@ demo: $(STAMP) ## run the main job on three sandboxes, and show what came of it
 	$(BIN)/closedloop demo
 
 test: $(STAMP) ## run the tests, on SQLite and on PostgreSQL
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
 
 funnel: $(STAMP) ## run the loop on the real funnel; the last line is JSON
 	$(BIN)/python -m tests.funnel

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import distributions, entry_points
 from pathlib import Path
 
 import pytest
-import typer.main
 
 from connectors import registry
-from mappings.schema import mapping_schema, project_schema
-from mappings.transforms import TRANSFORMS
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("config", "mappings", "connectors", "sync")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "benchmarks/requirements-peers.lock")
 
 
 def tracked() -> list[Path]:
@@ -26,12 +25,29 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\n") if name and (ROOT / name).is_file()]
 
 
+def pinned(lock: str) -> dict[str, int]:
+    """The packages that a lock pins, each with the number of its hashes."""
+    blocks = re.split(r"^(?=[A-Za-z0-9])", (ROOT / lock).read_text(), flags=re.M)
+    named = {block.split("==")[0].split("[")[0]: block.count("--hash=sha256:") for block in blocks if "==" in block}
+    return {re.sub(r"[-_.]+", "-", name).lower(): hashes for name, hashes in named.items()}
+
+
+def wanted(*extras: str) -> set[str]:
+    """The packages that pyproject.toml asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    return {re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", line)[0]).lower() for line in lines}
+
+
 def test_no_dependency_owns_one_of_our_four_names() -> None:
+    seen = 0
     for found in distributions():
         if found.metadata["Name"] == "closedloop":
             continue
-        tops = {str(path).split("/")[0] for path in found.files or () if str(path).endswith(".py")}
+        tops = {str(path).split("/")[0].removesuffix(".py") for path in found.files or ()}
         assert not tops & set(ROOMS), found.metadata["Name"]
+        seen += 1
+    assert seen > 50
 
 
 def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
@@ -46,55 +62,19 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
         assert not machine.search(text), path
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
-def test_a_lock_has_hashes_and_no_addresses(name: str) -> None:
-    text = (ROOT / name).read_text()
-    assert "http" not in text
-    pinned = re.findall(r"^([A-Za-z0-9_.\-\[\]]+)==", text, re.M)
-    assert len(pinned) > 50
-    assert text.count("--hash=sha256:") >= len(pinned)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_pins_every_package_by_hashes_and_names_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert len(pinned(lock)) > 10
+    assert not [name for name, hashes in pinned(lock).items() if not hashes]
 
 
-def commands() -> dict[str, object]:
-    """Every command's name and parameters, groups walked into."""
-    for module in ("run", "setup", "look", "demo"):
-        __import__(f"sync.cli.{module}")
-    from sync.cli.app import app
-
-    found: dict[str, object] = {}
-
-    def walk(command: object, name: str) -> None:
-        for child, inner in getattr(command, "commands", {}).items():
-            walk(inner, f"{name} {child}".strip())
-        if not getattr(command, "commands", None):
-            found[name] = command
-
-    walk(typer.main.get_command(app), "")
-    return found
-
-
-def test_every_command_and_option_is_documented() -> None:
-    text = (ROOT / "docs" / "commands.md").read_text()
-    for name, command in commands().items():
-        assert f"`{name}" in text, name
-        for parameter in command.params:  # type: ignore[attr-defined]
-            for option in parameter.opts:
-                if option.startswith("--") and option != "--help":
-                    assert option in text, f"{name} {option}"
-
-
-def test_every_exit_code_is_documented() -> None:
-    from sync.cli.app import Exit
-
-    text = (ROOT / "docs" / "commands.md").read_text()
-    for code in Exit:
-        assert f"| {code.value} |" in text
-
-
-def test_every_transform_is_documented() -> None:
-    text = (ROOT / "docs" / "mapping.md").read_text()
-    for name in TRANSFORMS:
-        assert f"`{name}`" in text, name
+def test_the_locks_hold_what_the_project_asks_for() -> None:
+    runs, builds = pinned("requirements.lock"), pinned("requirements-dev.lock")
+    assert wanted() <= set(runs)
+    assert wanted("dev") <= set(builds)
+    assert set(runs) <= set(builds)
 
 
 @pytest.mark.parametrize("name", ["hubspot", "mailchimp", "salesforce"])
@@ -102,38 +82,26 @@ def test_a_platform_folder_holds_what_every_other_does(name: str) -> None:
     folder = registry.platform(name).folder
     for file in ("manifest.yaml", "client.py", "connector.py", "mapping.yaml", "sandbox.py", "README.md"):
         assert (folder / file).is_file(), f"{name}/{file}"
-    facts = registry.facts(name)
-    assert facts.name == name
-    readme = (folder / "README.md").read_text()
-    for setting in facts.settings:
-        assert setting in readme, f"{name}: {setting}"
-    for mode in facts.auth:
-        assert mode in readme, f"{name}: {mode}"
+    assert registry.facts(name).name == name
 
 
 def test_the_entry_points_load() -> None:
-    assert {entry.name for entry in entry_points(group=registry.GROUP)} >= {"hubspot", "mailchimp", "salesforce"}
+    names = {entry.name for entry in entry_points(group=registry.GROUP)}
+    assert names >= {"hubspot", "mailchimp", "salesforce"}
+    for name in names:
+        assert registry.platform(name).name == name
 
 
-def test_the_published_schemas_are_current() -> None:
-    import orjson
-
-    for name, schema in (("closedloop", project_schema()), ("mapping", mapping_schema())):
-        published = orjson.loads((ROOT / "docs" / "schema" / f"{name}.schema.json").read_bytes())
-        assert published == orjson.loads(orjson.dumps(schema)), "run make schema"
-
-
-def test_the_reading_order_names_at_most_eight_files_that_exist() -> None:
-    text = (ROOT / "ARCHITECTURE.md").read_text()
-    section = text.split("## Read these files")[1].split("\n## ")[0]
-    named = re.findall(r"^\d+\. `([^`]+)`", section, re.M)
-    assert 0 < len(named) <= 8
-    for name in named:
-        assert (ROOT / name).is_file(), name
-
-
-def test_the_changelog_has_an_unreleased_section() -> None:
-    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+def test_the_import_contracts_hold() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "4 kept, 0 broken" in done.stdout
 
 
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
@@ -154,3 +122,23 @@ def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_function_outside_the_tests_is_longer_than_seventy_lines() -> None:
+    import ast
+
+    long = []
+    for path in tracked():
+        if path.suffix != ".py" or path.relative_to(ROOT).parts[0] not in ROOMS or "migrations" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 70:
+                long.append(f"{path.relative_to(ROOT)}:{node.name}")
+    assert not long
+
+
+def test_nothing_is_left_to_do_in_the_code() -> None:
+    mark = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X ")))
+    for path in tracked():
+        if path.suffix in {".py", ".yaml", ".toml"} and "cassettes" not in path.parts:
+            assert not mark.search(path.read_text(encoding="utf-8")), path
