@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,22 @@ class Chosen:
 
 def write(folder: Path, connections: Mapping[str, Chosen], *, force: bool = False, tail: str = "") -> list[Path]:
     """The files written. Raises Misconfigured when one is there already and `force` is not given."""
+    refuse_existing(folder, connections, force=force)
     files = {folder / "closedloop.yaml": project_text(connections, tail)}
     for name, chosen in connections.items():
         files[folder / "mappings" / f"{name}.yaml"] = mapping_text(name, chosen.platform)
-    there = [path for path in files if path.exists()]
-    if there and not force:
-        raise Misconfigured(f"{there[0]} is there already.", fix="Use --force to overwrite it, or another folder.")
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return [*files, *_schemas(folder)]
+
+
+def refuse_existing(folder: Path, connections: Iterable[str], *, force: bool) -> None:
+    """Raises Misconfigured when a file that `write` would make is there, unless `force` is given."""
+    files = (folder / "closedloop.yaml", *(folder / "mappings" / f"{name}.yaml" for name in connections))
+    there = next((path for path in files if path.exists()), None)
+    if there and not force:
+        raise Misconfigured(f"{there} is there already.", fix="Use --force to overwrite it, or another folder.")
 
 
 def _schemas(folder: Path) -> list[Path]:
@@ -69,7 +75,7 @@ def mapping_text(connection: str, platform: str) -> str:
 
 def project_text(connections: Mapping[str, Chosen], tail: str = "") -> str:
     """A commented project file."""
-    parts = [_HEAD, "connections:\n", *(_connection(name, chosen) for name, chosen in connections.items())]
+    parts = [_HEAD, "connections:\n", *(connection_text(name, chosen) for name, chosen in connections.items())]
     crm = next((name for name, chosen in connections.items() if chosen.platform in CRMS), None)
     parts.append(tail or _QUALIFICATION)
     if crm is not None:
@@ -128,7 +134,8 @@ def _handoff(connection: str, platform: str) -> str:
     )
 
 
-def _connection(name: str, chosen: Chosen) -> str:
+def connection_text(name: str, chosen: Chosen) -> str:
+    """The connection as a block of the project file; secrets not known yet are named as environment variables."""
     facts = registry.facts(chosen.platform)
     mode = chosen.mode or next(iter(facts.auth))
     lines = [f"  {name}:", f"    # {facts.title}: {facts.auth[mode].about}"]

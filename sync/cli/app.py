@@ -5,6 +5,7 @@ Heavy imports (SDKs, Alembic, DBOS) wait until a command needs them: `closedloop
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -112,6 +113,7 @@ def main() -> None:
     """Run the command line; never a traceback for an error that has a name."""
     for module in ("run", "setup", "look", "demo"):
         __import__(f"sync.cli.{module}")
+    _speak_any_charset()
     try:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else Exit.OK)
@@ -122,11 +124,27 @@ def main() -> None:
         _say(f"{error}")
         sys.exit(exit_code(error))
     except BrokenPipeError:
+        # a reader such as `head` has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.OK)
     except Exception as error:  # noqa: BLE001 - the last door: what has no name is a bug of ours, told as one
         _unexpected(error)
         sys.exit(Exit.BUG)
+
+
+def _speak_any_charset() -> None:
+    """A terminal without a letter of somebody's name gets a question mark, not an exception."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file that the user named. Raises Misconfigured where that cannot be."""
+    try:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be written: {error.strerror}.", fix="Choose another place.") from error
 
 
 def _unexpected(error: Exception) -> None:

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from config.errors import Misconfigured
 from sync.cli import show
-from sync.cli.app import app
+from sync.cli.app import Exit, app
 
 PLATFORMS = ("hubspot", "mailchimp", "salesforce")
 
@@ -83,6 +83,10 @@ def _project(folder: Path, platforms: dict[str, Any]) -> None:
     entry = "      - {remote: merge_fields.SOURCE, field: original_source}   # a merge field of this audience's own\n"
     mark = "      - {remote: language, field: language}\n"
     mapping.write_text(text.replace(mark, entry + mark), encoding="utf-8")
+    mapping = folder / "mappings" / "salesforce.yaml"
+    text = mapping.read_text(encoding="utf-8")
+    mark = "# - {remote: Loss_Reason__c, field: lost_reason}"  # the org's own field, which this sandbox has
+    mapping.write_text(text.replace(mark, mark.removeprefix("# ")), encoding="utf-8")
     project = folder / "closedloop.yaml"
     project.write_text(project.read_text(encoding="utf-8").replace("currency: USD", "currency: EUR"), encoding="utf-8")
 
@@ -107,12 +111,16 @@ def _loop(folder: Path, world: Any, console: Console) -> None:
         _step(workspace, console, "Sync: outcomes go back to marketing", "sync", Options())
         console.print(f"\n  meanwhile people changed {world.live_on()} records on all sides")
         _step(workspace, console, "Sync: the changes travel", "sync", Options())
-        _step(workspace, console, "Sync again: nothing left to write", "sync", Options())
+        last = _step(workspace, console, "Sync again: nothing left to write", "sync", Options())
         _results(workspace, console)
+        if any(row["planned"] for objects in last.counts["write"].values() for row in objects.values()):
+            console.print("The last sync was to write nothing, and did. This is a bug.", style="red")
+            raise typer.Exit(Exit.BUG)
 
 
 def _short(waiting: Any) -> Any:
-    waiting.sample = waiting.sample[:2]
+    """With one example of each verb."""
+    waiting.sample = list({op.verb: op for op in reversed(waiting.sample)}.values())
     return waiting
 
 
@@ -143,6 +151,7 @@ def _results(workspace: Any, console: Console) -> None:
     from sync.cli.look import show_funnel, show_lead
     from sync.insight.explain import explain
     from sync.insight.report import funnel
+    from sync.insight.status import status as read_status
     from sync.state.schema import handoffs, leads
 
     with workspace.state.read() as tx:
@@ -150,6 +159,10 @@ def _results(workspace: Any, console: Console) -> None:
         show_funnel(funnel(tx, "source", workspace.project.currency), console)
         _handed_off(tx, console)
         _outcomes(tx, console)
+        for row in read_status(tx)["quarantine"]:
+            console.print(
+                f"In quarantine: {row['number']} {row['code']} from {row['connection']} (closedloop quarantine list)"
+            )
         chosen = None
         query = select(leads.c.id, leads.c.body).join(handoffs, handoffs.c.lead == leads.c.id).order_by(leads.c.id)
         for row in tx.execute(query):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,51 +15,46 @@ from rich.markup import escape
 
 from config.errors import Misconfigured
 from sync.cli import show
-from sync.cli.app import Exit, app, quarantine, state
+from sync.cli.app import Exit, app, quarantine, state, write_file
 from sync.cli.run import Json, opened
 
 
 @app.command()
-def status(json: Json = False) -> None:
+def status(
+    online: Annotated[bool, typer.Option("--online", help="Ask the platforms for the calls that are left.")] = False,
+    json: Json = False,
+) -> None:
     """How the sync is doing: connections, streams, runs, and what waits for a person."""
+    from sync.insight.status import quotas
     from sync.insight.status import status as read_status
 
-    with opened() as workspace, workspace.state.read() as tx:
-        found = read_status(tx)
+    with opened() as workspace:
+        with workspace.state.read() as tx:
+            found = read_status(tx)
+        if online:
+            found["quotas"] = quotas(workspace)
+        now = workspace.clock.now()
     if json:
         show.json(found)
         return
-    _show_status(found, show.stdout())
+    show_status(found, now, show.stdout())
 
 
-def _show_status(found: dict[str, Any], console: Console) -> None:
+def show_status(found: dict[str, Any], now: datetime, console: Console) -> None:
+    """The status on the screen."""
     leads = found["leads"]
     console.print(
         f"{leads['live']} leads, {leads['qualified']} qualified, {leads['handed_off']} handed off; "
         f"{leads['to_merge']} to merge, {leads['to_write']} to write."
     )
-    rows = [
-        (
-            c["connection"],
-            c["account"],
-            o["object"],
-            o["records"],
-            "yes" if o["complete"] else "no",
-            (o["pulled_at"] or "")[:19],
-        )
-        for c in found["connections"]
-        for o in c["objects"]
-    ]
-    columns = ("connection", "account", "object", "records", "complete", "last pull")
-    console.print(show.table("Streams", columns, rows, right=("records",)))
-    for c in found["connections"]:
-        if not c["approved_at"]:
-            console.print(f"{c['connection']}: first writes wait for a yes (sync --yes).", style="yellow")
+    _show_streams(found, now, console)
+    for quota in found.get("quotas", ()):
+        console.print(quota["connection"] + ": " + quota["told"], markup=False)
     runs = [
-        (r["started_at"][:19], r["command"], ", ".join(r["connections"]), r["state"], r["error"] or "")
+        (r["started_at"][:19], r["command"], ", ".join(r["connections"]), r["state"], _sums(r["counts"]), r["error"])
         for r in found["runs"]
     ]
-    console.print(show.table("Last runs", ("started", "command", "connections", "state", "error"), runs))
+    console.print(show.table("Last runs", ("started", "command", "connections", "state", "records", "error"), runs))
     for title, rows_of in (
         ("In quarantine", found["quarantine"]),
         ("Parked", found["parked"]),
@@ -63,6 +62,44 @@ def _show_status(found: dict[str, Any], console: Console) -> None:
     ):
         if rows_of:
             console.print(show.table(title, tuple(rows_of[0]), [tuple(r.values()) for r in rows_of], right=("number",)))
+    if found["briefs_due"]:
+        console.print(f"{found['briefs_due']} hand-off briefs are still to be written.")
+
+
+def _show_streams(found: dict[str, Any], now: datetime, console: Console) -> None:
+    rows = [
+        (c["connection"], o["object"], o["records"], "yes" if o["complete"] else "no", _ago(o["pulled_at"], now))
+        for c in found["connections"]
+        for o in c["objects"]
+    ]
+    columns = ("connection", "object", "records", "complete", "last pull")
+    console.print(show.table("Streams", columns, rows, right=("records",)))
+    for c in found["connections"]:
+        account = f" {c['account']} ({c['account_id']})" if c["account_id"] else ""
+        console.print(f"{c['connection']}:{account}", markup=False, end="")
+        if c["approved_at"]:
+            console.print(f", writes allowed since {c['approved_at'][:19]}")
+        else:
+            console.print(", first writes wait for a yes (sync --yes)", style="yellow")
+
+
+def _ago(at: str | None, now: datetime) -> str:
+    if not at:
+        return "never"
+    seconds = max(0, int((now - datetime.fromisoformat(at)).total_seconds()))
+    for name, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {name} ago"
+    return f"{seconds} s ago"
+
+
+def _sums(counts: dict[str, Any]) -> str:
+    """What a run pulled and wrote, in a few words."""
+    pulled, written = (
+        sum(row[state] for objects in counts.get(part, {}).values() for row in objects.values())
+        for part, state in (("pull", "pulled"), ("write", "applied"))
+    )
+    return f"{pulled} pulled, {written} written"
 
 
 @app.command()
@@ -89,43 +126,75 @@ def show_lead(found: dict[str, Any], console: Console) -> None:
     console.print(f"[bold]{escape(found['lead'])}[/bold]  stage {found['stage'] or '–'}, score {found['score']}")
     for line in found["qualified_why"]:
         console.print(f"  {escape(line)}")
+    short = _short_names(record["record"] for record in found["records"])
+    records = [
+        (short(r["record"]), r["record"].rsplit("/", 1)[-1], r["since"][:19], r["gone"] or "live")
+        for r in found["records"]
+    ]
+    console.print(show.table("Records", ("record", "id", "known since", "state"), records))
     rows = [
-        (f["field"], show.text(f["value"]), f["source"], f["since"][:19], f["rule"], _over(f["over"]))
+        (f["field"], show.text(f["value"]), short(f["source"]), _when(f["since"]), f["rule"], _over(f["over"], short))
         for f in found["fields"]
     ]
-    console.print(show.table("Fields", ("field", "value", "who says so", "since", "rule", "over"), rows))
-    records = [(r["record"], r["since"][:19], r["gone"] or "live") for r in found["records"]]
-    console.print(show.table("Records", ("record", "known since", "state"), records))
+    columns = ("field", "value", "who says so", "since", "rule", "over")
+    whole = () if console.width < NARROW else ("field", "who says so", "since")
+    console.print(show.table("Fields", columns, rows, whole=whole))
+    _show_outcomes(found, short, console)
+    _show_writes(found, console)
+    for row in found["quarantine"]:
+        console.print(f"in quarantine: {escape(row['reason'])} {escape(row['fix'])}", style="yellow")
+    for row in found["conflicts"]:
+        options = "; ".join(show.text(option) for option in row["options"])
+        console.print(f"parked: {escape(row['field'] or row['kind'])} is a person's to decide: {escape(options)}")
+
+
+def _when(at: str) -> str:
+    return at[:16].replace("T", " ")
+
+
+def _short_names(records: Iterable[str]) -> Callable[[str], str]:
+    """Names a record by its connection and object alone where the lead has only one such; other things by theirs."""
+    places = Counter(name.rpartition("/")[0] for name in records)
+
+    def short(name: str) -> str:
+        place, _, id = name.rpartition("/")
+        if not place:
+            return name
+        return place if places[place] <= 1 else f"{place} …{id[-6:]}"
+
+    return short
+
+
+def _over(over: list[dict[str, Any]], short: Callable[[str], str]) -> str:
+    return "; ".join(f"{show.text(o['value'])} ({short(o['source'])})" for o in over)
+
+
+def _show_outcomes(found: dict[str, Any], short: Callable[[str], str], console: Console) -> None:
     if found["deals"]:
         deals = [
-            (
-                d["deal"],
-                show.text(d["values"].get("stage")),
-                show.text(d["values"].get("amount")),
-                show.text(d["values"].get("close_date")),
-            )
+            (short(d["deal"]), d["role"], *(show.text(d["values"].get(n)) for n in ("stage", "amount", "close_date")))
             for d in found["deals"]
         ]
-        console.print(show.table("Deals", ("deal", "stage", "amount", "close date"), deals))
+        console.print(show.table("Deals", ("deal", "role", "stage", "amount", "close date"), deals))
     if found["activities"]:
-        seen = [(a["at"][:16], a["type"], show.text(a["title"])) for a in found["activities"][:10]]
-        console.print(show.table("Latest activities", ("at", "what", "title"), seen))
+        seen = [(a["at"][:16], a["connection"], a["type"], show.text(a["title"])) for a in found["activities"][:10]]
+        console.print(show.table("Latest activities", ("at", "connection", "what", "title"), seen))
     for handoff in found["handoffs"]:
+        place = "/".join((handoff["connection"], handoff["object"], handoff["record"]))
         console.print(
-            f"[bold]Handed off[/bold] {handoff['at'][:19]} as {escape(handoff['object'])}/{escape(handoff['record'])}"
+            f"[bold]Handed off[/bold] {handoff['at'][:19]} as {escape(place)}, brief {handoff['brief_state']}"
         )
+        for line in handoff["brief"].splitlines():
+            console.print(f"  │ {show.printable(line)}", style="dim", markup=False)
+
+
+def _show_writes(found: dict[str, Any], console: Console) -> None:
     writes = [
         (w["created_at"][:19], f"{w['connection']}/{w['object']}", w["verb"], w["state"], ", ".join(w["after"]))
         for w in found["writes"]
     ]
     if writes:
         console.print(show.table("Writes", ("at", "where", "what", "state", "fields"), writes))
-    for row in found["quarantine"]:
-        console.print(f"in quarantine: {escape(row['reason'])} {escape(row['fix'])}", style="yellow")
-
-
-def _over(over: list[dict[str, Any]]) -> str:
-    return "; ".join(f"{show.text(o['value'])} ({o['source']})" for o in over)
 
 
 @app.command()
@@ -149,53 +218,55 @@ def report(
         found = funnel(tx, by, workspace.project.currency)
     written = found.csv() if csv else orjson.dumps(found.plain(), option=orjson.OPT_INDENT_2).decode() + "\n"
     if out is not None:
-        out.write_text(written, encoding="utf-8")
+        write_file(out, written)
     elif csv or json:
         typer.echo(written, nl=False)
     else:
         show_funnel(found, show.stdout())
 
 
+_COUNTS = ("leads", "qualified", "handed off", "deals", "customers", "conv.", "win rate")
+_MONEY = ("deal size", "revenue", "cost", "per customer")
+NARROW = 120
+"""Columns of a terminal below which wide tables are cut in two."""
+
+
 def show_funnel(found: Any, console: Console) -> None:
-    """The funnel on the screen."""
-    columns = (
-        found.by,
-        "leads",
-        "qualified",
-        "handed off",
-        "opportunities",
-        "customers",
-        "conversion",
-        "win rate",
-        "deal size",
-        "revenue",
-        "cost",
-        "per customer",
-    )
-    rows = [
-        (
-            row.name,
-            row.leads,
-            row.qualified,
-            row.handed_off,
-            row.opportunities,
-            row.customers,
-            _percent(row.conversion),
-            _percent(row.win_rate),
-            show.text(row.deal_size and f"{row.deal_size:,.0f}"),
-            f"{row.revenue:,.0f}",
-            show.text(row.cost and f"{row.cost:,.0f}"),
-            show.text(row.acquisition_cost and f"{row.acquisition_cost:,.0f}"),
-        )
-        for row in (*found.rows, found.total)
-    ]
-    console.print(show.table(f"Funnel by {found.by} ({found.currency})", columns, rows, right=columns[1:]))
+    """The funnel on the screen, and below it why deals were lost."""
+    rows = [(row.name, _counted(row), _earned(row)) for row in (*found.rows, found.total)]
+    funnel, money = f"Funnel by {found.by}", f"Revenue and cost by {found.by} ({found.currency})"
+    if console.width < NARROW:
+        _figures(funnel, (found.by, *_COUNTS), [(name, *counts) for name, counts, _ in rows], console)
+        _figures(money, (found.by, *_MONEY), [(name, *earned) for name, _, earned in rows], console)
+    else:
+        columns = (found.by, *_COUNTS, *_MONEY)
+        _figures(f"{funnel} ({found.currency})", columns, [(name, *c, *earned) for name, c, earned in rows], console)
+    if found.total.lost_reasons:
+        lost = ", ".join(f"{reason} {number}" for reason, number in found.total.lost_reasons.most_common(8))
+        console.print(f"Lost {found.total.lost}: {lost}", markup=False)
     if found.left_out:
         console.print(f"{found.left_out} leads' revenue is in other currencies and left out.", style="yellow")
 
 
+def _figures(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console) -> None:
+    console.print(show.table(title, columns, rows, right=columns[1:], whole=columns[1:]))
+
+
+def _counted(row: Any) -> tuple[Any, ...]:
+    counts = (row.leads, row.qualified, row.handed_off, row.opportunities, row.customers)
+    return (*counts, _percent(row.conversion), _percent(row.win_rate))
+
+
+def _earned(row: Any) -> tuple[str, ...]:
+    return tuple(_amount(value) for value in (row.deal_size, row.revenue, row.cost, row.acquisition_cost))
+
+
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
+
+
+def _amount(amount: Decimal | None) -> str:
+    return f"{amount:,.0f}" if amount else "–"
 
 
 # quarantine

@@ -18,7 +18,7 @@ from sync.cli import show
 from sync.cli.app import Exit, app, exit_code, folder
 
 if TYPE_CHECKING:
-    from sync.runs import Report
+    from sync.runs import Options, Report
     from sync.workspace import Workspace
 
 Names = Annotated[list[str] | None, typer.Argument(help="Connections; all when none is named.")]
@@ -85,20 +85,26 @@ def _instant(written: str) -> str:
 def _run(command: str, names: list[str] | None, *, since: str, yes: bool, as_json: bool) -> None:
     from sync.runs import Options, Runner
 
-    with opened() as workspace, stopping() as stop, show.Watch() as watch:
-        runner = Runner(workspace, progress=watch, stop=stop)
+    with opened() as workspace:
         chosen = names or list(workspace.connections)
         options = Options(since=since, bulk=command == "backfill", approve=yes)
-        report = runner.run(command, chosen, options)
-        if report.waiting and not as_json and _agreed(report, watch):
-            runner.approve(list(report.waiting))
-            report = runner.run("sync", chosen, Options(approve=True))
+        report = _watched(workspace, command, chosen, options)
+        # an interrupted run goes on with the options it began with: a yes given now still counts
+        if report.waiting and (yes or (not as_json and _agreed(report))):
+            Runner(workspace).approve(list(report.waiting))
+            report = _watched(workspace, "sync", chosen, Options())
     _finish(report, as_json)
 
 
-def _agreed(report: Report, watch: show.Watch) -> bool:
+def _watched(workspace: Workspace, command: str, chosen: list[str], options: Options) -> Report:
+    from sync.runs import Runner
+
+    with stopping() as stop, show.Watch() as watch:
+        return Runner(workspace, progress=watch, stop=stop).run(command, chosen, options)
+
+
+def _agreed(report: Report) -> bool:
     """Show what the first writes would be, and ask where somebody is there to answer."""
-    watch.__exit__()
     console = show.stdout()
     show.waiting(report.waiting, console)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -112,6 +118,8 @@ def _finish(report: Report, as_json: bool) -> None:
         show.json(report_json(report))
     else:
         show.report(report, show.stdout())
+        if report.state == "cancelled":
+            show.stdout().print("Stopped cleanly. The same command goes on from here.")
     raise typer.Exit(_code(report))
 
 
@@ -158,13 +166,22 @@ def plan(
         report = Runner(workspace, progress=watch).run("plan", chosen, Options(push=False)) if pull else None
         made = planfile.make_plan(workspace, chosen)
         if out is not None:
-            planfile.save(made, out)
+            _save(made, out)
     if json:
         sys.stdout.write(planfile.dump(made).decode() + "\n")
     else:
         _show_plan(made, limit, out)
     if report is not None and report.errors:
         raise report.errors[0]
+
+
+def _save(made: Any, out: Path) -> None:
+    from sync import planfile
+
+    try:
+        planfile.save(made, out)
+    except OSError as error:
+        raise Misconfigured(f"{out} cannot be written: {error.strerror}.", fix="Choose another place.") from error
 
 
 def _show_plan(made: Any, limit: int, out: Path | None) -> None:

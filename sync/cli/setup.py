@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from config.errors import Misconfigured
 from sync.cli import show
 from sync.cli.app import Exit, app, exit_code, folder, options
 from sync.cli.run import Json, opened
@@ -22,6 +23,9 @@ def init(
         list[str] | None, typer.Option("--platform", "-p", help="A platform to connect; repeat it.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Connect to sandboxes of one's own instead of real accounts.")
+    ] = False,
 ) -> None:
     """Write a commented closedloop.yaml and one mapping per connection."""
     from connectors import registry
@@ -30,13 +34,36 @@ def init(
     place = options.folder or Path.cwd()
     chosen = platform or _ask(registry.names())
     connections = scaffold.names(chosen)
-    written = scaffold.write(place, connections, force=force)
+    if sandbox:
+        scaffold.refuse_existing(place, connections, force=force)
+        connections = _sandboxes(place, list(connections))
+    try:
+        written = scaffold.write(place, connections, force=force)
+    except OSError as error:
+        raise Misconfigured(f"{place} cannot be written: {error.strerror}.", fix="Choose another folder.") from error
     console = show.stdout()
     for path in written:
-        console.print(f"wrote {path.relative_to(place) if path.is_relative_to(place) else path}")
+        console.print(f"wrote {path.relative_to(place) if path.is_relative_to(place) else path}", markup=False)
+    if sandbox:
+        state = place / "sandboxes"
+        console.print("\nStart the sandboxes, then run `closedloop check --online` elsewhere:")
+        console.print(f"  closedloop sandbox {' '.join(connections)} --state {state} --fill 300", markup=False)
+        return
     console.print("\nSet these, then run `closedloop check --online`:")
     for name in scaffold.variables(connections):
         console.print(f"  export {name}=…")
+
+
+def _sandboxes(place: Path, platforms: list[str]) -> dict[str, Any]:
+    """Connections to sandboxes that are not running: their ports and what they hold wait in `sandboxes/`."""
+    from connectors import registry
+    from sync import scaffold
+
+    with ExitStack() as stack:
+        made = {name: stack.enter_context(registry.platform(name).sandbox()) for name in platforms}
+        found = {name: scaffold.sandbox_connection(place, name, one) for name, one in made.items()}
+        save_sandboxes(place / "sandboxes", list(made.values()))
+    return found
 
 
 def _ask(known: list[str]) -> list[str]:
@@ -132,6 +159,7 @@ def sandbox(
     port_base: Annotated[int, typer.Option("--port-base", help="First port; one per platform from there.")] = 0,
     state: Annotated[Path | None, typer.Option("--state", help="Folder to load from and save to.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Decides every generated id.")] = 1,
+    fill: Annotated[int, typer.Option("--fill", help="Put so many believable people into them, when empty.")] = 0,
 ) -> None:
     """Run platform sandboxes on loopback until Ctrl-C, to try things without accounts."""
     from connectors import registry
@@ -146,13 +174,44 @@ def sandbox(
             running.append(stack.enter_context(_restored(made, state)))
         if state is not None:
             _renew_certificates(state, running)
+        if fill:
+            _fill(running, fill)
         for made in running:
             console.print(f"{made.name:12} {made.base_url}")
+        if state is None:
+            _show_connections(running, console)
         console.print("Ctrl-C stops them.")
         _wait()
         if state is not None:
             save_sandboxes(state, running)
             console.print(f"Saved to {state}.")
+
+
+def _fill(running: list[Any], people: int) -> None:
+    """People for the sandboxes that run, unless somebody is in them already."""
+    from config.clock import SystemClock
+    from sync.demo.world import PEOPLE, World
+
+    if not any(made.all(PEOPLE[made.name]) for made in running):
+        World({made.name: made for made in running}, SystemClock().now()).fill(people)
+
+
+def _show_connections(running: list[Any], console: Any) -> None:
+    """A block for a project file, and the settings of the environment that it names."""
+    from connectors import registry
+    from sync import scaffold
+
+    console.print("\nconnections:")
+    exports = []
+    for made in running:
+        account = made.account()
+        auth = {name: str(value) for name, value in account["auth"].items() if name != "mode"}
+        mode = account["auth"]["mode"]
+        secrets = registry.facts(made.name).auth[mode].secrets
+        exports += [f"export {scaffold.variable(made.name, name)}={auth.pop(name)}" for name in secrets if name in auth]
+        chosen = scaffold.Chosen(made.name, mode, auth, account["settings"], made.base_url, str(made.ca_file or ""))
+        console.print(scaffold.connection_text(made.name, chosen), markup=False, soft_wrap=True, end="")
+    console.print("\n" + "\n".join(exports) + "\n", markup=False, soft_wrap=True)
 
 
 def _saved_port(state: Path | None, name: str) -> int:

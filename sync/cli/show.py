@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-
-from config.errors import ClosedloopError
 
 WIDTH = 140
 """Columns, where nobody's terminal says otherwise."""
@@ -53,12 +51,19 @@ def printable(value: str) -> str:
     )
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> Table:
-    """A table; `right` names the columns of numbers."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    right: Iterable[str] = (),
+    whole: Iterable[str] = (),
+) -> Table:
+    """A table; `right` names the columns of numbers, `whole` those that are never broken into lines."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", expand=False)
-    numbers = set(right)
+    numbers, unbroken = set(right), set(whole)
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        justify: Literal["right", "left"] = "right" if column in numbers else "left"
+        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in unbroken)
     for row in rows:
         made.add_row(*(escape(cell if isinstance(cell, str) else text(cell)) for cell in row))
     return made
@@ -93,19 +98,25 @@ def report(run: Any, console: Console) -> None:
 
 
 def operations(planned: Sequence[Any], console: Console, limit: int) -> None:
-    """A plan, record by record and field by field."""
-    for op in planned[:limit]:
-        place = f"{op.connection}/{op.object}/{op.record}" if op.record else f"{op.connection}/{op.object} (new)"
-        console.print(
-            f"[bold]{op.verb}[/bold] {escape(place)}  [dim]{escape(op.lead)}[/dim]  {escape(op.why)}".rstrip()
-        )
-        for change in op.changes:
-            old, new = escape(text(change.old)), escape(text(change.new))
-            console.print(
-                f"    {escape(change.remote)}: {old} → [green]{new}[/green]  [dim]{escape(change.reason)}[/dim]"
-            )
-    if len(planned) > limit:
-        console.print(f"… and {len(planned) - limit} more (--limit, --json or --out show them).")
+    """A plan, record by record and field by field: at most `limit` of each object."""
+    groups: dict[str, list[Any]] = {}
+    for op in planned:
+        groups.setdefault(f"{op.connection}/{op.object}", []).append(op)
+    for name, group in groups.items():
+        console.print(f"\n[bold]{escape(name)}[/bold]")
+        for op in group[:limit]:
+            _operation(op, console)
+        if len(group) > limit:
+            console.print(f"  … and {len(group) - limit} more (--limit, --json or --out show them)")
+
+
+def _operation(op: Any, console: Console) -> None:
+    why = f"  {op.why}" if op.why else ""
+    console.print(f"  {op.verb} [bold]{escape(op.record or 'new')}[/bold]  [dim]{escape(op.lead)}[/dim]{escape(why)}")
+    for change in op.changes:
+        old, new = escape(text(change.old)), escape(text(change.new))
+        reason = f"  [dim]{escape(change.reason)}[/dim]" if change.reason else ""
+        console.print(f"    {escape(change.remote)}: {old} → [green]{new}[/green]{reason}")
 
 
 def waiting(found: Mapping[str, Any], console: Console) -> None:
@@ -120,10 +131,6 @@ def waiting(found: Mapping[str, Any], console: Console) -> None:
                 console.print(f"  would {verb} [bold]{number}[/bold] {escape(object)}")
         console.print("  Automations there that start on new or changed records will see them.", style="yellow")
         operations(wait.sample, console, 5)
-
-
-def problems(error: ClosedloopError, console: Console) -> None:
-    console.print(str(error), style="red", markup=False)
 
 
 class Watch:

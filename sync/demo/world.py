@@ -9,6 +9,10 @@ from typing import Any
 
 from sync.demo.people import CAMPAIGNS, LOST, Person, people, written
 
+PEOPLE = {"hubspot": "contacts", "mailchimp": "members", "salesforce": "leads"}
+"""Where the people of each platform are."""
+OWNER = "rita.ortega@example.com"
+
 
 @dataclass
 class World:
@@ -23,32 +27,44 @@ class World:
     open: int = 0
 
     def fill(self, number: int) -> dict[str, int]:
-        """Put `number` people into the marketing platforms, some into both, a few into the CRM already."""
-        hubspot, mailchimp, salesforce = (self.platforms[n] for n in ("hubspot", "mailchimp", "salesforce"))
-        mailchimp.add_merge_field("SOURCE")
-        owner = hubspot.add_owner("rita.ortega@example.com", "Rita", "Ortega")
-        salesforce.put("users", {"Email": "rita.ortega@example.com", "Username": "rita", "LastName": "Ortega"})
+        """Put `number` people into the marketing platforms, some into both, a few into the CRM already.
+
+        Who would be on a platform that does not run is not there; how many are where is returned.
+        """
+        owner, sent = self._prepare()
         self.people = people(self.rng, number, self.now)
-        sent = [
-            mailchimp.add_campaign(f"Newsletter {n}", written(self.now - timedelta(days=20 * n + 3))) for n in range(4)
-        ]
-        for name, _, spend in CAMPAIGNS:
-            hubspot.add_campaign(name, "", written(self.now - timedelta(days=90)))
-            salesforce.put("campaigns", {"Name": name, "Type": "Other", "ActualCost": spend, "IsActive": True})
-        counts = {"hubspot": 0, "mailchimp": 0, "both": 0, "salesforce": 0}
+        counts = dict.fromkeys((*PEOPLE, "both"), 0)
         for person in self.people:
-            where = self.rng.random()
-            if where < 0.7:
-                counts["hubspot"] += 1
+            where, sold_to = self.rng.random(), self.rng.random() < 0.04
+            places = {"hubspot": where < 0.7, "mailchimp": where > 0.55, "salesforce": sold_to}
+            there = {name for name, wanted in places.items() if wanted and name in self.platforms}
+            if "hubspot" in there:
                 self._into_hubspot(person, owner)
-            if where > 0.55:
-                counts["mailchimp"] += 1
+            if "mailchimp" in there:
                 self._into_mailchimp(person, sent)
-            counts["both"] += 0.55 < where < 0.7
-            if self.rng.random() < 0.04:
-                counts["salesforce"] += 1
+            if "salesforce" in there:
                 self._into_salesforce(person)
+            for name in there:
+                counts[name] += 1
+            counts["both"] += {"hubspot", "mailchimp"} <= there
         return counts
+
+    def _prepare(self) -> tuple[str, list[str]]:
+        """Owners, campaigns, merge fields: the marketing owner's id, and the newsletters sent."""
+        owner, sent = "", []
+        if hubspot := self.platforms.get("hubspot"):
+            owner = hubspot.add_owner(OWNER, "Rita", "Ortega")
+            for name, _, _ in CAMPAIGNS:
+                hubspot.add_campaign(name, "", written(self.now - timedelta(days=90)))
+        if mailchimp := self.platforms.get("mailchimp"):
+            mailchimp.add_merge_field("SOURCE")
+            days = [written(self.now - timedelta(days=20 * n + 3)) for n in range(4)]
+            sent = [mailchimp.add_campaign(f"Newsletter {n}", day) for n, day in enumerate(days)]
+        if salesforce := self.platforms.get("salesforce"):
+            salesforce.put("users", {"Email": OWNER, "Username": "rita", "LastName": "Ortega"})
+            for name, _, spend in CAMPAIGNS:
+                salesforce.put("campaigns", {"Name": name, "Type": "Other", "ActualCost": spend, "IsActive": True})
+        return owner, sent
 
     def _into_hubspot(self, person: Person, owner: str) -> None:
         hubspot = self.platforms["hubspot"]
