@@ -146,7 +146,8 @@ class Client:
 
     def _blocked(self, error: ClosedloopError, wait: float) -> None:
         if error.code == "rate_limit":
-            self._world.budget.block(self._key("general"), wait)
+            for lane in ("general", "search"):
+                self._world.budget.block(self._key(lane), wait)
 
     def _key(self, lane: str) -> str:
         return f"hubspot:{self._account.connection}:{lane}"
@@ -182,6 +183,9 @@ class Client:
             raise self._refused(error.status, error.headers or {}, error.body) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unanswered(error, writes) from error
+        except AttributeError as error:
+            # the SDK decodes the body of an error that has none: what it makes of a certificate it does not trust
+            raise self._unanswered(urllib3.exceptions.SSLError(str(error)), writes) from error
         if content and (not kind.startswith("application/json") or not _whole(content)):
             what = "HubSpot's answer is no JSON (a proxy's page, or cut off)."
             kind_of_error = InDoubt if writes else RetryLater
@@ -258,6 +262,8 @@ class Client:
             raise self._refused(error.status, error.headers or {}, error.body) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unanswered(error, writes=False) from error
+        except orjson.JSONDecodeError as error:
+            raise RetryLater("HubSpot's log-in answered no JSON.", connection=self._account.connection) from error
         expires = self._world.clock.now() + timedelta(seconds=int(told.get("expires_in", 1800)))
         self._world.tokens.put("access_token", f"{told['access_token']}|{stamp(expires)}")
         return str(told["access_token"])
@@ -328,7 +334,11 @@ class Client:
 
 
 def _whole(content: bytes) -> bool:
-    """Whether the JSON is not cut off: cheap, since a decoder reads it right after."""
+    """Whether the JSON is not cut off and in UTF-8: cheap, since a decoder reads it right after."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
     return content.rstrip()[-1:] in (b"}", b"]") or content == b"null"
 
 
@@ -346,7 +356,8 @@ def classify(status: int, headers: Mapping[str, str], told: Mapping[str, Any], c
         wait = 10.0 if "TEN_SECONDLY" in policy or "SECONDLY" not in policy else 1.0
         return RetryLater("HubSpot's call limit is reached.", after=wait, connection=connection, code="rate_limit")
     if status in _GATEWAYS or status in (423, 477):
-        wait = 2.0 if status == 423 else float(headers.get("Retry-After") or 1)
+        asked = str(headers.get("Retry-After") or "")
+        wait = 2.0 if status == 423 else float(asked) if asked.isascii() and asked.isdigit() else 1.0
         code = "server_error" if status in _GATEWAYS else ""
         return RetryLater(f"HubSpot cannot answer now ({status}).", after=wait, connection=connection, code=code)
     if status == 401:

@@ -46,7 +46,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]{2,}")
 
 class HubSpotSandbox(Sandbox):
     """A HubSpot portal. Switches: `index_lag` (seconds until search sees a change), `status_207`, `bump_on_no_change`,
-    `daily_limit`, `token_expires_after` (calls), `required_on_won` (deal property that closing needs)."""
+    `daily_limit`."""
 
     name = "hubspot"
 

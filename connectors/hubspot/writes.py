@@ -27,7 +27,13 @@ CONSENT = "communication.email"
 def push_records(client: Client, operations: Sequence[Operation]) -> Iterator[Result]:
     """Upsert by e-mail, update by id; a batch holds a record at most once."""
     stop: ClosedloopError | None = None
-    for batch in _batches(operations):
+    good = []
+    for operation in operations:
+        if operation.values.get(CONSENT) in (None, "unsubscribed"):
+            good.append(operation)
+        else:
+            yield Result(operation.key, error=_opt_in())
+    for batch in _batches(good):
         if stop is not None:
             yield from (Result(operation.key, error=stop) for operation in batch)
             continue
@@ -145,7 +151,7 @@ def _done(client: Client, operation: Operation, item: Item) -> Result:
     if consent is not None:
         email = str(operation.values.get("email") or operation.match.get("email") or _email(item) or "")
         try:
-            _unsubscribe(client, email or _read_email(client, operation.object, item.id), str(consent))
+            _unsubscribe(client, email or _read_email(client, operation.object, item.id))
         except ClosedloopError as error:
             return Result(operation.key, item.id, error=error)
     record = Record(item.id, bytes(item.properties), item.updatedAt)
@@ -157,15 +163,14 @@ def _read_email(client: Client, object: str, id: str) -> str:
     return _email(found[id]) if id in found else ""
 
 
-def _unsubscribe(client: Client, email: str, consent: str) -> None:
+def _opt_in() -> RecordRejected:
     """An opt-out travels; an opt-in never does: only the person can come back."""
-    if consent != "unsubscribed":
-        raise RecordRejected(
-            "Only an opt-out can be written to HubSpot.",
-            fix="The person must subscribe.",
-            field=CONSENT,
-            code="consent",
-        )
+    return RecordRejected(
+        "Only an opt-out can be written to HubSpot.", fix="The person must subscribe.", field=CONSENT, code="consent"
+    )
+
+
+def _unsubscribe(client: Client, email: str) -> None:
     path = f"/communication-preferences/{VERSION}/statuses/{quote(email, safe='')}/unsubscribe-all"
     client.call("POST", path, {"channel": "EMAIL"})
 
@@ -174,7 +179,11 @@ def _missing(client: Client, operations: list[Operation]) -> Iterator[Result]:
     """Rows that the answer says nothing of: read what stands there now."""
     ids = [operation.id for operation in operations if operation.id]
     names = sorted({name for operation in operations for name in _properties(operation)})
-    found = client.read(operations[0].object, ids, names) if ids else {}
+    try:
+        found = client.read(operations[0].object, ids, names) if ids else {}
+    except ClosedloopError:
+        yield from (Result(operation.key, error=_unclear(operation)) for operation in operations)
+        return
     for operation in operations:
         item = found.get(operation.id)
         if item is None:
@@ -216,6 +225,9 @@ def push_briefs(client: Client, operations: Sequence[Operation], now: str) -> It
         }
         try:
             told = orjson.loads(client.post(objects("notes"), payload, repeatable=False))
+        except orjson.JSONDecodeError:
+            yield Result(operation.key, error=_unclear(operation))
+            continue
         except ClosedloopError as error:
             yield Result(operation.key, error=error)
             continue

@@ -72,6 +72,11 @@ def _refused(operation: Operation) -> RecordRejected | None:
     status = operation.values.get("status")
     if not email_of(operation):
         return RecordRejected("A member needs an e-mail address.", fix="Map email_address.", code="no_email")
+    groups = [name for name in operation.values if name.startswith("interests.")]
+    if groups:
+        return RecordRejected(
+            "Interest groups are read, not written.", fix="direction: pull", field=groups[0], code="read_only"
+        )
     if operation.verb is Verb.UPDATE and status not in (None, "unsubscribed"):
         return RecordRejected(
             "Only an opt-out can be written to a member.",
@@ -145,9 +150,15 @@ class _Writer:
         """Up to five hundred members, their tags after them. New ones are not to overwrite: whoever turns out to be a
         member already is written one by one, without a status."""
         by_email: dict[str, Operation] = {}
+        again: list[Operation] = []
         for operation in operations:
             if by_email.setdefault(email_of(operation).lower(), operation) is not operation:
-                yield self.one(operation)
+                again.append(operation)
+        yield from self._batch(by_email, existing=existing)
+        for operation in again:  # a second write to one member comes after the first
+            yield self.one(operation)
+
+    def _batch(self, by_email: dict[str, Operation], *, existing: bool) -> Iterator[Result]:
         written: dict[str, dict[str, Any]] = {}
         bare = [op for op in by_email.values() if existing and set(_member(op)) == {"email_address"}]
         full = {email: op for email, op in by_email.items() if op not in bare}
@@ -162,6 +173,9 @@ class _Writer:
         for email, refused in errors.items():
             operation = by_email.pop(email)
             yield self.one(operation) if refused is None else Result(operation.key, error=refused)
+        if existing:
+            for email in [email for email in by_email if email in written and written[email].get("is_new")]:
+                yield self._was_gone(by_email.pop(email), written[email])
         failed = self._tag_all(list(by_email.values()))
         for email, operation in by_email.items():
             if operation.key in failed:
@@ -191,9 +205,21 @@ class _Writer:
                 member["status"] = self._status(operation)
         body = {"members": members, "update_existing": existing}
         told = self._client.call("POST", self._path(), None, body)
+        for row in told["new_members"]:
+            row["is_new"] = True
         for member in (*told["new_members"], *told["updated_members"]):
             written[str(member["email_address"]).lower()] = member
-        return {str(row["email_address"]).lower(): _row_error(row) for row in told["errors"]}
+        errors = {str(row.get("email_address") or "").lower(): _row_error(row) for row in told["errors"]}
+        return {email: error for email, error in errors.items() if email in by_email}
+
+    def _was_gone(self, operation: Operation, member: Mapping[str, Any]) -> Result:
+        """A batch makes a member anew who had gone meanwhile, and nobody asked them: they are put away at once."""
+        try:
+            self._client.call("DELETE", self._path(f"members/{subscriber_hash(member['email_address'])}"))
+        except ClosedloopError as error:
+            return Result(operation.key, error=error)
+        gone = RecordRejected("The member had gone meanwhile.", fix="The next sync notices it.", code="gone")
+        return Result(operation.key, error=gone)
 
     def _tag_all(self, operations: Sequence[Operation]) -> dict[str, ClosedloopError]:
         """Set tags by their static segments, five hundred members a call; the operations that failed."""
@@ -217,11 +243,12 @@ class _Writer:
         """Set one tag on or off; the addresses, in lower case, for which Mailchimp refused it."""
         segment = self._segment(tag)
         if segment is None and on:
-            body = {"name": tag, "static_segment": emails}
+            # made empty, since a segment made with members does not tell which of them it left out
+            body: dict[str, Any] = {"name": tag, "static_segment": []}
             told = self._client.call("POST", self._path("segments"), None, body, repeatable=False)
-            self._segments[tag] = int(told["id"])
-        elif segment is not None:
-            body = {"members_to_add" if on else "members_to_remove": emails}
+            segment = self._segments[tag] = int(told["id"])
+        if segment is not None:
+            body = {("members_to_add" if on else "members_to_remove"): emails}
             told = self._client.call("POST", self._path(f"segments/{segment}"), None, body)
             return {str(name).lower() for row in told["errors"] for name in row.get("email_addresses") or ()}
         return set()
@@ -252,7 +279,12 @@ def _member(operation: Operation) -> dict[str, Any]:
     for name, value in operation.values.items():
         top, _, rest = name.partition(".")
         if top == "merge_fields":
-            body.setdefault("merge_fields", {})[rest] = "" if value is None else value
+            tag, _, part = rest.partition(".")
+            fields = body.setdefault("merge_fields", {})
+            if part:
+                fields.setdefault(tag, {})[part] = "" if value is None else value
+            else:
+                fields[tag] = "" if value is None else value
         elif top not in ("tags", "status", "email_address", "interests"):
             body[name] = "" if value is None else value
     return body

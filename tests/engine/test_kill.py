@@ -68,10 +68,10 @@ def test_killed_again_and_again_and_still_exact(tmp_path: Path, state_url: str, 
             time.sleep(0.01)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.communicate()
             kills += 1
             continue
-        _, told = process.communicate()
+        told = process.communicate()[1]
         assert process.returncode == 0, told.decode()[-2000:]
         break
     else:

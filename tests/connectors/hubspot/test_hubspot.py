@@ -15,10 +15,11 @@ import pytest
 from config.clock import ManualClock
 from config.errors import AuthorizationLost, InDoubt, Misconfigured, QuotaExhausted, RecordRejected, RetryLater
 from config.secrets import Secret
-from connectors.api import Connector, Gone, Operation, Request, Verb
+from connectors import registry
+from connectors.api import Account, Connector, Gone, Operation, Request, Surroundings, Verb
 from connectors.hubspot.sandbox import HubSpotSandbox
 from connectors.sandbox import Answer
-from tests.connectors.surroundings import connect, pulled
+from tests.connectors.surroundings import Budget, Tokens, connect, pulled
 
 FIELDS = ["email", "firstname", "lifecyclestage"]
 
@@ -281,8 +282,9 @@ def test_an_opt_out_is_written_and_an_opt_in_never(portal: HubSpotSandbox, hubsp
     results = push(
         hubspot,
         Operation("out", Verb.UPDATE, "contacts", {consent: "unsubscribed"}, id=ids[0]),
-        Operation("in", Verb.UPDATE, "contacts", {consent: "subscribed"}, id=ids[1]),
+        Operation("in", Verb.UPDATE, "contacts", {consent: "subscribed", "firstname": "N"}, id=ids[1]),
     )
+    assert portal.get("contacts", ids[1])["firstname"] == "P1"  # refused as a whole, nothing of it is written
     assert results["out"].error is None
     assert results["in"].error.code == "consent"
     assert set(portal.opted_out) == {"p0@x.io"}
@@ -310,9 +312,10 @@ def test_a_write_whose_answer_is_lost_is_in_doubt_when_it_cannot_be_repeated(
     assert push(hubspot, update("u", contact, firstname="New"))["u"].error is None  # repeatable: sent again
 
 
-@pytest.mark.parametrize("kind", ["html", "truncated", "no_answer", "lost_answer"])
+@pytest.mark.parametrize("kind", ["html", "truncated", "no_answer", "lost_answer", "charset"])
 def test_a_broken_answer_is_asked_for_again(portal: HubSpotSandbox, hubspot: Connector, kind: str) -> None:
     ids = fill(portal, 2)
+    portal.edit("contacts", ids[0], {"firstname": "Žöfia"})
     portal.inject(kind, "GET /crm/objects", times=2)
     found, _ = pulled(hubspot, "contacts", None, FIELDS)
     assert {record.id for record in found} == set(ids)
@@ -402,4 +405,21 @@ def test_a_snapshot_brings_everything_back(portal: HubSpotSandbox, hubspot: Conn
         other.restore(portal.snapshot())
         connector = connect(other, clock)
         assert len(pulled(connector, "contacts", None, FIELDS)[0]) == 5
+        connector.close()
+
+
+def test_a_certificate_nobody_trusts_is_told(clock: ManualClock) -> None:
+    """The SDK fails on its own while it tells of such a certificate."""
+
+    class Secure(HubSpotSandbox):
+        tls = True
+
+    with Secure(seed=1, clock=clock) as sandbox:
+        account = sandbox.account()
+        connector = registry.platform("hubspot").open(
+            Account("hubspot", "hubspot", account["auth"], {}, sandbox.base_url),
+            Surroundings(clock, Budget(), Tokens()),
+        )
+        with pytest.raises(Misconfigured, match="certificate"):
+            connector.check()
         connector.close()

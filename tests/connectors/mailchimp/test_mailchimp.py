@@ -153,7 +153,7 @@ def test_many_changes_and_their_tags_cost_a_few_calls(chimp: MailchimpSandbox, m
             for n, id in enumerate(ids)
         ),
     )
-    assert mailchimp.calls - before == 6  # two batches, one look-up of the tag each, two segments
+    assert mailchimp.calls - before == 7  # two batches; the tag looked up twice, made, and set twice
     assert all(result.error is None for result in results.values())
     assert {results[f"k{n}"].id for n in range(600)} == set(ids)
     assert values(results["k0"].record)["tags"] == {"customer": True}
@@ -390,3 +390,30 @@ def test_a_hostile_signature_is_refused_by_name(chimp: MailchimpSandbox, clock: 
     with pytest.raises(AuthorizationLost):
         connector.verify(Request("POST", "u", {"X-Mailchimp-Signature": header}, b"x"))
     connector.close()
+
+
+def test_a_member_who_had_gone_is_not_made_anew(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    ids = fill(chimp, 6)
+    del chimp.members[subscriber_hash("p2@x.io")]
+    operations = [update(f"k{n}", id, f"p{n}@x.io", merge_fields__FNAME="N") for n, id in enumerate(ids)]
+    results = push(mailchimp, *operations)
+    assert [key for key, result in results.items() if result.error] == ["k2"]
+    assert "p2@x.io" not in {member["email_address"] for member in chimp.all("members")}
+
+
+def test_two_writes_to_one_member_keep_their_order(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    ids = fill(chimp, 5)
+    operations = [update(f"k{n}", id, f"p{n}@x.io", merge_fields__FNAME="first") for n, id in enumerate(ids)]
+    operations.append(update("later", ids[0], "p0@x.io", merge_fields__FNAME="second"))
+    push(mailchimp, *operations)
+    assert chimp.get("members", ids[0])["merge_fields"]["FNAME"] == "second"
+
+
+def test_what_cannot_be_written_is_refused_and_addresses_nest(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    [id] = fill(chimp, 1)
+    group = Operation("g", Verb.UPDATE, "members", {"interests.A/B": True}, id=id, match={"email_address": "p0@x.io"})
+    city = {"merge_fields.ADDRESS.city": "Rom", "merge_fields.ADDRESS.addr1": "Via"}
+    address = Operation("a", Verb.UPDATE, "members", city, id=id, match={"email_address": "p0@x.io"})
+    results = push(mailchimp, group, address)
+    assert results["g"].error.code == "read_only"
+    assert chimp.get("members", id)["merge_fields"]["ADDRESS"] == {"city": "Rom", "addr1": "Via"}
