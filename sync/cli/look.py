@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 
@@ -142,10 +143,12 @@ def show_lead(found: dict[str, Any], console: Console) -> None:
     _show_outcomes(found, short, console)
     _show_writes(found, console)
     for row in found["quarantine"]:
-        console.print(f"in quarantine: {escape(row['reason'])} {escape(row['fix'])}", style="yellow")
+        place = f"{_place(row)}/{row['field']}".rstrip("/")
+        console.print(f"In quarantine: {place}: {row['reason']} {row['fix']}".rstrip(), style="yellow", markup=False)
     for row in found["conflicts"]:
         options = "; ".join(show.text(option) for option in row["options"])
-        console.print(f"parked: {escape(row['field'] or row['kind'])} is a person's to decide: {escape(options)}")
+        what = f"{_place(row)}/{row['field']}".rstrip("/")
+        console.print(f"Parked: {what}: a person decides between {options}", style="yellow", markup=False)
 
 
 def _when(at: str) -> str:
@@ -225,8 +228,8 @@ def report(
         show_funnel(found, show.stdout())
 
 
-_COUNTS = ("leads", "qualified", "handed off", "deals", "customers", "conv.", "win rate")
-_MONEY = ("deal size", "revenue", "cost", "per customer")
+_COUNTS = ("leads", "qualified", "handed\noff", "deals", "customers", "conv.", "win\nrate")
+_MONEY = ("deal\nsize", "revenue", "cost", "per\ncustomer")
 NARROW = 120
 """Columns of a terminal below which wide tables are cut in two."""
 
@@ -249,7 +252,10 @@ def show_funnel(found: Any, console: Console) -> None:
 
 
 def _figures(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console) -> None:
-    console.print(show.table(title, columns, rows, right=columns[1:], whole=columns[1:]))
+    made = show.table(title, columns, rows, right=columns[1:], whole=columns[1:])
+    if console.width < NARROW:
+        made.box = box.SIMPLE_HEAD
+    console.print(made)
 
 
 def _counted(row: Any) -> tuple[Any, ...]:

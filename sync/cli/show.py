@@ -125,7 +125,8 @@ def waiting(found: Mapping[str, Any], console: Console) -> None:
         console.print(
             f"\n[bold]{escape(name)}[/bold] ({escape(wait.account_name)}): nothing has been written there yet."
         )
-        console.print(f"  {wait.matched} leads stand there already and are linked, {wait.unmatched} do not.")
+        leads = wait.matched + wait.unmatched
+        console.print(f"  {wait.matched} of {leads} leads stand there already and are linked.")
         for verb, numbers in (("create", wait.creates), ("update", wait.updates)):
             for object, number in numbers.items():
                 console.print(f"  would {verb} [bold]{number}[/bold] {escape(object)}")

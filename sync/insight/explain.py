@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from config.errors import Misconfigured
 from mappings.model import Lead
+from sync.core.views import LeadView
 from sync.load import activity_views, deal_views, lead_rows, lead_view, people, record_views
 from sync.state.schema import conflicts, handoffs, identities, journal, leads, quarantine, records, streams
 from sync.workspace import Workspace
@@ -71,9 +72,18 @@ def explain(tx: Connection, workspace: Workspace, lead_id: str) -> dict[str, Any
         ],
         "handoffs": _rows(tx, handoffs, handoffs.c.lead == lead_id),
         "writes": _rows(tx, journal, journal.c.lead == lead_id),
-        "quarantine": _rows(tx, quarantine, (quarantine.c.lead == lead_id) & (quarantine.c.state == "open")),
-        "conflicts": _rows(tx, conflicts, (conflicts.c.lead == lead_id) & (conflicts.c.state == "open")),
+        "quarantine": _open(tx, quarantine, lead),
+        "conflicts": _open(tx, conflicts, lead),
     }
+
+
+def _open(tx: Connection, table: Any, lead: LeadView) -> list[dict[str, Any]]:
+    """The open rows of `table` about the lead, or about one of its records."""
+    about = [
+        and_(table.c.connection == record.connection, table.c.object == record.object, table.c.record == record.id)
+        for record in lead.records
+    ]
+    return _rows(tx, table, and_(table.c.state == "open", or_(table.c.lead == lead.id, *about)))
 
 
 def _why(why: Any) -> dict[str, Any]:
