@@ -24,9 +24,21 @@ class StateBudget:
         self._state = state
         self._clock = clock
         self._taking: Any = None
+        self._ahead: dict[str, int] = {}
 
     def take(self, key: str, calls: int, *, rate: float, burst: int) -> None:
-        """Return when `calls` calls are allowed at `rate` a second, with at most `burst` at once."""
+        """Return when `calls` calls are allowed at `rate` a second, with at most `burst` at once.
+
+        Where bursts are wide, single calls are reserved a few ahead (a twentieth of the burst), so that not every call
+        costs a transaction; what is reserved and not used is lost, never doubled.
+        """
+        ahead = self._ahead.get(key, 0)
+        if calls == 1 and ahead > 0:
+            self._ahead[key] = ahead - 1
+            return
+        if calls == 1 and burst >= 40:
+            calls = burst // 20
+            self._ahead[key] = calls - 1
         wait = self._reserve(key, calls, rate, burst)
         while wait > 0:
             self._clock.sleep(wait)
@@ -35,6 +47,7 @@ class StateBudget:
 
     def block(self, key: str, seconds: float) -> None:
         """Nobody calls under `key` for the next `seconds`; a longer block that stands already stays."""
+        self._ahead.pop(key, None)
         with self._state.begin(durable=False) as tx:
             until = self._now(tx) + seconds
             later = case((budgets.c.blocked_until > until, budgets.c.blocked_until), else_=until)

@@ -73,7 +73,7 @@ records = Table(
     Column("problems", Text),  # [[field, code, reason]] of values that could not be read
     Column("dirty", Boolean, nullable=False, server_default=text("true")),  # absorbed, not yet decided upon
     PrimaryKeyConstraint("stream", "id"),
-    Index("records_by_lead", "lead"),
+    Index("records_by_lead", "lead", sqlite_where=text("lead IS NOT NULL"), postgresql_where=text("lead IS NOT NULL")),
     Index("records_dirty", "stream", "id", sqlite_where=text("dirty"), postgresql_where=text("dirty")),
     sqlite_with_rowid=False,
 )

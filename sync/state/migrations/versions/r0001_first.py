@@ -222,7 +222,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("stream", "id"),
         sqlite_with_rowid=False,
     )
-    op.create_index("records_by_lead", "records", ["lead"], unique=False)
+    op.create_index(
+        "records_by_lead",
+        "records",
+        ["lead"],
+        unique=False,
+        sqlite_where=sa.text("lead IS NOT NULL"),
+        postgresql_where=sa.text("lead IS NOT NULL"),
+    )
     op.create_index(
         "records_dirty",
         "records",
