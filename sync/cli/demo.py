@@ -17,6 +17,8 @@ from sync.cli import show
 from sync.cli.app import Exit, app
 
 PLATFORMS = ("hubspot", "mailchimp", "salesforce")
+MARK = ".closedloop-demo"
+"""The file that says a folder was made by the demo, and so may be replaced by it."""
 
 _QUALIFICATION = """
 # The definition of a qualified lead that marketing and sales agreed on
@@ -35,19 +37,13 @@ qualification:
 def demo(
     people: Annotated[int, typer.Option("--people", help="How many people.")] = 3000,
     folder: Annotated[Path, typer.Option("--folder", help="Where the project is made.")] = Path("closedloop-demo"),
-    force: Annotated[bool, typer.Option("--force", help="Replace the folder of an earlier demo.")] = True,
 ) -> None:
     """Run the main job on sandboxes: backfill, hand-off, sales work the deals, outcomes go back."""
-    import shutil
-
     from config.clock import SystemClock
     from connectors import registry
     from sync.demo.world import World
 
-    if (folder / "closedloop.yaml").exists() and force:
-        shutil.rmtree(folder)
-    elif folder.exists() and any(folder.iterdir()):
-        raise Misconfigured(f"{folder} is there already and holds no demo.", fix="Choose another with --folder.")
+    _clear(folder)
     console = show.stdout()
     began = time.monotonic()
     with ExitStack() as stack:
@@ -69,10 +65,21 @@ def demo(
     _farewell(folder, console, time.monotonic() - began)
 
 
+def _clear(folder: Path) -> None:
+    """Remove an earlier demo. Raises Misconfigured when the folder holds anything else: it may be somebody's work."""
+    import shutil
+
+    if (folder / MARK).is_file():
+        shutil.rmtree(folder)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Misconfigured(f"{folder} is there already and holds no demo.", fix="Choose another with --folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).write_text("The next demo in this folder replaces it.\n", encoding="utf-8")
+
+
 def _project(folder: Path, platforms: dict[str, Any]) -> None:
     from sync import scaffold
 
-    folder.mkdir(parents=True, exist_ok=True)
     connections = {name: scaffold.sandbox_connection(folder, name, made) for name, made in platforms.items()}
     settings = {**connections["salesforce"].settings, "settle": 0}
     crm = connections["salesforce"]

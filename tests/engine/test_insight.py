@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from decimal import Decimal
 
 import orjson
 import pytest
+from sqlalchemy import insert, select, update
 
+from mappings.model import Kind
+from sync.absorb import stream_for
 from sync.insight.explain import explain, find
-from sync.insight.report import funnel
+from sync.insight.report import _shared, funnel
 from sync.insight.status import status
 from sync.replay import replay
+from sync.state.schema import leads, records
 from tests.engine.conftest import Loop
 from tests.engine.memory import rejected
 
@@ -110,3 +115,32 @@ def test_a_refused_record_is_read_anew_when_released(loop: Loop) -> None:
     assert replay(loop.workspace, [1]) == {"read": 1, "planned": 0}
     with loop.workspace.state.read() as tx:
         assert status(tx)["quarantine"] == []
+
+
+def test_a_campaigns_cost_is_shared_by_the_leads_it_brought(worked: Loop) -> None:
+    heads = {"organic": 1, "paid": 2}
+    assert _shared(Decimal("100.00"), heads) == {"organic": Decimal("33.33"), "paid": Decimal("66.67")}
+    assert _shared(Decimal("100.00"), {}) == {}
+    spring, nobody = ("spring", "7"), ("nobody came", "8")
+    _campaigns(worked, "alpha", {spring: "90.00", nobody: "10.00"})
+    _campaigns(worked, "beta", {("spring", "0x7"): "60.00"})  # the same campaign, as the other side knows it
+    campaign_of = {"ana@x.io": "spring", "bob@x.io": "7", "eva@x.io": "spring"}  # by name or by id
+    with worked.workspace.state.begin() as tx:
+        for row in tx.execute(select(leads.c.id, leads.c.body)).all():
+            body = orjson.loads(row.body)
+            body["original_campaign"] = campaign_of[body["email"]]
+            tx.execute(update(leads).where(leads.c.id == row.id).values(body=orjson.dumps(body).decode()))
+        found = funnel(tx, "source", "EUR")
+    costs = {row.name: (row.cost, row.acquisition_cost) for row in found.rows}
+    assert costs == {"organic": (Decimal("60.00"), Decimal("60.00")), "=paid": (Decimal("30.00"), None)}
+    assert found.total.cost == Decimal("100.00")
+
+
+def _campaigns(loop: Loop, connection: str, costs: dict[tuple[str, str], str]) -> None:
+    at = loop.workspace.now()
+    with loop.workspace.state.begin() as tx:
+        stream = stream_for(tx, connection, "campaigns", Kind.CAMPAIGN)
+        for (name, id), amount in costs.items():
+            body = orjson.dumps({"name": name, "cost": {"amount": amount, "currency": "EUR"}}).decode()
+            row = {"stream": stream.id, "id": id, "raw_hash": 1, "hash": 1, "body": body, "first_at": at}
+            tx.execute(insert(records), [row])
