@@ -8,6 +8,7 @@ of its platform; it knows nothing of leads, mappings, state or other platforms. 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -227,6 +228,9 @@ class Tokens(Protocol):
     def get(self, name: str) -> str | None: ...
 
     def put(self, name: str, value: str) -> None: ...
+
+    def alone(self, name: str) -> AbstractContextManager[None]:
+        """Inside, nobody else who shares this state renews `name`. Waits; RetryLater after a minute."""
 
 
 @dataclass(frozen=True, slots=True)

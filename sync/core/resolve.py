@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mappings.model import Values
+from mappings.model import LEAD_FIELDS, Values
 
 Key = tuple[str, str]
 
-_OWN_IDS = {"hubspot": "hubspot_id", "salesforce": "salesforce_id", "mailchimp": "mailchimp_id"}
-_FOREIGN_IDS = (*_OWN_IDS.values(), "closedloop_id")
+_FOREIGN_IDS = tuple(name for name, field in LEAD_FIELDS.items() if field.key and name.endswith("_id"))
 
 _CERTAIN = ("record", "closedloop_id")
 """Kinds that decide alone: a platform's own word that a record lives on as another, and our own id."""
@@ -29,8 +28,8 @@ def record_key(connection: str, object: str, record_id: str) -> Key:
 def keys(platform: str, record_id: str, values: Values) -> tuple[Key, ...]:
     """The identity keys of a record, strongest first, without repeats."""
     found: list[Key] = []
-    own = _OWN_IDS.get(platform)
-    if own:
+    own = f"{platform}_id"
+    if own in _FOREIGN_IDS:
         found.append((own, record_id))
     for name in _FOREIGN_IDS:
         if values.get(name):

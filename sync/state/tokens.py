@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import orjson
 from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import select
 
 from config.clock import stamp
-from config.errors import Misconfigured
+from config.errors import Misconfigured, RetryLater, StateUnusable
 from sync.state.database import State, upsert
+from sync.state.leases import Lease, acquire
 from sync.state.schema import tokens
 
 VARIABLE = "CLOSEDLOOP_KEY"
 KEY_FILE = "closedloop.key"
 KEYRING = ("closedloop", "state-key")
+ALONE = 60.0
+"""Seconds after which somebody who renews a token is taken for dead."""
+QUEUE = 240
+"""How often somebody who waits for that looks."""
 
 
 class StateTokens:
@@ -60,6 +68,25 @@ class StateTokens:
         }
         with self._state.begin() as tx:
             tx.execute(upsert(tokens, tx, update=["ciphertext", "updated_at"]), [row])
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Hold the right to renew `name` alone, across processes and threads; a holder that died frees it."""
+        lease = self._queue(f"token:{self._connection}:{name}")
+        try:
+            yield
+        finally:
+            lease.release(self._state)
+
+    def _queue(self, name: str) -> Lease:
+        for _ in range(QUEUE):
+            try:
+                return acquire(self._state, name, uuid4().hex, seconds=ALONE)
+            except StateUnusable as error:
+                if error.code != "busy":
+                    raise
+            self._state.clock.sleep(ALONE / QUEUE)
+        raise RetryLater("Another process has been renewing this token for a minute.", connection=self._connection)
 
     def _wrong_key(self) -> Misconfigured:
         return Misconfigured(

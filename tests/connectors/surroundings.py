@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from config.clock import ManualClock
@@ -27,6 +28,9 @@ class Budget:
 class Tokens(dict[str, str]):
     def put(self, name: str, value: str) -> None:
         self[name] = value
+
+    def alone(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def connect(sandbox: Sandbox, clock: ManualClock, *, auth: dict[str, Any] | None = None, **settings: Any) -> Connector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,20 @@ def test_a_key_that_is_none_is_named(state: State, tmp_path: Path, monkeypatch: 
     with pytest.raises(ClosedloopError) as refused:
         StateTokens(state, "crm", folder=tmp_path).put("access", "s3cret")
     assert "short" not in str(refused.value)
+
+
+def test_only_one_renews_a_token_at_a_time(state: State, tmp_path: Path) -> None:
+    ours, theirs = (StateTokens(state, "crm", folder=tmp_path) for _ in range(2))
+    order: list[str] = []
+
+    def renew() -> None:
+        with theirs.alone("oauth"):
+            order.append("theirs")
+
+    with ours.alone("oauth"):
+        waiting = threading.Thread(target=renew)
+        waiting.start()
+        waiting.join(0.1)
+        order.append("ours")
+    waiting.join(30)
+    assert order == ["ours", "theirs"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -30,6 +31,9 @@ class Budget:
 class Tokens(dict[str, str]):
     def put(self, name: str, value: str) -> None:
         self[name] = value
+
+    def alone(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 Open = Callable[..., Connector]

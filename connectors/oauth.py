@@ -1,0 +1,92 @@
+"""OAuth access tokens that are renewed when they run out, alone among all processes that share the account.
+
+Where a platform rotates refresh tokens, the new one is stored before the new access token is used: a process that dies
+in between leaves a pair that works. Two processes never renew at once; the second takes what the first was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from config.clock import stamp, unstamp
+from config.errors import AuthorizationLost
+from config.secrets import Secret
+from connectors.api import Account, Surroundings
+
+KEPT = "oauth"
+"""The name under which the pair is kept: one row, so that both tokens change at once."""
+SKEW = 60
+"""Seconds before its end at which a token is renewed."""
+
+Exchange = Callable[[Mapping[str, str]], Mapping[str, Any]]
+"""Post a token request's form; the platform's JSON. Raises AuthorizationLost when the grant is refused."""
+
+
+class RenewedToken:
+    """`connectors.rest.Credentials` for the refresh-token grant.
+
+    The connection's `auth:` gives `client_id`, `client_secret` and the first `refresh_token`; what the platform hands
+    out later is kept in `surroundings.tokens` and goes before it. A first token that a person replaced wins again.
+    """
+
+    def __init__(
+        self, account: Account, surroundings: Surroundings, exchange: Exchange, *, scheme: str = "Bearer"
+    ) -> None:
+        self._account, self._world, self._exchange, self._scheme = account, surroundings, exchange, scheme
+        self._used = ""
+
+    def headers(self) -> dict[str, str]:
+        kept = self._kept()
+        fresh = kept and unstamp(kept["expires"]) > self._world.clock.now() + timedelta(seconds=SKEW)
+        token = kept["access"] if kept and fresh else self._renewed(kept["access"] if kept else "")
+        self._used = token
+        return {"authorization": f"{self._scheme} {token}"}
+
+    def renew(self) -> bool:
+        """After a 401: a new access token, unless another process has got one meanwhile."""
+        self._renewed(self._used)
+        return True
+
+    def _renewed(self, refused: str) -> str:
+        with self._world.tokens.alone(KEPT):
+            kept = self._kept()
+            if kept and kept["access"] != refused:
+                return str(kept["access"])
+            first = self._secret("refresh_token")
+            refresh = kept["refresh"] if kept else first
+            form = {
+                "grant_type": "refresh_token",
+                "refresh_token": refresh,
+                "client_id": self._secret("client_id"),
+                "client_secret": self._secret("client_secret"),
+            }
+            told = self._exchange(form)
+            if not told.get("access_token"):
+                raise AuthorizationLost(
+                    "The platform gave no access token.",
+                    fix="Connect the account again.",
+                    connection=self._account.connection,
+                )
+            expires = self._world.clock.now() + timedelta(seconds=int(told.get("expires_in") or 3600))
+            pair = {
+                "first": first,
+                "access": str(told["access_token"]),
+                "refresh": str(told.get("refresh_token") or refresh),
+                "expires": stamp(expires),
+            }
+            self._world.tokens.put(KEPT, orjson.dumps(pair).decode())
+            return pair["access"]
+
+    def _kept(self) -> dict[str, str] | None:
+        """The stored pair, unless the project's refresh token was replaced since."""
+        text = self._world.tokens.get(KEPT)
+        pair: dict[str, str] | None = orjson.loads(text) if text else None
+        return pair if pair and pair["first"] == self._secret("refresh_token") else None
+
+    def _secret(self, name: str) -> str:
+        value = self._account.auth.get(name, "")
+        return value.reveal() if isinstance(value, Secret) else str(value)
