@@ -15,6 +15,9 @@ from mappings.model import Field, FieldType
 MAX_TEXT = 32_768
 """Characters. Longer text is no field of a person; it is quarantined, not stored."""
 
+LARGEST_INTEGER = 2**53 - 1
+"""Beyond it JSON's readers disagree."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _EMAIL = re.compile(r"[^@\s\"(),:;<>\[\\\]]+@(?:[^@\s\"(),:;<>\[\\\]]+\.)+[^@\s\"(),:;<>\[\\\]]{2,}")
 _PLAIN_EMAIL = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9-]+\.)+[a-z0-9-]{2,}")
@@ -113,7 +116,10 @@ def integer(value: Any) -> int | None:
         return None
     if "." in plain:
         raise Unreadable("invalid_number", "is no whole number")
-    return int(plain)
+    number = int(plain)
+    if abs(number) > LARGEST_INTEGER:
+        raise Unreadable("invalid_number", "is no number of a reasonable size")
+    return number
 
 
 _TRUE = {"true", "yes", "y", "1", "on", "t", "x"}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import xxhash
 from pydantic import ValidationError
@@ -124,6 +125,7 @@ class Mapped:
     match: tuple[str, ...]
     on_blank: Mapping[str, str]
     _read: Callable[[dict[str, Any], list[ValueProblem]], Values]
+    _quick: Callable[[bytes], Values]
     _filter: Expression | None
     _create_when: Expression | None
     _compiled: tuple[_Compiled, ...]
@@ -136,6 +138,18 @@ class Mapped:
         if not isinstance(record, dict):
             raise ValueError("is no JSON object")  # noqa: TRY004 - a wrong value, not a wrong type of ours
         return record
+
+    def quick(self, raw: bytes) -> Values | None:
+        """The unified values, by name in order, of a record with nothing out of the ordinary.
+
+        None where `decode`, `accepts` and `read` have to look: a filter, an escape, great length, a bad value.
+        """
+        if self._filter is not None or b"\\" in raw or b"\x7f" in raw or len(raw) > MAX_TEXT:
+            return None
+        try:
+            return self._quick(raw)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            return None
 
     def accepts(self, record: dict[str, Any]) -> bool:
         """Whether the record takes part, by the mapping's `filter`."""
@@ -191,6 +205,10 @@ def _write_entry(
 
 
 # reading: code generation
+#
+# Two functions come of it. The quick one reads records of which the bytes already tell that no text in them needs to be
+# looked into; it decodes only what is mapped, and gives up at the first value that is a problem. The careful one reads
+# everything, and names the problems. Where the quick one answers, both say the same: a property holds it.
 
 _MISSING = object()
 
@@ -204,56 +222,134 @@ def _walk(record: Any, path: tuple[str, ...]) -> Any:
     return record
 
 
-def _generate(compiled: tuple[_Compiled, ...]) -> Callable[[dict[str, Any], list[ValueProblem]], Values]:
-    space: dict[str, Any] = {
+def _space() -> dict[str, Any]:
+    return {
         "MISSING": _MISSING,
+        "UNSET": msgspec.UNSET,
         "LONGEST": MAX_TEXT,
         "walk": _walk,
         "text": text,
         "Unreadable": Unreadable,
         "Problem": ValueProblem,
     }
+
+
+def _made(lines: list[str], space: dict[str, Any]) -> Any:
+    exec(compile("\n".join(lines), "<mapping>", "exec"), space)
+    return space["read"]
+
+
+def _generate(compiled: tuple[_Compiled, ...]) -> Callable[[dict[str, Any], list[ValueProblem]], Values]:
+    space = _space()
     lines = ["def read(record, problems):", "    out = {}", "    get = record.get"]
     for number, one in enumerate(compiled):
-        lines.extend(_lines(number, one, space))
-    lines.append("    return out")
-    exec(compile("\n".join(lines), "<mapping>", "exec"), space)
-    read: Callable[[dict[str, Any], list[ValueProblem]], Values] = space["read"]
+        lines.extend(_careful(number, one, space))
+    read: Callable[[dict[str, Any], list[ValueProblem]], Values] = _made([*lines, "    return out"], space)
     return read
 
 
-def _lines(number: int, one: _Compiled, space: dict[str, Any]) -> list[str]:
-    """The lines that read one entry; `n` suffixes keep the entries' constants apart.
+def _generate_quick(compiled: tuple[_Compiled, ...]) -> Callable[[bytes], Values]:
+    space = _space()
+    heads = {path.split(".")[0] for one in compiled for path in (one.entry.remote, one.sibling) if path}
+    members = {head: f"m{number}" for number, head in enumerate(sorted(heads))}
+    given = [(name, Any, msgspec.UNSET) for name in members.values()]
+    renamed = {name: head for head, name in members.items()}
+    record = msgspec.defstruct("Record", given, rename=renamed, gc=False)
+    space["decode"] = msgspec.json.Decoder(record).decode
+    space["blank"] = {}
+    lines = ["def read(raw):", "    r = decode(raw)", "    out = blank.copy()"]
+    for number, one in enumerate(compiled):
+        lines.extend(_quick(number, one, members, space))
+    space["blank"] = dict(sorted(space["blank"].items()))
+    read: Callable[[bytes], Values] = _made([*lines, "    return out"], space)
+    return read
+
+
+def _careful(number: int, one: _Compiled, space: dict[str, Any]) -> list[str]:
+    """The lines that read one entry; numbers keep the entries' constants apart.
 
     Nearly all values are text that is not empty: that branch comes first, and there is little in it.
     """
-    entry, names = one.entry, one.entry.names
-    space[f"names{number}"], space[f"name{number}"] = names, names[0]
-    if entry.constant is not None:
-        space[f"value{number}"] = form(one.fields[0])(entry.constant)
-        return [f"    out[name{number}] = value{number}"]
-    path = tuple(entry.remote.split("."))
-    space[f"path{number}"], space[f"key{number}"] = path, path[0]
-    fetch = f"get(key{number}, MISSING)" if len(path) == 1 else f"walk(record, path{number})"
-    space[f"default{number}"] = None if entry.default is None else form(one.fields[0])(entry.default)
-    whole = len(names) > 1 or bool(one.sibling)
-    quick, careful = _pair(number, one, space) if whole else _single(number, one, space)
-    blank = f"out.update(dict.fromkeys(names{number}))" if len(names) > 1 else f"out[name{number}] = default{number}"
+    if one.entry.constant is not None:
+        return _constant(number, one, space)
+    whole = _constants(number, one, space)
+    path, beside = (f"walk(record, path{number})", f"walk(record, beside{number})")
+    if "." not in one.entry.remote:
+        path = f"get(key{number}, MISSING)"
+    quick, read = _pair(number, beside) if whole else _single(number, one, space)
     caught = ["except Unreadable as error:", f"    problems.append(Problem(name{number}, error.code, error.reason))"]
     return [
-        f"    v = {fetch}",
+        f"    v = {path}",
         "    if v.__class__ is str and v:",
         "        try:",
         f"            {quick}",
         *(" " * 8 + line for line in caught),
         "    elif v is not MISSING:",
         "        if v is None or v == '' or v == []:",
-        f"            {blank}",
+        f"            {_blank(number, one)}",
         "        else:",
         "            try:",
-        f"                {careful}",
+        f"                {read}",
         *(" " * 12 + line for line in caught),
     ]
+
+
+def _quick(number: int, one: _Compiled, members: Mapping[str, str], space: dict[str, Any]) -> list[str]:
+    """The same without a look at what the bytes have told already. Unreadable ends the whole reading.
+
+    `out` starts as a copy of the record in which all is blank: a dict of its full size from the start.
+    """
+    if one.entry.constant is not None:
+        space["blank"][one.entry.names[0]] = form(one.fields[0])(one.entry.constant)
+        return []
+    whole = _constants(number, one, space)
+    space["blank"].update(dict.fromkeys(one.entry.names, space[f"default{number}"]))
+    path = _member(one.entry.remote, members, f"path{number}")
+    beside = _member(one.sibling, members, f"beside{number}") if one.sibling else "MISSING"
+    quick, read = _pair(number, beside) if whole else _single(number, one, space)
+    if not whole and space[f"read{number}"] is text:
+        quick = f"out[name{number}] = (v.strip() or None) if v.isascii() else text(v)"
+    return [
+        f"    v = {path}",
+        "    if v.__class__ is str and v:",
+        f"        {quick}",
+        "    elif v is UNSET or v is MISSING:",
+        f"        for name in names{number}:",
+        "            del out[name]",
+        "    elif v is not None and v != '' and v != []:",
+        f"        {read}",
+    ]
+
+
+def _member(remote: str, members: Mapping[str, str], path: str) -> str:
+    head, _, rest = remote.partition(".")
+    return f"walk(r.{members[head]}, {path}[1:])" if rest else f"r.{members[head]}"
+
+
+def _constant(number: int, one: _Compiled, space: dict[str, Any]) -> list[str]:
+    space[f"name{number}"] = one.entry.names[0]
+    space[f"value{number}"] = form(one.fields[0])(one.entry.constant)
+    return [f"    out[name{number}] = value{number}"]
+
+
+def _constants(number: int, one: _Compiled, space: dict[str, Any]) -> bool:
+    """What the lines of an entry refer to. Returns whether it reads several fields, or a second remote one."""
+    entry, names = one.entry, one.entry.names
+    space[f"names{number}"], space[f"name{number}"] = names, names[0]
+    path = tuple(entry.remote.split("."))
+    space[f"path{number}"], space[f"key{number}"] = path, path[0]
+    space[f"beside{number}"] = tuple(one.sibling.split("."))
+    space[f"default{number}"] = None if entry.default is None else form(one.fields[0])(entry.default)
+    whole = len(names) > 1 or bool(one.sibling)
+    if whole:
+        space[f"read{number}"] = _several(one)
+    return whole
+
+
+def _blank(number: int, one: _Compiled) -> str:
+    if len(one.entry.names) > 1:
+        return f"out.update(dict.fromkeys(names{number}))"
+    return f"out[name{number}] = default{number}"
 
 
 _REPEATING = frozenset({FieldType.TEXT, FieldType.CHOICE, FieldType.COUNTRY, FieldType.BOOLEAN})
@@ -307,34 +403,30 @@ class _Known(dict[str, Any]):
         return found
 
 
-def _pair(number: int, one: _Compiled, space: dict[str, Any]) -> tuple[str, str]:
+def _pair(number: int, beside: str) -> tuple[str, str]:
     """The same where several fields are read, or a second remote field has a say."""
-    names, forms, steps = one.entry.names, tuple(form(field) for field in one.fields), one.steps
-    second = tuple(one.sibling.split(".")) if one.sibling else ()
+    statement = f"read{number}(v, {beside}, out)"
+    return statement, statement
 
-    def read(value: Any, record: dict[str, Any], out: Values) -> None:
+
+def _several(one: _Compiled) -> Callable[[Any, Any, Values], None]:
+    """What reads a remote value, and the one beside it, into one or several fields of `out`."""
+    names, forms, steps = one.entry.names, tuple(form(field) for field in one.fields), one.steps
+
+    def read(value: Any, beside: Any, out: Values) -> None:
         for step in steps:
             if value is None:
                 break
             if step.sibling:
-                beside = _walk(record, second)
-                value = (value, None if beside is _MISSING else beside)
+                value = (value, None if beside is _MISSING or beside is msgspec.UNSET else beside)
             value = step.read(value)
         if value is None:
             out.update(dict.fromkeys(names))
-        else:
-            _several(out, names, forms, value if len(names) > 1 else (value,))
+            return
+        for name, bring, part in zip(names, forms, value if len(names) > 1 else (value,), strict=True):
+            out[name] = None if part is None else bring(part)
 
-    space[f"read{number}"] = read
-    statement = f"read{number}(v, record, out)"
-    return statement, statement
-
-
-def _several(
-    out: Values, names: tuple[str, ...], forms: tuple[Callable[[Any], Any], ...], parts: tuple[Any, ...]
-) -> None:
-    for name, bring, part in zip(names, forms, parts, strict=True):
-        out[name] = None if part is None else bring(part)
+    return read
 
 
 # compiling
@@ -404,6 +496,7 @@ def compile_object(name: str, object: ObjectMapping, platform: str, lead: LeadFi
         match=tuple(object.match),
         on_blank={n: one.entry.on_blank for one in compiled for n in one.entry.names},
         _read=_generate(compiled),
+        _quick=_generate_quick(compiled),
         _filter=Expression(object.filter) if object.filter else None,
         _create_when=Expression(object.create_when) if object.create_when != "false" else None,
         _compiled=compiled,

@@ -50,7 +50,22 @@ class Expression:
         return value
 
 
+class _Always:
+    """The program of a condition that is a constant, as most are."""
+
+    def __init__(self, value: bool) -> None:
+        self._value = value
+
+    def execute(self, _: Mapping[str, Any]) -> bool:
+        return self._value
+
+
+_CONSTANTS = {"true": _Always(True), "false": _Always(False)}
+
+
 def _compile(text: str) -> Any:
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
     import cel  # late: it brings its command line along, which takes as long to load as the rest of us
 
     return cel.compile(text)

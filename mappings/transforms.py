@@ -88,7 +88,12 @@ def _bare(transform: Transform) -> Maker:
 
 def _phone(argument: Any, context: Context) -> Transform:
     region = str(argument or context.defaults.country).upper()
-    return Transform(lambda value: e164(_word(value), region), gives=FieldType.PHONE)
+
+    def read(value: Any) -> str:
+        plain = value.__class__ is str and value.isascii() and value.isprintable()  # nearly always: nothing to bring
+        return e164(value if plain else _word(value), region)
+
+    return Transform(read, gives=FieldType.PHONE)
 
 
 def _country(argument: Any, _: Context) -> Transform:
@@ -167,11 +172,14 @@ def _zone(name: str) -> ZoneInfo:
         raise ValueError(f"there is no time zone {name!r}") from error
 
 
-_STAMP = re.compile(r"[1-9]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_STAMP = re.compile(
+    r"[1-9]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII
+)
+"""A stamp on a day that every month has."""
 
 
 def _parse_instant(told: Any, zone: ZoneInfo) -> str:
-    if isinstance(told, str) and _STAMP.fullmatch(told) and _is_instant(told):
+    if isinstance(told, str) and _STAMP.fullmatch(told):
         return told
     value = _word(told)
     if re.fullmatch(r"-?\d{9,10}", value):
@@ -183,14 +191,6 @@ def _parse_instant(told: Any, zone: ZoneInfo) -> str:
         return stamp(at if at.tzinfo else at.replace(tzinfo=zone))
     except (ValueError, OverflowError) as error:
         raise Unreadable("invalid_datetime", "is no date and time") from error
-
-
-def _is_instant(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 _WRITE_INSTANT: Mapping[str, Callable[[datetime, ZoneInfo], str]] = {

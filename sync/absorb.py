@@ -7,7 +7,7 @@ caller's transaction: the cursor never stands for records that are not here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -116,17 +116,17 @@ def absorb_records(
     return group.counts(len(arrived))
 
 
-def content_hash(text: str) -> int:
+def content_hash(body: bytes) -> int:
     """The signed 64-bit hash of a body."""
-    return _digest(text.encode()) - _OFFSET
+    return _digest(body) - _OFFSET
 
 
-def body_text(values: Values) -> str:
-    """The values as stored; equal values give equal text."""
-    return _dumps(values, option=_SORTED).decode()
+def body_bytes(values: Values) -> bytes:
+    """The values as stored (text, in UTF-8); equal values give equal bytes."""
+    return _dumps(values, option=_SORTED)
 
 
-_Reading = tuple[Values, list[ValueProblem], str]
+_Reading = tuple[Values, list[ValueProblem], bytes]
 
 
 class _Known(NamedTuple):
@@ -177,11 +177,28 @@ class _Group:
         again = [id for id in fresh if id in known]
         for before in map(_Known._make, rows.find(self.tx, records, self.stream.id, _Known._fields, "id", again)):
             self._take_known(by_id[before.id], fresh[before.id], before)
-        for id, raw_hash in fresh.items():
-            if id not in known:
-                self._take_new(by_id[id], raw_hash)
+        new = [by_id[id] for id in fresh if id not in known]
+        for record in self._take_plain(new, fresh):
+            self._take_new(record, fresh[record.id])
 
     # new records
+
+    def _take_plain(self, new: list[Record], fresh: Mapping[str, int]) -> list[Record]:
+        """Take the records in which nothing is out of the ordinary, nearly all of a first pull; the rest comes back."""
+        if self.complaints.any_open or self.stream.kind is Kind.ASSOCIATION:
+            return new
+        odd: list[Record] = []
+        quick, keep, stream, at = self.mapped.quick, self.inserts.append, self.stream.id, self.at
+        for record in new:
+            values = quick(record.raw) if record.gone is None else None
+            if values is None:
+                odd.append(record)
+                continue
+            body, version = _dumps(values), record.version  # `quick` gives its fields in order
+            hashes = (fresh[record.id], _digest(body) - _OFFSET)
+            keep((stream, record.id, *hashes, body.decode(), version, version or at, None, None, None, True))
+        self.new += len(new) - len(odd)
+        return odd
 
     def _take_new(self, record: Record, raw_hash: int) -> None:
         """A record never seen. Of those that are gone only one that lives on as another is kept: what was deleted
@@ -190,9 +207,7 @@ class _Group:
             return
         if record.gone is not None and record.raw == b"{}":
             self.gone += 1
-            self._insert(
-                record, raw_hash, ({}, [], "{}"), dirty=False
-            )  # nothing in it to match by: kept for its `into`
+            self._insert(record, raw_hash, ({}, [], b"{}"), dirty=False)  # nothing to match by: kept for its `into`
             return
         read = self._read(record)
         if read is None:
@@ -206,13 +221,13 @@ class _Group:
             self.new += 1
 
     def _insert(self, record: Record, raw_hash: int, read: _Reading, *, dirty: bool) -> None:
-        values, problems, text = read
+        values, problems, body = read
         row = (
             self.stream.id,
             record.id,
             raw_hash,
-            content_hash(text),
-            text,
+            _digest(body) - _OFFSET,
+            body.decode(),
             record.version,
             record.version or self.at,
             record.gone.value if record.gone else None,
@@ -235,15 +250,15 @@ class _Group:
         read = self._read(record, before)
         if read is None:
             return
-        values, problems, text = read
+        values, problems, stored = read
         old: Values = orjson.loads(before.body)
         body = {**old, **values}  # a field that the record no longer tells keeps what was last known
         if len(body) > len(values):
-            text = body_text(body)
-        if content_hash(text) == before.hash and before.gone is None:
+            stored = body_bytes(body)
+        if content_hash(stored) == before.hash and before.gone is None:
             self.touches.append((record.id, raw_hash, record.version or before.version, _problem_text(problems)))
         else:
-            self._update(record, raw_hash, before, old, body, text, problems)
+            self._update(record, raw_hash, before, old, body, stored, problems)
         if problems:
             self.quarantined += 1
 
@@ -254,15 +269,15 @@ class _Group:
         before: _Known,
         old: Values,
         body: Values,
-        text: str,
+        stored: bytes,
         problems: list[ValueProblem],
     ) -> None:
         changed, held = revise(before, old, body, record.version or self.at)
         row = (
             record.id,
             raw_hash,
-            content_hash(text),
-            text,
+            content_hash(stored),
+            stored.decode(),
             orjson.dumps(changed).decode() if changed else None,
             orjson.dumps(held).decode() if held else None,
             record.version or before.version,
@@ -319,6 +334,19 @@ class _Group:
     def _read(self, record: Record, before: _Known | None = None) -> _Reading | None:
         """The record's values, the mistakes in them and the values as text; None when it cannot be read or has no part
         in this."""
+        values = self.mapped.quick(record.raw)
+        problems: list[ValueProblem] = []
+        if values is None:
+            read = self._read_carefully(record, before)
+            if read is None:
+                return None
+            values, problems = read
+        body = body_bytes(values)
+        if problems or self.complaints.any_open:
+            self.complaints.judge(record.id, problems)
+        return values, problems, body
+
+    def _read_carefully(self, record: Record, before: _Known | None) -> tuple[Values, list[ValueProblem]] | None:
         if len(record.raw) > LARGEST:
             self.refuse(record, "too_large", f"is larger than {LARGEST} bytes")
             return None
@@ -330,14 +358,7 @@ class _Group:
         if not self.mapped.accepts(decoded):
             self._leave_out(record, before)
             return None
-        values, problems = self.mapped.read(decoded)
-        try:
-            text = body_text(values)
-        except TypeError:
-            self.refuse(record, "unstorable", "holds a value that JSON cannot carry")
-            return None
-        self.complaints.judge(record.id, problems)
-        return values, problems, text
+        return self.mapped.read(decoded)
 
     def _leave_out(self, record: Record, before: _Known | None) -> None:
         self.filtered += 1

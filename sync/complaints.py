@@ -39,6 +39,11 @@ class Complaints:
             for record, field in self._tx.execute(query):
                 self._open.setdefault(record, set()).add(field)
 
+    @property
+    def any_open(self) -> bool:
+        """Whether any of the recalled records has an open complaint, which a good reading would settle."""
+        return bool(self._open)
+
     def judge(self, record: str, problems: Iterable[ValueProblem]) -> None:
         """`record` was read anew with these problems: they are raised, earlier ones that went away are settled."""
         fields = set()

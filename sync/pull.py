@@ -13,7 +13,7 @@ from sync.absorb import Absorbed, StreamRow, absorb_pages, stream_for
 from sync.state.database import State
 from sync.state.schema import records, streams
 
-GROUP = 1000
+GROUP = 5000
 """Records per transaction, at least: several small pages share one commit, and one look-up."""
 
 

@@ -17,7 +17,7 @@ from config.errors import InDoubt, RecordRejected
 from connectors.api import Record, Result
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
-from sync.absorb import body_text, content_hash, stream_for
+from sync.absorb import body_bytes, content_hash, stream_for
 from sync.core.plan import Planned, fingerprint
 from sync.core.resolve import keys
 from sync.handoff import record_handoffs
@@ -148,14 +148,14 @@ class _Baselines:
             park(self.tx, kind="match", options=options, at=self.at, **place)
             return
         body, changed, held = self._held(operation, result.record, known)
-        text = body_text(body)
+        stored = body_bytes(body)
         returned = result.record.version if result.record else ""
         self.rows[result.id] = {
             "stream": stream,
             "id": result.id,
             "raw_hash": 0,
-            "hash": content_hash(text),
-            "body": text,
+            "hash": content_hash(stored),
+            "body": stored.decode(),
             "changed": orjson.dumps(changed).decode(),
             "held": orjson.dumps(held).decode() if held else None,
             "version": returned or (known.version if known else ""),

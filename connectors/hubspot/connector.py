@@ -130,7 +130,7 @@ class HubSpotConnector:
         while True:
             query = {"archived": "true"} if archived else {}
             page = self._client.listing(object, properties, after, **query)
-            found = [record for item in page.results for record in self._told(object, item)]
+            found = self._records_of(object, page.results)
             after = page.after
             if not after and archived:
                 yield Page(found, _cursor({"since": began}), more=False)
@@ -148,7 +148,7 @@ class HubSpotConnector:
         while True:
             beyond = {"propertyName": "hs_object_id", "operator": "GT", "value": last}
             page = self._client.search(object, [since, beyond], properties)
-            found = [record for item in page.results for record in self._told(object, item)]
+            found = self._records_of(object, page.results)
             if len(page.results) < SEARCH_PAGE or page.total == len(page.results):
                 found.extend(self._archived_since(object, stamp(start)))
                 yield Page(found, _cursor({"since": began}), more=False)
@@ -168,6 +168,17 @@ class HubSpotConnector:
             if not after:
                 return
 
+    def _records_of(self, object: str, items: Sequence[Item]) -> list[Record]:
+        """Every item as its records. Nearly all are live and were never merged: for them there is little to do."""
+        found: list[Record] = []
+        for item in items:
+            raw, at = bytes(item.properties), item.updatedAt
+            if item.archived or object == "deals" or _MERGED in raw:
+                found.extend(self._told(object, item))
+            else:
+                found.append(Record(item.id, raw, at if len(at) == 24 else _stamp(at)))
+        return found
+
     def _told(self, object: str, item: Item) -> Iterator[Record]:
         """The record, and one for each record that was merged into it."""
         raw = bytes(item.properties)
@@ -178,7 +189,7 @@ class HubSpotConnector:
             yield Record(item.id, raw, _stamp(item.archivedAt or item.updatedAt), Gone.ARCHIVED)
             return
         yield Record(item.id, raw, version)
-        if b'"hs_merged_object_ids":"' in raw:
+        if _MERGED in raw:
             merged = orjson.loads(raw).get("hs_merged_object_ids") or ""
             for loser in str(merged).split(";"):
                 if loser and loser != item.id:
@@ -297,8 +308,11 @@ def _cursor(state: dict[str, Any]) -> str:
     return orjson.dumps(state).decode()
 
 
+_MERGED = b'"hs_merged_object_ids":"'
+
+
 def _stamp(text: str) -> str:
-    """HubSpot's instants are stamps already, save that some leave out the milliseconds."""
+    """HubSpot's instants are stamps already (24 characters, in UTC), save that some leave out the milliseconds."""
     if len(text) == 24 and text.endswith("Z"):
         return text
     return stamp(unstamp(text)) if text else ""

@@ -21,13 +21,16 @@ from sqlalchemy.engine import URL, make_url
 from config.clock import Clock, stamp
 from config.errors import Misconfigured, StateUnusable
 from sync.state.migrations import HEAD
-from sync.state.schema import meta
+from sync.state.schema import meta, metadata
 
 CACHE_KIB = 16_384
 """SQLite's page cache. 16 MB costs no CPU against 64 and keeps memory flat."""
 
-CHECKPOINT_PAGES = 4000
-"""Pages of 4 KiB in SQLite's log before it is folded in: with fewer, scattered changes are written over and over."""
+PAGE = 16_384
+"""Bytes of a page of SQLite's. Of the usual 4 KiB a record takes a good part: few fit, and much stays empty."""
+
+CHECKPOINT_PAGES = 1000
+"""Pages in SQLite's log before it is folded in: with fewer, scattered changes are written over and over."""
 
 
 class State:
@@ -161,6 +164,7 @@ def _touch_private(path: Path) -> None:
 def _on_connect(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: sqlite3's own does not cover reads
     cursor = connection.cursor()
+    cursor.execute(f"PRAGMA page_size={PAGE}")  # of a new file; an old one keeps its own
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
@@ -175,14 +179,31 @@ def _on_begin(connection: Connection) -> None:
 
 
 def _migrate(engine: Engine) -> None:
-    """Alembic is loaded only when there is something to migrate: it costs more than all else at the start."""
+    """Bring the schema to this program's. A new database is given it whole: what the migrations come to is the same, a
+    test holds it, and Alembic costs more to load than all else at the start."""
     with engine.connect() as connection:
         known = sa.inspect(connection).has_table("alembic_version")
         if known and connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD:
             return
+    with engine.connect().execution_options(closedloop_write=True) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
+        if not sa.inspect(connection).get_table_names():
+            metadata.create_all(connection)
+            _VERSION.create(connection)
+            connection.execute(_VERSION.insert(), [{"version_num": HEAD}])
+            return
     from sync.state.migrate import upgrade
 
     upgrade(engine)
+
+
+MIGRATING = 7201734
+"""The name, as PostgreSQL takes it, of the lock that makes migrations happen one at a time."""
+
+_VERSION = sa.Table(  # as Alembic makes it
+    "alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True, nullable=False)
+)
 
 
 @contextmanager

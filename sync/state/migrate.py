@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from config.errors import StateUnusable
+from sync.state.database import MIGRATING
 
 FOLDER = Path(__file__).parent / "migrations"
 
@@ -38,7 +39,7 @@ def upgrade(engine: Engine) -> None:
             return
     with engine.connect().execution_options(closedloop_write=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(7201734)"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATING})"))
         current = _current(connection)
         if current == head():
             return
