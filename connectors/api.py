@@ -62,8 +62,12 @@ class Page:
 
 
 class Verb(StrEnum):
+    """What a write does. A connector gets only the verbs that its manifest lists in the object's `push`."""
+
     CREATE = "create"
     UPDATE = "update"
+    ARCHIVE = "archive"  # put away as a person would (bin, archive): what takes a create back
+    ERASE = "erase"  # removed for good with all that hangs on it, by the person's right
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,9 @@ class Operation:
 
     An update names its record by `id`; `match` has the keys it is known by now. A create has in `match` the remote
     fields whose values identify the record should it exist already (`{"email": "ana@x.io"}`): the connector upserts by
-    them where the platform can. `values`
-    are remote field -> value in the platform's own form, only what is to change; None clears.
+    them where the platform can. `values` are remote field -> value in the platform's own form, only what is to change;
+    None clears. Archiving and erasing name their record as an update does, without values; a record that is away
+    already is done.
     """
 
     key: str

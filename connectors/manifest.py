@@ -41,7 +41,7 @@ class RemoteObject(_Strict):
     kind: Kind
     about: str
     pull: bool = True
-    push: tuple[Literal["create", "update"], ...] = ()
+    push: tuple[Literal["create", "update", "archive", "erase"], ...] = ()
     cursor: str = ""  # what the incremental pull goes by, in the platform's word
     overlap: int = 0  # seconds re-read by every incremental pull, against late rows
     deletes: Literal["no", "flag", "archive", "sweep"] = "no"

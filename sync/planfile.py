@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from config.errors import Misconfigured
 from connectors.api import Record
@@ -41,20 +41,24 @@ class Plan:
         found: dict[str, dict[str, dict[str, int]]] = {}
         for op in self.operations:
             verbs = found.setdefault(op.connection, {}).setdefault(op.object, {"create": 0, "update": 0})
-            verbs[op.verb] += 1
+            verbs[op.verb] = verbs.get(op.verb, 0) + 1
         return found
 
 
 def make_plan(workspace: Workspace, connections: Sequence[str], *, run: str = "plan") -> Plan:
     """The plan for `connections`, derived from the state as it is; nothing is written anywhere."""
     with workspace.state.read() as tx:
-        state_id = tx.execute(select(meta.c.value).where(meta.c.name == "state_id")).scalar_one()
-    plan = Plan(workspace.now(), state_id)
+        plan = Plan(workspace.now(), state_id(tx))
     for batch in plan_batches(workspace, run, store=False):
         plan.operations.extend(op for op in batch.operations if op.connection in connections)
     for connection in connections:
         plan.operations.extend(briefs_due(workspace, connection))
     return plan
+
+
+def state_id(tx: Connection) -> str:
+    """The name of the state, by which a plan knows where it belongs."""
+    return str(tx.execute(select(meta.c.value).where(meta.c.name == "state_id")).scalar_one())
 
 
 def save(plan: Plan, path: Path) -> None:
@@ -64,15 +68,19 @@ def save(plan: Plan, path: Path) -> None:
 
 
 def dump(plan: Plan) -> bytes:
+    """The plan as JSON text."""
+    return orjson.dumps(as_json(plan), option=orjson.OPT_INDENT_2)
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
     """The plan as JSON."""
-    content = {
+    return {
         "closedloop_plan": FORMAT,
         "made_at": plan.made_at,
         "state_id": plan.state_id,
         "counts": plan.counts,
         "operations": [_operation_json(operation) for operation in plan.operations],
     }
-    return orjson.dumps(content, option=orjson.OPT_INDENT_2)
 
 
 def _operation_json(op: Planned) -> dict[str, Any]:
@@ -85,7 +93,15 @@ def _operation_json(op: Planned) -> dict[str, Any]:
         "why": op.why,
         "handoff": op.handoff,
         "changes": [
-            {"field": c.field, "remote": c.remote, "old": c.old, "new": c.new, "reason": c.reason, "at": c.at}
+            {
+                "field": c.field,
+                "remote": c.remote,
+                "old": c.old,
+                "new": c.new,
+                "reason": c.reason,
+                "at": c.at,
+                "since": c.since,
+            }
             for c in op.changes
         ],
         "values": op.values,
@@ -115,12 +131,9 @@ def parse(raw: bytes) -> Plan:
 
 
 def _operation(entry: dict[str, Any]) -> Planned:
-    if entry["verb"] not in ("create", "update"):
+    if entry["verb"] not in ("create", "update", "archive"):
         raise ValueError("verb")
-    changes = tuple(
-        Change(str(c["field"]), str(c["remote"]), c["old"], c["new"], str(c["reason"]), str(c["at"]))
-        for c in entry["changes"]
-    )
+    changes = tuple(_change(c) for c in entry["changes"])
     return Planned(
         connection=str(entry["connection"]),
         object=str(entry["object"]),
@@ -136,6 +149,11 @@ def _operation(entry: dict[str, Any]) -> Planned:
     )
 
 
+def _change(entry: dict[str, Any]) -> Change:
+    words = {name: str(entry.get(name, "")) for name in ("at", "since")}
+    return Change(str(entry["field"]), str(entry["remote"]), entry["old"], entry["new"], str(entry["reason"]), **words)
+
+
 @dataclass(slots=True)
 class Applied:
     """What applying a plan did: the run's report, and the operations refused as stale."""
@@ -144,11 +162,14 @@ class Applied:
     stale: list[Planned] = field(default_factory=list)
 
 
-def apply(workspace: Workspace, plan: Plan, runner: Runner) -> Applied:
-    """Write exactly `plan`. Raises Misconfigured when it was made on another state, or names what is not configured."""
+def apply(workspace: Workspace, plan: Plan, runner: Runner, *, command: str = "apply", choice: str = "") -> Applied:
+    """Write exactly `plan`, as a run of `command` (`choice` says what it undoes or forgets).
+
+    Raises Misconfigured when the plan was made on another state, or names what is not configured.
+    """
     with workspace.state.read() as tx:
-        state_id = tx.execute(select(meta.c.value).where(meta.c.name == "state_id")).scalar_one()
-    if plan.state_id != state_id:
+        here = state_id(tx)
+    if plan.state_id != here:
         raise Misconfigured(
             "This plan was made on another state.", fix="Make it anew with `closedloop plan --out FILE`."
         )
@@ -159,7 +180,7 @@ def apply(workspace: Workspace, plan: Plan, runner: Runner) -> Applied:
     stale = _stale(workspace, plan.operations)
     moved = {op.key for op in stale}
     fresh = [op for op in plan.operations if op.key not in moved]
-    report = runner.send("apply", names, fresh, stale, Options(approve=True))
+    report = runner.send(command, names, fresh, stale, Options(approve=True, choice=choice))
     return Applied(report, stale)
 
 
@@ -198,5 +219,5 @@ def _existing(workspace: Workspace, connection: str, object: str, creates: Seque
     found: list[Planned] = []
     for key, wanted in keyed.items():
         there = workspace.connector(connection).read(object, key, sorted(wanted), [key])
-        found.extend(op for value, op in wanted.items() if value in there)
+        found.extend(op for value, op in wanted.items() if value in there and there[value].gone is None)
     return found

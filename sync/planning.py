@@ -13,6 +13,7 @@ from mappings.model import Kind
 from sync.core import brief
 from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_lead
 from sync.load import chunks, lead_rows, lead_view, record_views
+from sync.pins import pinned
 from sync.push import open_targets
 from sync.settle import quarantine_rows
 from sync.state.schema import connections as connections_table
@@ -69,7 +70,7 @@ def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], ba
     wanted = targets(workspace)
     in_doubt = {name: open_targets(tx, name) for name in workspace.connections}
     refused = _refused(tx, ids)
-    linked = record_views(tx, workspace, ids)
+    linked = pinned(tx, record_views(tx, workspace, ids))
     problems: list[dict[str, Any]] = []
     for row in lead_rows(tx, ids):
         lead = lead_view(row, linked.get(row.id, ()))

@@ -27,7 +27,7 @@ from sync.absorb import absorb_records, stream_for
 from sync.core.plan import Planned
 from sync.ledger import Ledger, Written
 from sync.load import chunks
-from sync.settle import adopt, settle
+from sync.settle import AWAY, adopt, settle
 from sync.state.schema import journal, records, streams
 from sync.workspace import Workspace
 
@@ -174,6 +174,8 @@ def _journal_row(run: str, operation: Planned, at: str) -> dict[str, Any]:
         "reasons": orjson.dumps({"": operation.why, **reasons}).decode(),
         "state": "sent",
         "created_at": at,
+        "times": orjson.dumps(operation.times).decode(),
+        "undoes": orjson.dumps(operation.undoes).decode() if operation.undoes else None,
     }
 
 
@@ -239,6 +241,9 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     """Settle or withdraw one journal row by what was found; 1 when it had been done."""
     at = workspace.now()
     mine = journal.c.id == row.id
+    if row.verb in AWAY and (found is None or found.gone is not None):
+        adopt(tx, workspace, row, row.record, at)
+        return 1
     if found is None:
         tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not there", settled_at=at))
         return 0
@@ -253,7 +258,8 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     body = tx.execute(select(records.c.body).where(records.c.stream == stream, records.c.id == found.id)).scalar()
     held = orjson.loads(body) if body else {}
     after = orjson.loads(row.after)
-    if row.verb == "create" or all(held.get(name) == value for name, value in after.items()):
+    done = row.verb not in AWAY and all(held.get(name) == value for name, value in after.items())
+    if row.verb == "create" or done:
         adopt(tx, workspace, row, found.id, at)
         return 1
     tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not done", settled_at=at))

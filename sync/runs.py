@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import orjson
 import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, true, update
 
 from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing
 from connectors.api import Health
@@ -62,12 +62,18 @@ class Silent:
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to run. `since` (a stamp) and `bulk` are for backfills; without `push` nothing is written anywhere;
-    `approve` lets the first writes of every connection through."""
+    `approve` lets the first writes of every connection through; `choice` is what an undo takes back."""
 
     since: str = ""
     bulk: bool = False
     push: bool = True
     approve: bool = False
+    choice: str = ""
+
+    def stored(self) -> str:
+        """What of it an interrupted run goes on with."""
+        kept = {"since": self.since, "bulk": self.bulk, "push": self.push}
+        return orjson.dumps(kept | ({"choice": self.choice} if self.choice else {})).decode()
 
 
 @dataclass(slots=True)
@@ -111,7 +117,10 @@ class Runner:
                 approve(tx, name, self.workspace.now())
 
     def open(self, command: str, connections: Sequence[str], options: Options, due: str = "") -> str:
-        """The id of a new run, or of the unfinished one of the same command on the same connections, to go on with."""
+        """The id of a new run, or of the unfinished one of the same command on the same connections, to go on with.
+
+        A run with a `choice` goes on only with one of the same.
+        """
         unknown = [name for name in connections if name not in self.workspace.connections]
         if unknown:
             raise Misconfigured(
@@ -124,6 +133,7 @@ class Runner:
                 select(runs.c.id)
                 .where(runs.c.command == command, runs.c.connections == names)
                 .where(runs.c.state.in_(["running", "cancelled"]))
+                .where((runs.c.options == options.stored()) if options.choice else true())
                 .order_by(runs.c.started_at.desc())
                 .limit(1)
             ).scalar()
@@ -136,7 +146,7 @@ class Runner:
                 "id": run,
                 "command": command,
                 "connections": names,
-                "options": orjson.dumps({"since": options.since, "bulk": options.bulk, "push": options.push}).decode(),
+                "options": options.stored(),
                 "state": "running",
                 "due": due or None,
                 "started_at": now,
@@ -270,6 +280,7 @@ class _Work:
         self.progress.stage(connection, "pull")
         try:
             self._bind(connection)
+            recover(self.workspace, connection, self.ledger)  # before its echoes are read and look like people's edits
             for object, _ in self.workspace.objects(connection):
                 steps = partial(self._pull_object, connection, object)
                 yield from self._once(f"pull:{connection}:{object}", steps)

@@ -5,7 +5,7 @@ Results come in groups and are stored by whole columns: a statement per table an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -14,10 +14,11 @@ import orjson
 from sqlalchemy import Connection, bindparam, select, update
 
 from config.errors import InDoubt, RecordRejected
-from connectors.api import Record, Result
+from connectors.api import Gone, Record, Result, Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
-from sync.absorb import body_bytes, content_hash, stream_for
+from sync import pins
+from sync.absorb import StreamRow, body_bytes, content_hash, stream_for
 from sync.core.plan import Planned, fingerprint
 from sync.core.resolve import keys
 from sync.handoff import record_handoffs
@@ -29,6 +30,9 @@ from sync.state.schema import handoffs, identities, journal, leads, quarantine, 
 from sync.workspace import Workspace
 
 Pair = tuple[Planned, Result]
+
+AWAY = (Verb.ARCHIVE, Verb.ERASE)
+"""Verbs after which the record is no longer there."""
 
 
 class Settled(StrEnum):
@@ -82,13 +86,20 @@ def _mark(tx: Connection, run: str, pairs: Sequence[Pair], outcomes: Sequence[Se
             "e": str(result.error) if result.error else None,
             "r": result.id or operation.record,
             "t": None if outcome is Settled.PARKED else at,
+            "c": result.created if outcome is Settled.APPLIED and operation.verb == Verb.CREATE else None,
         }
         for (operation, result), outcome in zip(pairs, outcomes, strict=True)
     ]
     statement = (
         update(journal)
         .where(journal.c.op == bindparam("o"))
-        .values(state=bindparam("s"), error=bindparam("e"), record=bindparam("r"), settled_at=bindparam("t"))
+        .values(
+            state=bindparam("s"),
+            error=bindparam("e"),
+            record=bindparam("r"),
+            settled_at=bindparam("t"),
+            created=bindparam("c"),
+        )
     )
     tx.execute(statement, rows)
 
@@ -99,12 +110,19 @@ def _applied(tx: Connection, workspace: Workspace, ledger: Ledger, done: Sequenc
     mapped = workspace.mapped(first.connection).get(first.object)
     if mapped is None or mapped.kind is not Kind.LEAD:
         for operation, result in done:
-            _brief_written(tx, operation, result.id)
+            _brief_settled(tx, operation.lead, operation.connection, operation.verb, result.id)
         return 0
-    baselines = _Baselines(tx, workspace, mapped, first.connection, first.object, at)
+    away = [operation for operation, _ in done if operation.verb in AWAY]
+    stream = stream_for(tx, first.connection, first.object, mapped.kind)
+    put_away(tx, stream.id, [operation.record for operation in away])
+    done = [(operation, result) for operation, result in done if operation.verb not in AWAY]
+    baselines = _Baselines(tx, workspace, mapped, first.connection, first.object, at, stream)
     baselines.take(done)
     baselines.store()
+    baselines.pin(ledger.run)
     own = [(operation, result) for operation, result in done if operation.key not in baselines.foreign]
+    if not own:
+        return len(baselines.foreign)
     _close_quarantine(tx, [operation for operation, _ in own], at)
     handed = [(operation.lead, result.id) for operation, result in own if operation.handoff]
     if handed:
@@ -127,12 +145,14 @@ class _Baselines:
     connection: str
     object: str
     at: str
+    stream: StreamRow
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     claims: list[dict[str, str]] = field(default_factory=list)
     foreign: set[str] = field(default_factory=set)
+    wrote: list[tuple[str, Planned, Values]] = field(default_factory=list)
 
     def take(self, done: Sequence[Pair]) -> None:
-        stream = stream_for(self.tx, self.connection, self.object, self.mapped.kind)
+        stream = self.stream
         known: dict[str, Any] = {}
         for some in chunks([result.id for _, result in done]):
             query = select(records).where(records.c.stream == stream.id, records.c.id.in_(some))
@@ -148,6 +168,7 @@ class _Baselines:
             park(self.tx, kind="match", options=options, at=self.at, **place)
             return
         body, changed, held = self._held(operation, result.record, known)
+        self.wrote.append((result.id, operation, body))
         stored = body_bytes(body)
         returned = result.record.version if result.record else ""
         self.rows[result.id] = {
@@ -179,7 +200,10 @@ class _Baselines:
         for change in operation.changes:
             name, sent = change.field, change.new
             body[name] = got.get(name, sent)
-            changed[name] = change.at or self.at
+            if change.at or not operation.undoes:
+                changed[name] = change.at or self.at
+            else:
+                changed.pop(name, None)  # what an undo brings back counts from the first absorb, as it did
             held.pop(name, None)
             if body[name] != sent:
                 held[name] = [sent, body[name]]
@@ -194,6 +218,24 @@ class _Baselines:
             self.tx.execute(upsert(records, self.tx, update=written), rows)
         if self.claims:
             self.tx.execute(upsert(identities, self.tx), self.claims)
+
+    def pin(self, run: str) -> None:
+        """Remember what an undo took back; forget the pins of whatever else was written."""
+        fields = [(record, change.field) for record, operation, _ in self.wrote for change in operation.changes]
+        pins.drop(self.tx, self.stream.id, fields)
+        for record, operation, body in self.wrote:
+            pins.keep(self.tx, self.stream.id, record, run, _pairs(operation.undoes, body))
+
+
+def _pairs(undoes: Mapping[str, str], body: Values) -> dict[str, tuple[str, str]]:
+    return {name: (wish, fingerprint(body.get(name))) for name, wish in undoes.items()}
+
+
+def put_away(tx: Connection, stream: int, ids: Sequence[str]) -> None:
+    """Records that we archived: known as gone from now on, and their leads are decided anew."""
+    for some in chunks(list(ids)):
+        mine = (records.c.stream == stream) & records.c.id.in_(some) & records.c.gone.is_(None)
+        tx.execute(update(records).where(mine).values(gone=Gone.ARCHIVED.value, raw_hash=0, dirty=True))
 
 
 def _read(mapped: Mapped, returned: Record | None) -> Values:
@@ -253,9 +295,10 @@ def _close_quarantine(tx: Connection, done: Sequence[Planned], at: str) -> None:
         tx.execute(update(quarantine).where(quarantine.c.id.in_(some)).values(state="resolved", last_at=at))
 
 
-def _brief_written(tx: Connection, operation: Planned, record_id: str) -> None:
-    place = (handoffs.c.lead == operation.lead) & (handoffs.c.connection == operation.connection)
-    tx.execute(update(handoffs).where(place).values(brief_state="written", brief_record=record_id))
+def _brief_settled(tx: Connection, lead: str, connection: str, verb: str, record_id: str) -> None:
+    place = (handoffs.c.lead == lead) & (handoffs.c.connection == connection)
+    state = "archived" if verb in AWAY else "written"
+    tx.execute(update(handoffs).where(place).values(brief_state=state, brief_record=record_id))
 
 
 def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: str) -> None:
@@ -264,10 +307,13 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
     tx.execute(mine.values(state="settled", record=record_id, error=None, settled_at=at))
     mapped = workspace.mapped(row.connection).get(row.object)
     if mapped is None or mapped.kind is not Kind.LEAD:
-        place = (handoffs.c.lead == row.lead) & (handoffs.c.connection == row.connection)
-        tx.execute(update(handoffs).where(place).values(brief_state="written", brief_record=record_id))
+        _brief_settled(tx, row.lead, row.connection, row.verb, record_id)
         return
     stream = stream_for(tx, row.connection, row.object, mapped.kind)
+    if row.verb in AWAY:
+        put_away(tx, stream.id, [record_id])
+        return
+    _date(tx, stream, row, record_id)
     tx.execute(
         update(records)
         .where(records.c.stream == stream.id, records.c.id == record_id, records.c.lead.is_(None))
@@ -277,3 +323,22 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
     handoff = workspace.project.handoff
     if row.verb == "create" and handoff and (handoff.to, handoff.object) == (row.connection, row.object):
         record_handoffs(tx, workspace, row.object, [(row.lead, record_id)], at, brief_due=True)
+
+
+def _date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> None:
+    """The values of a write found done count from when they were meant to, not from when they were found: read back,
+    they looked like a person's edit of just now."""
+    mine = (records.c.stream == stream.id) & (records.c.id == record_id)
+    known = tx.execute(select(records.c.body, records.c.changed).where(mine)).one_or_none()
+    if known is None:
+        return
+    body: Values = orjson.loads(known.body)
+    changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
+    after: Values = orjson.loads(row.after)
+    for name, (_, at) in orjson.loads(row.times or "{}").items():
+        if body.get(name) == after.get(name):
+            changed.pop(name, None)
+            changed.update({name: at} if at else {})
+    tx.execute(update(records).where(mine).values(changed=orjson.dumps(changed).decode()))
+    pins.drop(tx, stream.id, [(record_id, name) for name in after])
+    pins.keep(tx, stream.id, record_id, row.run, _pairs(orjson.loads(row.undoes or "{}"), body))

@@ -111,7 +111,7 @@ def exit_code(error: BaseException) -> Exit:
 
 def main() -> None:
     """Run the command line; never a traceback for an error that has a name."""
-    for module in ("run", "setup", "look", "demo"):
+    for module in ("run", "act", "setup", "look", "demo"):
         __import__(f"sync.cli.{module}")
     _speak_any_charset()
     try:

@@ -52,10 +52,10 @@ def show_status(found: dict[str, Any], now: datetime, console: Console) -> None:
     for quota in found.get("quotas", ()):
         console.print(quota["connection"] + ": " + quota["told"], markup=False)
     runs = [
-        (r["started_at"][:19], r["command"], ", ".join(r["connections"]), r["state"], _sums(r["counts"]), r["error"])
-        for r in found["runs"]
+        (r["run"], _when(r["started_at"]), r["command"], ", ".join(r["connections"]), *_ended(r)) for r in found["runs"]
     ]
-    console.print(show.table("Last runs", ("started", "command", "connections", "state", "records", "error"), runs))
+    columns = ("run", "started", "command", "connections", "state", "records", "error")
+    console.print(show.table("Last runs", columns, runs, whole=("run",)))
     for title, rows_of in (
         ("In quarantine", found["quarantine"]),
         ("Parked", found["parked"]),
@@ -92,6 +92,10 @@ def _ago(at: str | None, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds // size} {name} ago"
     return f"{seconds} s ago"
+
+
+def _ended(run: dict[str, Any]) -> tuple[str, str, str | None]:
+    return run["state"], _sums(run["counts"]), run["error"]
 
 
 def _sums(counts: dict[str, Any]) -> str:

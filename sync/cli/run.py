@@ -93,7 +93,7 @@ def _run(command: str, names: list[str] | None, *, since: str, yes: bool, as_jso
         if report.waiting and (yes or (not as_json and _agreed(report))):
             Runner(workspace).approve(list(report.waiting))
             report = _watched(workspace, "sync", chosen, Options())
-    _finish(report, as_json)
+    finish(report, as_json)
 
 
 def _watched(workspace: Workspace, command: str, chosen: list[str], options: Options) -> Report:
@@ -113,14 +113,16 @@ def _agreed(report: Report) -> bool:
     return typer.confirm("\nWrite this? A few records go first and are checked.", default=False)
 
 
-def _finish(report: Report, as_json: bool) -> None:
+def finish(report: Report, as_json: bool = False, *, quietly: bool = False, left: bool = False) -> None:
+    """Print the end of a run, and leave with its exit code; with `left` something waits for a person at least."""
     if as_json:
         show.json(report_json(report))
-    else:
+    elif not quietly:
         show.report(report, show.stdout())
         if report.state == "cancelled":
             show.stdout().print("Stopped cleanly. The same command goes on from here.")
-    raise typer.Exit(_code(report))
+    code = _code(report)
+    raise typer.Exit(Exit.NEEDS_PERSON if left and code is Exit.OK else code)
 
 
 def report_json(report: Report) -> dict[str, Any]:
@@ -186,14 +188,8 @@ def _save(made: Any, out: Path) -> None:
 
 def _show_plan(made: Any, limit: int, out: Path | None) -> None:
     console = show.stdout()
-    show.operations(made.operations, console, limit)
-    rows = [
-        (f"{connection}/{object}", verbs["create"], verbs["update"])
-        for connection, objects in made.counts.items()
-        for object, verbs in objects.items()
-    ]
-    if rows:
-        console.print(show.table("", ("object", "create", "update"), rows, right=("create", "update")))
+    if made.operations:
+        show.plan(made, console, limit)
     else:
         console.print("Nothing to write: everything is in step.")
     if out is not None:
@@ -215,7 +211,7 @@ def apply(
         console = show.stdout()
         console.print(f"{len(applied.stale)} of {len(made.operations)} operations are stale and were left:")
         show.operations(applied.stale, console, 10)
-    _finish(applied.report, json)
+    finish(applied.report, json)
 
 
 @app.command()

@@ -110,6 +110,27 @@ def operations(planned: Sequence[Any], console: Console, limit: int) -> None:
             console.print(f"  … and {len(group) - limit} more (--limit, --json or --out show them)")
 
 
+def plan(made: Any, console: Console, limit: int) -> None:
+    """A plan: its operations, at most `limit` of each object, and their numbers."""
+    operations(made.operations, console, limit)
+    known = ("create", "update", "archive", "erase")
+    there = {verb for objects in made.counts.values() for verbs in objects.values() for verb in verbs}
+    verbs = [verb for verb in known if verb in there]
+    rows = [
+        (f"{connection}/{object}", *(numbers.get(verb, 0) for verb in verbs))
+        for connection, objects in made.counts.items()
+        for object, numbers in objects.items()
+    ]
+    console.print(table("", ("object", *verbs), rows, right=verbs))
+
+
+def left(found: Sequence[Any], console: Console, limit: int) -> None:
+    """What an undo leaves as it is, and why."""
+    rows = [("/".join(filter(None, (o.connection, o.object, o.record))), o.field, o.why) for o in found[:limit]]
+    if rows:
+        console.print(table(f"{len(found)} left as they are", ("record", "field", "why"), rows))
+
+
 def _operation(op: Any, console: Console) -> None:
     why = f"  {op.why}" if op.why else ""
     console.print(f"  {op.verb} [bold]{escape(op.record or 'new')}[/bold]  [dim]{escape(op.lead)}[/dim]{escape(why)}")

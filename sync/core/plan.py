@@ -28,6 +28,7 @@ class Change:
     new: Any
     reason: str
     at: str = ""  # since when the new value counts
+    since: str = ""  # the same of the old value; "" where it counts from the record's first absorb
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Planned:
 
     connection: str
     object: str
-    verb: str  # create, update
+    verb: str  # one of connectors.api.Verb
     lead: str
     record: str
     changes: tuple[Change, ...]
@@ -46,6 +47,7 @@ class Planned:
     seen: int
     why: str = ""
     handoff: bool = False
+    undoes: Mapping[str, str] = field(default_factory=dict)  # field -> fingerprint of the wish that is taken back
 
     @property
     def key(self) -> str:
@@ -65,6 +67,11 @@ class Planned:
     @property
     def before(self) -> Values:
         return {change.field: change.old for change in self.changes}
+
+    @property
+    def times(self) -> dict[str, list[str]]:
+        """Since when the old and the new values count, by field."""
+        return {change.field: [change.since, change.at] for change in self.changes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +152,12 @@ def _update(
     outcome.problems.extend((target, record.id, name, why) for name, why in problems.items())
     changes = []
     for name in wanted:
-        if name in problems or back.get(name) == record.body.get(name) or _rewritten(name, back, record):
+        if name in problems or back.get(name) == record.body.get(name) or _settled_otherwise(name, back, record):
             continue
         if refused(target.connection, target.object, record.id, lead.id, name, fingerprint(back.get(name))):
             continue
-        changes.append(_change(name, target, record.body.get(name), back.get(name), lead.reasons.get(name)))
+        old, since = record.body.get(name), record.changed.get(name, "")
+        changes.append(_change(name, target, old, back.get(name), lead.reasons.get(name), since))
     if not changes:
         return
     names = {change.field for change in changes}
@@ -162,14 +170,14 @@ def _update(
         record=record.id,
         changes=tuple(sorted(changes, key=lambda change: change.field)),
         values=values,
-        match=_standing(record, target),
+        match=standing(record, target),
         seen=record.hash,
     )
     if not refused(target.connection, target.object, record.id, lead.id, "", fingerprint(values)):
         outcome.operations.append(operation)
 
 
-def _standing(record: RecordView, target: Target) -> dict[str, Any]:
+def standing(record: RecordView, target: Target) -> dict[str, Any]:
     """The keys the record is known by now: some platforms address a record by its e-mail, not by its id."""
     known = {name: record.body[name] for name in target.match if record.body.get(name)}
     remote, _, _ = target.express(known, False)
@@ -191,10 +199,15 @@ def _differs(name: str, lead: LeadView, record: RecordView, fields: Mapping[str,
     return True
 
 
-def _rewritten(name: str, back: Values, record: RecordView) -> bool:
-    """The platform made something else of just this value before; sending it again would change nothing."""
+def _settled_otherwise(name: str, back: Values, record: RecordView) -> bool:
+    """The platform made something else of just this value before, and sending it again would change nothing; or a
+    person took just this value back, and the record holds still what it was given instead."""
+    wish, holds = back.get(name), record.body.get(name)
     held = record.held.get(name)
-    return held is not None and held[0] == back.get(name) and held[1] == record.body.get(name)
+    if held is not None and held[0] == wish and held[1] == holds:
+        return True
+    pinned = record.pinned.get(name)
+    return pinned is not None and pinned == (fingerprint(wish), fingerprint(holds))
 
 
 def _create(lead: LeadView, targets: Sequence[Target], refused: Refused, outcome: Outcome) -> None:
@@ -242,6 +255,6 @@ def _create(lead: LeadView, targets: Sequence[Target], refused: Refused, outcome
         return
 
 
-def _change(name: str, target: Target, old: Any, new: Any, why: Provenance | None) -> Change:
+def _change(name: str, target: Target, old: Any, new: Any, why: Provenance | None, since: str = "") -> Change:
     told, at = (why.told(), why.at) if why else ("", "")
-    return Change(name, target.remote.get(name, name), old, new, told, at)
+    return Change(name, target.remote.get(name, name), old, new, told, at, since)

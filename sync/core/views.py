@@ -18,7 +18,8 @@ class RecordView:
 
     `changed` has the stamp of each field that changed after the first absorb; the others count from `first_at`.
     `pulled` are the fields it speaks for: what we only push to it is no voice of its own. `held` tells, for fields
-    the platform rewrote, what we sent and what it made of it.
+    the platform rewrote, what we sent and what it made of it. `pinned` has, for fields a person took back with an
+    undo, the fingerprints of the value taken back and of the one that the record holds instead.
     """
 
     connection: str
@@ -32,6 +33,7 @@ class RecordView:
     on_blank: Mapping[str, str] = field(default_factory=dict)
     gone: str | None = None
     hash: int = 0
+    pinned: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

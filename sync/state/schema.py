@@ -181,6 +181,9 @@ journal = Table(
     Column("error", Text),
     Column("created_at", Text, nullable=False),
     Column("settled_at", Text),
+    Column("created", Boolean),  # of a create: whether the record is new; NULL where the answer did not say
+    Column("times", Text),  # {field: [since when the old value counts, the new]}; "" where from the first absorb
+    Column("undoes", Text),  # of an undo: {field: fingerprint of the wish that is taken back}
     Index("journal_by_run", "run"),
     Index("journal_by_lead", "lead"),
     Index(
@@ -243,11 +246,24 @@ handoffs = Table(
     Column("score", Integer, nullable=False),
     Column("reasons", Text, nullable=False),
     Column("brief", Text, nullable=False),
-    Column("brief_state", Text, nullable=False),  # none, due, written, quarantined
+    Column("brief_state", Text, nullable=False),  # none, due, written, archived
     Column("brief_record", Text, nullable=False, server_default=""),
     Column("at", Text, nullable=False),
     PrimaryKeyConstraint("lead", "connection"),
     Index("handoffs_due", "connection", "brief_state"),
+)
+
+pins = Table(  # wishes that a person took back: not written again while the record holds what it was given instead
+    "pins",
+    metadata,
+    Column("stream", Integer, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("wish", Text, nullable=False),  # fingerprint of the value taken back
+    Column("holds", Text, nullable=False),  # fingerprint of the value that the record holds instead
+    Column("run", Text, nullable=False),
+    PrimaryKeyConstraint("stream", "record", "field"),
+    sqlite_with_rowid=False,
 )
 
 budgets = Table(

@@ -77,6 +77,12 @@ def test_the_way_of_a_first_project(project: Path, platforms: dict[str, Any], tm
     again = closedloop(project, "sync", "--json")
     assert json.loads(again.stdout)["counts"]["write"] == {}
 
+    shown = closedloop(project, "undo", report["run"])
+    assert shown.returncode == 3
+    assert "left as they are" in shown.stdout
+    assert "Nothing was done" in shown.stdout
+    assert closedloop(project, "undo").returncode == closedloop(project, "undo", "run_none").returncode == 2
+
     stale = closedloop(project, "apply", str(plan))
     assert stale.returncode == 3
     assert "stale" in stale.stdout

@@ -24,12 +24,12 @@ hosts: [127.0.0.1]
 auth: {{none: {{about: nothing}}}}
 objects:
   owners: {{kind: owner, about: users}}
-  contacts: {{kind: lead, about: people, push: [create, update], unique: [email]}}
-  prospects: {{kind: lead, about: unqualified people, push: [create, update], unique: [email]}}
+  contacts: {{kind: lead, about: people, push: [create, update, archive, erase], unique: [email]}}
+  prospects: {{kind: lead, about: unqualified people, push: [create, update, archive, erase], unique: [email]}}
   deals: {{kind: deal, about: deals}}
   deal_contacts: {{kind: association, about: who is in which deal}}
   events: {{kind: activity, about: what people did}}
-  tasks: {{kind: activity, about: to do, pull: false, push: [create], brief: true}}
+  tasks: {{kind: activity, about: to do, pull: false, push: [create, archive], brief: true}}
 """
 
 MARKETING = """

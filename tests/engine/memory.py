@@ -143,13 +143,18 @@ class MemoryConnector:
         values = self.memory.rewrite(_nested(operation.values))
         if operation.verb is Verb.CREATE:
             for row in rows.values():
-                if operation.match and all(row.values.get(k) == v for k, v in operation.match.items()):
+                named = operation.match and all(row.values.get(k) == v for k, v in operation.match.items())
+                if named and row.gone is None:
                     row.values.update(values)
                     row.version = stamp(self.memory.clock.now())
                     return row, False
             return rows[self.memory.put(operation.object, values)], True
         row = rows[operation.id]
-        row.values.update(values)
+        if operation.verb is Verb.UPDATE:
+            row.values.update(values)
+        else:
+            row.gone = Gone.ARCHIVED if operation.verb is Verb.ARCHIVE else Gone.ERASED
+            row.values = row.values if operation.verb is Verb.ARCHIVE else {}
         row.version = stamp(self.memory.clock.now())
         return row, False
 

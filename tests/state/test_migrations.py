@@ -24,6 +24,19 @@ def test_the_migrated_schema_is_the_schema(state: State) -> None:
         assert compare_metadata(context, metadata) == []
 
 
+def test_the_migrations_come_to_the_schema(state: State, state_url: str) -> None:
+    """A new database gets its schema whole; an old one must come to the same, step by step."""
+    with state.begin() as tx:
+        metadata.drop_all(tx)
+        tx.exec_driver_sql("DROP TABLE alembic_version")
+    migrate.upgrade(state.engine)
+    with state.read() as tx:
+        context = MigrationContext.configure(tx, opts={"compare_type": True, "compare_server_default": False})
+        assert compare_metadata(context, metadata) == []
+        indexes = {index["name"] for table in metadata.tables for index in sa.inspect(tx).get_indexes(table)}
+    assert {str(index.name) for table in metadata.tables.values() for index in table.indexes} <= indexes
+
+
 def _described(path: Path) -> set[str]:
     with sqlite3.connect(path) as connection:
         rows = connection.execute("select sql from sqlite_master where sql is not null").fetchall()

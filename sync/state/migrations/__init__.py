@@ -1,4 +1,4 @@
 """Alembic's scripts; run by sync.state.migrate."""
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision."""
