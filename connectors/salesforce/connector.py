@@ -29,7 +29,8 @@ from connectors.salesforce.read import REFERENCE, by_key, rows
 EXTERNAL_ID = "Closedloop_Id__c"
 OVERLAP = 300
 SETTLE = 5
-PUSHED = {"leads": ("create", "update"), "contacts": ("create", "update"), "tasks": ("create",)}
+_PERSON = ("create", "update", "archive", "erase")
+PUSHED = {"leads": _PERSON, "contacts": _PERSON, "tasks": ("create", "archive")}
 CONSENT = "HasOptedOutOfEmail"
 
 _TYPES = {
@@ -177,7 +178,8 @@ def _missing_objects(seen: dict[str, Any]) -> list[str]:
             missing.append(f"{facts.sobject}: read")
             continue
         flags = {"create": "createable", "update": "updateable"}
-        missing += [f"{facts.sobject}: {verb}" for verb in PUSHED.get(object, ()) if not told.get(flags[verb])]
+        verbs = [verb for verb in PUSHED.get(object, ()) if verb in flags]  # deleting is asked for by few
+        missing += [f"{facts.sobject}: {verb}" for verb in verbs if not told.get(flags[verb])]
     return missing
 
 

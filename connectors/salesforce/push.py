@@ -35,6 +35,8 @@ BULK_FROM = 2_000
 LOCK_TRIES = 4
 CONSENT = ("HasOptedOutOfEmail", "HasOptedOutOfFax", "DoNotCall")
 """Opt-outs: written, never taken back."""
+AWAY = ("ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND")
+"""What a delete is told of a record that is in the bin, or gone from it."""
 HEADERS = {"Sforce-Duplicate-Rule-Header": "allowSave=false, includeRecordDetails=true, runAsCurrentUser=true"}
 
 _STOP = (RetryLater, QuotaExhausted, AuthorizationLost, PermissionMissing)
@@ -42,7 +44,7 @@ _STOP = (RetryLater, QuotaExhausted, AuthorizationLost, PermissionMissing)
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How operations are sent: `update` by id, `upsert` by `key`, `insert`."""
+    """How operations are sent: `update` by id, `upsert` by `key`, `insert`, `delete` by id (into the bin)."""
 
     verb: str
     key: str = ""
@@ -82,12 +84,14 @@ class Push:
             ways.setdefault(self._way(operation), []).append(operation)
         for way, those in ways.items():
             for wave in _waves(those):
-                large = len(wave) > BULK_FROM and way.repeatable
+                large = len(wave) > BULK_FROM and way.verb in ("update", "upsert")
                 size = len(wave) if large else BATCH
                 for start in range(0, len(wave), size):
                     yield (replace(way, verb="bulk " + way.verb) if large else way), wave[start : start + size]
 
     def _way(self, operation: Operation) -> Way:
+        if operation.verb in (Verb.ARCHIVE, Verb.ERASE):
+            return Way("delete", "Id")
         if operation.id:
             return Way("update", "Id")
         if self.external_id and operation.match.get(self.external_id):
@@ -135,21 +139,31 @@ class Push:
         self, way: Way, batch: list[Operation]
     ) -> list[tuple[Operation, Refusal | ClosedloopError | Mapping[str, Any]]]:
         """Each operation with its row of the answer, its refusal, or the error that befell the call."""
+        try:
+            rows = self._delete(batch) if way.verb == "delete" else self._save(way, batch)
+        except InDoubt as error:
+            return [(operation, error) for operation in batch]
+        except RecordRejected as error:
+            return self._halved(way, batch, error)
+        return _paired(way, batch, rows, self.place)
+
+    def _save(self, way: Way, batch: list[Operation]) -> Any:
         method, path = {
             "update": ("PATCH", "composite/sobjects"),
             "upsert": ("PATCH", f"composite/sobjects/{self.sobject}/{way.key}"),
             "insert": ("POST", "composite/sobjects"),
         }[way.verb]
         body = {"allOrNone": False, "records": [self._record(way, operation) for operation in batch]}
-        try:
-            rows = self.client.call(
-                method, path, object=self.object, body=body, headers=HEADERS, repeatable=way.repeatable
-            )
-        except InDoubt as error:
-            return [(operation, error) for operation in batch]
-        except RecordRejected as error:
-            return self._halved(way, batch, error)
-        return _paired(way, batch, rows, self.place)
+        return self.client.call(method, path, object=self.object, body=body, headers=HEADERS, repeatable=way.repeatable)
+
+    def _delete(self, batch: list[Operation]) -> Any:
+        """Into the bin. What lies there already counts as done: a repeated delete must not look like a failure."""
+        params = {"ids": ",".join(operation.id for operation in batch), "allOrNone": "false"}
+        rows = self.client.call("DELETE", "composite/sobjects", object=self.object, params=params, repeatable=True)
+        for operation, row in zip(batch, rows if isinstance(rows, list) else [], strict=False):
+            if not row.get("success") and _why(row).code in AWAY:
+                row.update(success=True, id=operation.id)
+        return rows
 
     def _halved(
         self, way: Way, batch: list[Operation], error: RecordRejected
@@ -281,7 +295,8 @@ def _paired(
     not fit, only those with an id are believed and the rest are in doubt, as is everything when rows are missing.
     """
     rows = rows if isinstance(rows, list) else []
-    if len(rows) == len(batch) and (way.verb != "update" or _in_order(batch, rows)):
+    by_id_alone = way.verb in ("update", "delete")
+    if len(rows) == len(batch) and (not by_id_alone or _in_order(batch, rows)):
         return [
             (operation, row if row.get("success") else _why(row)) for operation, row in zip(batch, rows, strict=True)
         ]
@@ -289,7 +304,7 @@ def _paired(
     doubt = InDoubt(
         "Salesforce's answer does not fit what was sent.", connection=place["connection"], object=place["object"]
     )
-    by_id = named if way.verb == "update" else {}
+    by_id = named if by_id_alone else {}
     return [(operation, by_id.get(id18(operation.id), doubt)) for operation in batch]
 
 

@@ -79,7 +79,7 @@ def test_the_way_of_a_first_project(project: Path, platforms: dict[str, Any], tm
 
     shown = closedloop(project, "undo", report["run"])
     assert shown.returncode == 3
-    assert "left as they are" in shown.stdout
+    assert "archive" in shown.stdout
     assert "Nothing was done" in shown.stdout
     assert closedloop(project, "undo").returncode == closedloop(project, "undo", "run_none").returncode == 2
 

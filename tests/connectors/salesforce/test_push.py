@@ -346,3 +346,13 @@ def test_a_brief_whose_answer_is_lost_is_found(org: SalesforceSandbox, connector
     brief = Operation("b", Verb.CREATE, "tasks", values, match={"reference": "r1"})
     assert isinstance(push(connector, brief)["b"].error, InDoubt)
     assert set(connector.read("tasks", "reference", ["r1"], [])) == {"r1"}
+
+
+@pytest.mark.parametrize("verb", [Verb.ARCHIVE, Verb.ERASE])
+def test_what_is_put_away_goes_into_the_bin_once(org: SalesforceSandbox, connector: Connector, verb: Verb) -> None:
+    ids = [org.put("leads", {"LastName": f"L{n}", "Company": "C", "Email": f"p{n}@example.com"}) for n in range(3)]
+    away = [Operation(f"a{n}", verb, "leads", {}, id=id) for n, id in enumerate(ids[:2])]
+    assert not any(result.error for result in push(connector, *away).values())
+    assert [lead["Id"] for lead in org.all("leads")] == [ids[2]]
+    assert not any(result.error for result in push(connector, *away).values())  # it is away, as was wished
+    assert len(org.all("leads")) == 1
