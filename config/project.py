@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
 from config import secrets, yaml
 from config.errors import Misconfigured, Problem
@@ -147,6 +147,53 @@ class FirstRun(_Part):
     canary: int = Field(10, ge=0, description="So many writes first, checked before the rest follows; 0 for none.")
 
 
+def share(value: Any) -> Any:
+    """`50%` as 0.5; a bare number from 0 to 1 is a share already."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())
+        if not found:
+            raise ValueError("write a share like 5% or 50%")
+        return float(found[1]) / 100
+    return value
+
+
+_SHARE = {
+    "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]
+}
+Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1), WithJsonSchema(_SHARE)]
+
+
+class Limit(_Part):
+    """How much a run may do to a connection before a person has to let it through."""
+
+    share: Share = Field(description="Of the people there: 5%, 50%; 100% for no limit by share.")
+    over: int = Field(ge=0, description="Up to this number nothing is held, whatever the share.")
+    number: int = Field(0, ge=0, description="Above this number it is held, whatever the share; 0 for no such limit.")
+
+    def allowed(self, total: int) -> int:
+        """The most that is let through where `total` people stand."""
+        by_share = max(self.over, int(self.share * total))
+        return min(by_share, max(self.number, 0)) if self.number else by_share
+
+    def breaks(self, number: int, total: int) -> bool:
+        """Whether `number` is too much where `total` people stand; all of nobody is not."""
+        if self.share >= 1 and not self.number:
+            return False
+        return number > self.allowed(total)
+
+
+class Guards(_Part):
+    """What holds a run before it does harm."""
+
+    changed: Limit = Field(Limit(share=0.5, over=200), description="Records made or changed.")
+    opted_out: Limit = Field(Limit(share=0.1, over=50), description="People opted out of mail, calls or texts.")
+    deleted: Limit = Field(Limit(share=0.05, over=20), description="Records put away.")
+    emptied: Limit = Field(
+        Limit(share=0.2, over=100), description="A full pull brings less than this share of the records known."
+    )
+    describe_every: Duration = Field(3600, description="How often the mapped fields are compared with the account's.")
+
+
 class Project(_Part):
     """A whole project file."""
 
@@ -162,6 +209,7 @@ class Project(_Part):
     handoff: Handoff | None = Field(None, description="Where qualified leads go.")
     daemon: DaemonConfig = Field(default_factory=DaemonConfig, description="The scheduled sync.")
     first_run: FirstRun = Field(default_factory=FirstRun, description="The first writes to an account.")
+    guards: Guards = Field(default_factory=Guards, description="What holds a run before it does harm.")
 
     @model_validator(mode="before")
     @classmethod

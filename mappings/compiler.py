@@ -6,8 +6,8 @@ of its namespace, never as text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,18 @@ class Mapped:
             if compiled.pushes:
                 _write_entry(compiled, values, creating, remote, problems)
         return remote, problems
+
+    def without(self, gone: Iterable[str]) -> Mapped:
+        """The same mapping without these remote fields: not asked for and not written; what was read stays known."""
+        lost = set(gone)
+        fields = {name for name, entry in self.entries.items() if entry.remote in lost}
+        return replace(
+            self,
+            remote_fields=tuple(name for name in self.remote_fields if name not in lost),
+            pushed=self.pushed - fields,
+            _compiled=tuple(one for one in self._compiled if one.entry.remote not in lost),
+            _constants={name: value for name, value in self._constants.items() if name not in lost},
+        )
 
     def creates(self, lead: Values) -> bool:
         """Whether a lead without a record here gets one, by the mapping's `create_when`."""

@@ -22,7 +22,9 @@ from connectors.api import Health
 from sync.absorb import Absorbed
 from sync.core.plan import Planned
 from sync.decide import decide_some
+from sync.drift import Frozen, compare, frozen, thaw
 from sync.first_run import Canary, approve, is_approved
+from sync.guards import Held, emptied, guard, is_guarded, judge, known_records
 from sync.ledger import Ledger, Written
 from sync.planning import Waiting, briefs_due, count_operation, plan_batches, waiting_for
 from sync.pull import pull_object, restart
@@ -30,7 +32,7 @@ from sync.push import recover, send
 from sync.state.database import upsert
 from sync.state.leases import Lease, acquire
 from sync.state.schema import connections as connections_table
-from sync.state.schema import runs
+from sync.state.schema import runs, streams
 from sync.workspace import Workspace
 
 log = structlog.get_logger(__name__)
@@ -62,29 +64,34 @@ class Silent:
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to run. `since` (a stamp) and `bulk` are for backfills; without `push` nothing is written anywhere;
-    `approve` lets the first writes of every connection through; `choice` is what an undo takes back."""
+    `approve` lets the first writes of every connection through, `large` what the guards would hold; `choice` is what
+    an undo takes back."""
 
     since: str = ""
     bulk: bool = False
     push: bool = True
     approve: bool = False
+    large: bool = False
     choice: str = ""
 
     def stored(self) -> str:
         """What of it an interrupted run goes on with."""
-        kept = {"since": self.since, "bulk": self.bulk, "push": self.push}
+        kept = {"since": self.since, "bulk": self.bulk, "push": self.push, "large": self.large}
         return orjson.dumps(kept | ({"choice": self.choice} if self.choice else {})).decode()
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. `state` is done, held (first writes wait for a yes, see `waiting`), failed or cancelled."""
+    """What a run did. `state` is done, held (first writes wait for a yes, see `waiting`, or a guard holds, see `held`),
+    failed or cancelled. `frozen` are the mapped fields that an account has no longer: the run was partial."""
 
     run: str
     command: str
     state: str
     counts: dict[str, Any]
     waiting: dict[str, Waiting] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    frozen: dict[str, Frozen] = field(default_factory=dict)
     errors: list[ClosedloopError] = field(default_factory=list)
     needs_person: bool = False
     seconds: float = 0.0
@@ -138,7 +145,10 @@ class Runner:
                 .limit(1)
             ).scalar()
             if unfinished:
-                tx.execute(update(runs).where(runs.c.id == unfinished).values(state="running", finished_at=None))
+                again: dict[str, Any] = {"state": "running", "finished_at": None}
+                if options.large:  # a yes given now counts for what is left of the run
+                    again["options"] = options.stored()
+                tx.execute(update(runs).where(runs.c.id == unfinished).values(**again))
                 return str(unfinished)
             now = self.workspace.now()
             run = "run_" + self.workspace.new_id()[3:]
@@ -219,6 +229,7 @@ class _Work:
         self.cancelled = False
         self.errors: list[ClosedloopError] = []
         self.waiting: dict[str, Waiting] = {}
+        self.held: dict[str, Held] = {}
         self._began = self.workspace.clock.now()
         self._calls_before = dict(self.workspace.calls)
         self._leases: list[Lease] = []
@@ -306,7 +317,10 @@ class _Work:
 
     def _pull_object(self, connection: str, object: str) -> Iterator[str]:
         finished = False
+        if compare(self.workspace, connection, object):
+            thaw(self.workspace, connection, object)
         mapped = self.workspace.mapped(connection)[object]
+        known = self._known_before(connection, object)
         try:
             while not finished:
                 pulled = pull_object(
@@ -325,9 +339,33 @@ class _Work:
                 )
                 finished = pulled.finished
                 yield f"pull:{connection}:{object}"
+            self._guard_empty(connection, object, known)
         except PermissionMissing as error:
             self._failed(connection, error)
         self.workspace.refresh_owners(connection)
+
+    def _known_before(self, connection: str, object: str) -> int:
+        """How many records were known when a full pull of the object began in this run; 0 when it pulls only news."""
+        mark = f"full:{connection}:{object}:"
+        if noted := next((name for name in self.done if name.startswith(mark)), ""):
+            return int(noted.removeprefix(mark))
+        with self.workspace.state.read() as tx:
+            stream = (streams.c.connection == connection) & (streams.c.object == object)
+            unread = tx.execute(select(streams.c.id).where(stream, streams.c.cursor.is_(None))).first()
+            known = known_records(tx, connection, object) if unread and not self.options["since"] else 0
+        if known:
+            self._remember(f"{mark}{known}")
+        return known
+
+    def _guard_empty(self, connection: str, object: str, known: int) -> None:
+        """Hold the connection when its full pull brought next to nothing, and look again with the next run."""
+        arrived = self.ledger.counts["pull"].get(connection, {}).get(object, {}).get("pulled", 0)
+        held = emptied(self.workspace.project.guards.emptied, known, arrived, connection, object)
+        if held is None or self.options.get("large"):
+            return
+        log.error("guard.emptied", connection=connection, object=object, known=known, arrived=arrived)
+        restart(self.workspace.state, connection, object, self.workspace.mapped(connection)[object].kind)
+        self.held[connection] = held
 
     def _account(self, tx: Any, connection: str, object: str, counts: Absorbed) -> None:
         self.ledger.enter(tx)
@@ -351,7 +389,7 @@ class _Work:
             yield "decide"
 
     def _push(self) -> Iterator[str]:
-        broken = {error.connection for error in self.errors}
+        broken = {error.connection for error in self.errors} | set(self.held)
         names = [
             name for name in self.connections if name not in broken and self.workspace.project.connections[name].push
         ]
@@ -373,6 +411,7 @@ class _Work:
         canary = Canary(self.workspace, self.ledger)
         for number in range(ROUNDS):
             sent = 0
+            open_ = self._guarded(open_)
             for chunk in self._chunks(open_, canary, count_waiting=number == 0):
                 for name, error in self._send(chunk, canary).items():
                     self._failed(name, error)
@@ -383,6 +422,33 @@ class _Work:
             if not sent:
                 break
         self._hold_waiting()
+        self._guard_from_now(open_)
+
+    def _guard_from_now(self, names: list[str]) -> None:
+        with self.workspace.state.read() as tx:
+            fresh = [name for name in names if not is_guarded(tx, name)]
+        if fresh:
+            with self.workspace.state.begin() as tx:
+                self.ledger.enter(tx)
+                for name in fresh:
+                    guard(tx, name, self.workspace.now())
+
+    def _guarded(self, names: list[str]) -> list[str]:
+        """`names` without those that a guard holds; what these would have been sent is accounted for as held."""
+        if self.options.get("large"):
+            return names
+        held = judge(self.workspace, names, self.run)
+        if not held:
+            return names
+        with self.workspace.state.begin() as tx:
+            self.ledger.enter(tx)
+            for name, hold in held.items():
+                log.error("guard.held", connection=name, why=hold.why)
+                for object, verbs in hold.planned.items():
+                    number = sum(verbs.values())
+                    self.ledger.wrote(tx, name, object, Written(planned=number, held=number))
+        self.held.update(held)
+        return [name for name in names if name not in held]
 
     def _chunks(self, open_: list[str], canary: Canary, *, count_waiting: bool) -> Iterator[list[Planned]]:
         """What is to be sent, in chunks; a connection's first chunk ever is the canary's size."""
@@ -448,12 +514,15 @@ class _Work:
 
     def report(self) -> Report:
         """Close the run's row and say what it did. Call it once, after the steps."""
-        state = "cancelled" if self.cancelled else "failed" if self.errors else "held" if self.waiting else "done"
+        held = self.waiting or self.held
+        state = "cancelled" if self.cancelled else "failed" if self.errors else "held" if held else "done"
+        told = [*map(str, self.errors), *(f"{name}: held: {hold.why}." for name, hold in self.held.items())]
         with self.workspace.state.begin() as tx:
+            lost = frozen(tx, self.connections)
             values = {
                 "state": state,
                 "finished_at": self.workspace.now(),
-                "error": "; ".join(str(error) for error in self.errors) or None,
+                "error": "; ".join(told) or None,
             }
             tx.execute(update(runs).where(runs.c.id == self.run).values(**values))
         seconds = (self.workspace.clock.now() - self._began).total_seconds()
@@ -464,8 +533,10 @@ class _Work:
             state,
             self.ledger.counts,
             self.waiting,
+            self.held,
+            lost,
             self.errors,
-            self.ledger.needs_person,
+            self.ledger.needs_person or bool(self.held or lost),
             seconds,
             calls,
         )

@@ -122,6 +122,11 @@ lead:
 first_run:
   canary: 10
 
+# What holds a run before it does harm: more than this share of the people there, and more than this number
+guards:
+  changed: {share: 50%, over: 200}
+  opted_out: {share: 10%, over: 50}
+
 daemon:
   metrics: 127.0.0.1:9464     # /healthz and /metrics
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -88,6 +88,7 @@ class Workspace:
     order: Mapping[str, tuple[str, ...]]
     new_id: Callable[[], str] = new_lead_id
     find: Callable[[str], Platform] = registry.platform
+    _compiled: dict[str, dict[str, Mapped]] = field(default_factory=dict)
     _mapped: dict[str, dict[str, Mapped]] = field(default_factory=dict)
     _owners: dict[str, Owners] = field(default_factory=dict)
     _connectors: dict[str, Connector] = field(default_factory=dict)
@@ -121,9 +122,10 @@ class Workspace:
             self._owners[name] = Owners(self.state, name)
             try:
                 self.manifest(name)
-                self._mapped[name] = load_mapping(
+                self._compiled[name] = load_mapping(
                     self.mapping_file(name), lead=lead, lookup=self._owners[name], defaults=defaults
                 )
+                self._mapped[name] = dict(self._compiled[name])
             except Misconfigured as error:
                 problems.extend(error.problems or [Problem(PROJECT_FILE, 1, 1, error.what, error.fix)])
         if problems:
@@ -141,9 +143,18 @@ class Workspace:
         """The facts of the connection's platform."""
         return manifest_of(self.find(self.project.connections[connection].platform).folder)
 
+    def compiled(self, connection: str) -> dict[str, Mapped]:
+        """The connection's mapping as its file has it, by object."""
+        return self._compiled[connection]
+
     def mapped(self, connection: str) -> dict[str, Mapped]:
-        """The connection's compiled mapping, by object."""
+        """The connection's mapping as it is used, by object: without the fields that the account has no longer."""
         return self._mapped[connection]
+
+    def freeze(self, connection: str, object: str, gone: Sequence[str]) -> None:
+        """Leave these remote fields out from now on, and no others."""
+        mapped = self._compiled[connection][object]
+        self._mapped[connection][object] = mapped.without(gone) if gone else mapped
 
     def objects(self, connection: str) -> list[tuple[str, RemoteObject]]:
         """The objects this connection pulls, in the order of the manifest: mapped, and not left out by the project."""

@@ -60,6 +60,7 @@ def show_status(found: dict[str, Any], now: datetime, console: Console) -> None:
         ("In quarantine", found["quarantine"]),
         ("Parked", found["parked"]),
         ("In doubt", found["in_doubt"]),
+        ("Frozen: mapped fields that the account has no longer", found["frozen"]),
     ):
         if rows_of:
             console.print(show.table(title, tuple(rows_of[0]), [tuple(r.values()) for r in rows_of], right=("number",)))

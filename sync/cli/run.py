@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Names = Annotated[list[str] | None, typer.Argument(help="Connections; all when none is named.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Let the first writes to an account through.")]
+Large = Annotated[bool, typer.Option("--allow-large-change", help="Let through what a guard would hold, in this run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -54,9 +55,9 @@ def stopping() -> Iterator[threading.Event]:
 
 
 @app.command()
-def sync(names: Names = None, yes: Yes = False, json: Json = False) -> None:
+def sync(names: Names = None, yes: Yes = False, allow_large_change: Large = False, json: Json = False) -> None:
     """Pull what changed, decide, write what follows."""
-    _run("sync", names, since="", yes=yes, as_json=json)
+    _run("sync", names, since="", yes=yes, large=allow_large_change, as_json=json)
 
 
 @app.command()
@@ -64,10 +65,11 @@ def backfill(
     names: Names = None,
     since: Annotated[str, typer.Option("--since", help="Only records changed since this day or instant (ISO).")] = "",
     yes: Yes = False,
+    allow_large_change: Large = False,
     json: Json = False,
 ) -> None:
     """Pull everything, from the beginning or --since. Goes on where an interrupted backfill stopped."""
-    _run("backfill", names, since=_instant(since), yes=yes, as_json=json)
+    _run("backfill", names, since=_instant(since), yes=yes, large=allow_large_change, as_json=json)
 
 
 def _instant(written: str) -> str:
@@ -82,17 +84,17 @@ def _instant(written: str) -> str:
         raise Misconfigured("--since is no date.", fix="Write it like 2026-01-31 or 2026-01-31T08:00:00Z.") from error
 
 
-def _run(command: str, names: list[str] | None, *, since: str, yes: bool, as_json: bool) -> None:
+def _run(command: str, names: list[str] | None, *, since: str, yes: bool, large: bool, as_json: bool) -> None:
     from sync.runs import Options, Runner
 
     with opened() as workspace:
         chosen = names or list(workspace.connections)
-        options = Options(since=since, bulk=command == "backfill", approve=yes)
+        options = Options(since=since, bulk=command == "backfill", approve=yes, large=large)
         report = _watched(workspace, command, chosen, options)
         # an interrupted run goes on with the options it began with: a yes given now still counts
         if report.waiting and (yes or (not as_json and _agreed(report))):
             Runner(workspace).approve(list(report.waiting))
-            report = _watched(workspace, "sync", chosen, Options())
+            report = _watched(workspace, "sync", chosen, Options(large=large))
     finish(report, as_json)
 
 
@@ -136,6 +138,8 @@ def report_json(report: Report) -> dict[str, Any]:
             name: {"creates": w.creates, "updates": w.updates, "matched": w.matched, "unmatched": w.unmatched}
             for name, w in report.waiting.items()
         },
+        "held": {name: {"why": held.why, "planned": held.planned} for name, held in report.held.items()},
+        "frozen": report.frozen,
         "needs_person": report.needs_person,
         "errors": [str(error) for error in report.errors],
         "seconds": round(report.seconds, 3),

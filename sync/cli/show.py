@@ -93,6 +93,11 @@ def report(run: Any, console: Console) -> None:
     calls = ", ".join(f"{name} {number}" for name, number in run.calls.items() if number)
     handed = f" {run.counts['handoffs']} handed off." if run.counts.get("handoffs") else ""
     console.print(f"{run.command} {run.state} in {run.seconds:.1f} s.{handed} API calls: {calls or 'none'}.")
+    held(run.held, console)
+    for connection, objects in run.frozen.items():
+        for object, fields in objects.items():
+            what = f"{connection}/{object}: the account has no longer {', '.join(fields)}: frozen, the rest goes on."
+            console.print(printable(what), style="yellow", markup=False)
     for error in run.errors:
         console.print(str(error), style="red", markup=False)
 
@@ -153,6 +158,17 @@ def waiting(found: Mapping[str, Any], console: Console) -> None:
                 console.print(f"  would {verb} [bold]{number}[/bold] {escape(object)}")
         console.print("  Automations there that start on new or changed records will see them.", style="yellow")
         operations(wait.sample, console, 5)
+
+
+def held(found: Mapping[str, Any], console: Console) -> None:
+    """Connections that a guard holds: why, what they would have been sent, how to let it through."""
+    for name, hold in found.items():
+        console.print(f"\n[bold]{escape(name)}[/bold] is held, nothing was written there: {escape(hold.why)}.")
+        for object, verbs in hold.planned.items():
+            for verb, number in verbs.items():
+                console.print(f"  would {verb} [bold]{number}[/bold] {escape(object)}")
+        operations(hold.sample, console, 5)
+        console.print(hold.fix, markup=False)
 
 
 class Watch:

@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import Connection, func, select
 
 from config.errors import ClosedloopError
+from sync.drift import frozen
 from sync.state.schema import (
     activities,
     conflicts,
@@ -34,6 +35,7 @@ def status(tx: Connection, runs_shown: int = 5) -> dict[str, Any]:
         "in_doubt": _counts(
             tx, journal, journal.c.state.in_(["sent", "in_doubt"]), journal.c.connection, journal.c.object
         ),
+        "frozen": _frozen(tx),
         "briefs_due": tx.execute(
             select(func.count()).select_from(handoffs).where(handoffs.c.brief_state == "due")
         ).scalar(),
@@ -51,6 +53,17 @@ def quotas(workspace: Workspace) -> list[dict[str, str]]:
         except ClosedloopError as error:
             found.append({"connection": name, "told": str(error)})
     return found
+
+
+def _frozen(tx: Connection) -> list[dict[str, str]]:
+    """Mapped fields that an account has no longer."""
+    names = select(connections.c.name)
+    found = frozen(tx, set(tx.execute(names).scalars()))
+    return [
+        {"connection": connection, "object": object, "fields": ", ".join(fields)}
+        for connection, objects in sorted(found.items())
+        for object, fields in sorted(objects.items())
+    ]
 
 
 def _leads(tx: Connection) -> dict[str, int]:

@@ -57,6 +57,7 @@ class Memory:
     lose_answers: int = 0
     account_id: str = "acc-1"
     returns_records: bool = True
+    schema: dict[str, Sequence[str]] = field(default_factory=dict)
     writes: list[Operation] = field(default_factory=list)
     pulls: int = 0
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -94,7 +95,9 @@ class MemoryConnector:
         return Health(self.memory.account_id, "Memory")
 
     def describe(self, object: str) -> ObjectSchema:
-        return ObjectSchema(object, {"email": FieldSchema("email", "text")})
+        self.calls += 1
+        names = self.memory.schema.get(object, ())  # none told: the platform has every field
+        return ObjectSchema(object, {name: FieldSchema(name, "text") for name in names})
 
     def pull(
         self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False

@@ -1,0 +1,101 @@
+"""Fields that an account no longer has: frozen, so that the rest goes on.
+
+A mapped field that vanished is neither asked for nor written, and what was known of it stays: an absent field is not a
+blank one. When it is back its object is read from the beginning, for what changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+import orjson
+import structlog
+from sqlalchemy import Connection, delete, select, update
+
+from config.clock import stamp, unstamp
+from config.errors import PermissionMissing, RetryLater
+from connectors.api import ObjectSchema
+from mappings.compiler import Mapped
+from sync.pull import restart
+from sync.state.database import upsert
+from sync.state.schema import leads, meta
+from sync.workspace import Workspace
+
+log = structlog.get_logger(__name__)
+
+Frozen = Mapping[str, list[str]]
+"""Object -> remote fields, sorted."""
+
+
+def compare(workspace: Workspace, connection: str, object: str) -> bool:
+    """Compare the object's mapping with the account's live fields, at most every `guards.describe_every`; whether a
+    field came back, so that the object is to be read anew. Freezes what is gone."""
+    place = f"{connection}/{object}"
+    now = workspace.clock.now()
+    with workspace.state.read() as tx:
+        described = tx.execute(select(meta.c.value).where(meta.c.name == f"described:{place}")).scalar()
+        before = _frozen(tx, place)
+    if described and now - unstamp(described) < timedelta(seconds=workspace.project.guards.describe_every):
+        workspace.freeze(connection, object, before)
+        return False
+    try:
+        schema = workspace.connector(connection).describe(object)
+    except (PermissionMissing, RetryLater) as error:  # pulling will tell; what was frozen stays so
+        log.warning("drift.not_described", connection=connection, object=object, error=type(error).__name__)
+        workspace.freeze(connection, object, before)
+        return False
+    gone = vanished(workspace.compiled(connection)[object], schema)
+    if gone != before:
+        log.warning("drift.frozen", connection=connection, object=object, fields=gone, before=before)
+    with workspace.state.begin() as tx:
+        _keep(tx, f"described:{place}", stamp(now))
+        _keep(tx, f"frozen:{place}", orjson.dumps(gone).decode() if gone else "")
+    workspace.freeze(connection, object, gone)
+    return bool(set(before) - set(gone))
+
+
+def thaw(workspace: Workspace, connection: str, object: str) -> None:
+    """A field came back: the object is read from the beginning, and every lead is planned anew for it."""
+    restart(workspace.state, connection, object, workspace.compiled(connection)[object].kind)
+    with workspace.state.begin() as tx:
+        tx.execute(update(leads).where(leads.c.dirty == 0, leads.c.state == "live").values(dirty=2))
+
+
+def vanished(mapped: Mapped, schema: ObjectSchema) -> list[str]:
+    """The mapped remote fields that the account has not. A platform that tells no fields has them all."""
+    if not schema.fields:
+        return []
+    return sorted(
+        {
+            entry.remote
+            for entry in mapped.entries.values()
+            if entry.remote and not _there(entry.remote, schema.fields, schema.open_ended)
+        }
+    )
+
+
+def _there(remote: str, live: Mapping[str, object], open_ended: Iterable[str]) -> bool:
+    return remote in live or remote.split(".", 1)[0] in live or remote.startswith(tuple(open_ended))
+
+
+def frozen(tx: Connection, connections: Iterable[str]) -> dict[str, Frozen]:
+    """What is frozen now, by connection."""
+    found: dict[str, dict[str, list[str]]] = {name: {} for name in connections}
+    for name, value in tx.execute(select(meta.c.name, meta.c.value).where(meta.c.name.like("frozen:%"))):
+        connection, _, object = name.removeprefix("frozen:").partition("/")
+        if connection in found:
+            found[connection][object] = orjson.loads(value)
+    return {name: objects for name, objects in found.items() if objects}
+
+
+def _frozen(tx: Connection, place: str) -> list[str]:
+    value = tx.execute(select(meta.c.value).where(meta.c.name == f"frozen:{place}")).scalar()
+    return list(orjson.loads(value)) if value else []
+
+
+def _keep(tx: Connection, name: str, value: str) -> None:
+    if value:
+        tx.execute(upsert(meta, tx, update=["value"]), [{"name": name, "value": value}])
+    else:
+        tx.execute(delete(meta).where(meta.c.name == name))

@@ -1,0 +1,22 @@
+"""What each platform tells of its fields fits the ready mappings: nothing of a healthy account is frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from connectors import registry
+from sync import scaffold
+from sync.drift import vanished
+from sync.workspace import Workspace
+
+
+@pytest.mark.parametrize("name", ["hubspot", "mailchimp", "salesforce"])
+def test_no_field_of_a_ready_mapping_is_taken_for_vanished(name: str, tmp_path: Path) -> None:
+    with registry.platform(name).sandbox(seed=3) as sandbox:
+        scaffold.write(tmp_path, {name: scaffold.sandbox_connection(tmp_path, name, sandbox)}, tail="\n")
+        with Workspace.open(tmp_path) as workspace:
+            for object, _ in workspace.objects(name):
+                schema = workspace.connector(name).describe(object)
+                assert vanished(workspace.mapped(name)[object], schema) == [], object
