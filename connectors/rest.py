@@ -202,7 +202,7 @@ class Rest:
 
     def _lost(self, what: str, repeatable: bool) -> ClosedloopError:
         kind = RetryLater if repeatable else InDoubt
-        return kind(f"{self._platform.title}'s {what}", connection=self._account.connection)
+        return kind(f"{self._platform.title}'s {what}", connection=self._account.connection, code="answer_lost")
 
     def _unanswered(self, error: httpx.HTTPError, repeatable: bool) -> ClosedloopError:
         title, connection = self._platform.title, self._account.connection

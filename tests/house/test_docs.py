@@ -19,7 +19,7 @@ from sync.cli.app import Exit, app
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PLATFORMS = ("hubspot", "mailchimp", "salesforce")
+PLATFORMS = tuple(registry.names())
 
 
 def table_rows(text: str) -> dict[str, str]:

@@ -77,7 +77,7 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
     assert set(runs) <= set(builds)
 
 
-@pytest.mark.parametrize("name", ["hubspot", "mailchimp", "salesforce"])
+@pytest.mark.parametrize("name", registry.names())
 def test_a_platform_folder_holds_what_every_other_does(name: str) -> None:
     folder = registry.platform(name).folder
     for file in ("manifest.yaml", "client.py", "connector.py", "mapping.yaml", "sandbox.py", "README.md"):

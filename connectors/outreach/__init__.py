@@ -1,0 +1,23 @@
+"""Outreach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from connectors.api import Account, Connector, Platform, Surroundings
+
+
+def _open(account: Account, surroundings: Surroundings) -> Connector:
+    from connectors.outreach.connector import open
+
+    return open(account, surroundings)
+
+
+def _sandbox(**options: Any) -> Any:
+    from connectors.outreach.sandbox import OutreachSandbox
+
+    return OutreachSandbox(**options)
+
+
+platform = Platform("outreach", Path(__file__).parent, _open, _sandbox)
