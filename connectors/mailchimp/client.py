@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import requests
@@ -32,6 +33,8 @@ from connectors import retry
 from connectors.api import Account, Surroundings
 
 VERSION = "3.0"
+ASKING = 100.0
+"""Calls a second that are let through: more than ten connections can make."""
 _DATA_CENTRE = re.compile(r"[a-z]{2,3}\d{1,3}")
 
 
@@ -74,8 +77,31 @@ class Client:
         self._api.request = self._request
         self._api.host = self._host()
 
+    @property
+    def connection(self) -> str:
+        return self._account.connection
+
     def close(self) -> None:
         self._session.close()
+
+    def fetch(self, url: str) -> bytes:
+        """A packed result, without credentials, from the account's own host or Amazon's store, where Mailchimp puts
+        them. Raises RetryLater."""
+        host, ours = urlsplit(url), urlsplit(self._api.host)
+        amazon = host.scheme == "https" and str(host.hostname).endswith(".amazonaws.com")
+        if not amazon and (host.scheme, host.netloc) != (ours.scheme, ours.netloc):
+            raise RetryLater("Mailchimp's result lies on an unknown host.", connection=self.connection)
+        with self._count:
+            self.calls += 1
+        try:
+            answer = self._session.get(url, timeout=self._timeout, allow_redirects=False)
+        except requests.RequestException as error:
+            raise self._unanswered(error, "GET") from error
+        if not answer.ok:
+            raise RetryLater(
+                f"Mailchimp's result cannot be fetched ({answer.status_code}).", connection=self.connection
+            )
+        return answer.content
 
     def _secret(self, name: str) -> str:
         value = self._account.auth.get(name, "")
@@ -124,7 +150,15 @@ class Client:
                 raise error.text from error
             return None if isinstance(answer, _Answered) else answer
 
-        return retry.call(attempt, clock=self._world.clock, repeatable=repeatable)
+        return retry.call(attempt, clock=self._world.clock, repeatable=repeatable, on_retry=self._blocked)
+
+    def _blocked(self, error: ClosedloopError, wait: float) -> None:
+        if error.code == "rate_limit":
+            self._world.budget.block(self._key, wait)
+
+    @property
+    def _key(self) -> str:
+        return f"mailchimp:{self._account.connection}"
 
     def _request(
         self, method: str, url: str, query_params: Any = None, headers: Any = None, body: Any = None
@@ -137,6 +171,8 @@ class Client:
         if "Authorization" not in headers and self._secret("access_token"):
             headers["Authorization"] = f"Bearer {self._secret('access_token')}"
         auth = ("closedloop", self._secret("api_key")) if self._secret("api_key") else None
+        # Mailchimp has no rate; asking makes every process wait once one of them was told to
+        self._world.budget.take(self._key, 1, rate=ASKING, burst=100)
         with self._count:
             self.calls += 1
         try:
@@ -198,7 +234,7 @@ def classify(status: int, told: Mapping[str, Any], connection: str) -> Closedloo
     if status == 429 or status >= 500 or (status == 403 and not told):
         # at high volume Mailchimp answers 403 without a body: that is a limit, not a refusal
         after = 2.0 if status in (429, 403) else 1.0
-        code = "server_error" if status >= 500 else ""
+        code = "server_error" if status >= 500 else "rate_limit"
         return RetryLater(f"Mailchimp cannot answer now ({status}).", after=after, connection=connection, code=code)
     if status == 401 or title in ("api key missing", "user disabled", "account deactivated", "compliance related"):
         return AuthorizationLost(

@@ -30,7 +30,7 @@ from connectors.api import (
     Surroundings,
 )
 from connectors.mailchimp.client import Client, subscriber_hash
-from connectors.mailchimp.writes import push_members
+from connectors.mailchimp.writes import Audience, push_members
 
 PAGE = 1000
 REPORT_PAGE = 500
@@ -69,6 +69,7 @@ class MailchimpConnector:
         self._client = Client(account, surroundings)
         self._audience = str(account.settings["audience"])
         self._groups: dict[str, str] | None = None
+        self._looked_at: set[str] = set()
 
     @property
     def calls(self) -> int:
@@ -103,7 +104,9 @@ class MailchimpConnector:
             fields[name] = FieldSchema(
                 name, kind, row["name"], required=bool(row.get("required")), length=255, options=options
             )
-        return ObjectSchema(object, fields, open_ended=("tags.", "interests.", "merge_fields.ADDRESS."))
+        for name in self._group_names().values():
+            fields[f"interests.{name}"] = FieldSchema(f"interests.{name}", "boolean", name)
+        return ObjectSchema(object, fields, open_ended=("tags.", "merge_fields.ADDRESS."))
 
     def _path(self, rest: str = "") -> str:
         return f"/lists/{self._audience}/{rest}" if rest else f"/lists/{self._audience}"
@@ -209,42 +212,59 @@ class MailchimpConnector:
                 return
 
     def _activity(self, state: dict[str, Any]) -> Iterator[Page]:
-        """What members did with each campaign since the last pull: one call a campaign when nothing happened."""
+        """What members did with the campaigns since the last pull.
+
+        The reports' figures tell which campaigns were touched at all (`seen`): the others cost no call.
+        """
         began = state.get("began") or stamp(self._world.clock.now())
-        since = state.get("since")
-        done: list[str] = list(state.get("done") or [])
+        since, seen = state.get("since"), dict(state.get("seen") or {})
         for campaign in self._reports_worth_reading(since):
-            if campaign["id"] in done:
+            figures, known = _figures(campaign), seen.get(campaign["id"])
+            if figures == known:
                 continue
-            yield from self._campaign_activity(campaign, since, done, began)
-            done.append(campaign["id"])
-        yield Page([], _cursor({"since": began}), more=False)
+            for found in self._campaign_activity(campaign, known, figures, since if known else None):
+                yield Page(found, _cursor({"since": since, "seen": seen, "began": began}), more=True)
+            seen[campaign["id"]] = figures
+        yield Page([], _cursor({"since": began, "seen": self._recent(seen)}), more=False)
+
+    def _recent(self, seen: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Those of the campaigns that the next pull looks at."""
+        return {id: figures for id, figures in seen.items() if id in self._looked_at}
 
     def _reports_worth_reading(self, since: str | None) -> list[dict[str, Any]]:
         """Campaigns sent in the last ninety days before `since`, or all: older ones see no more activity."""
         query: dict[str, Any] = {"count": REPORT_PAGE}
         if since:
             query["since_send_time"] = _iso(stamp(unstamp(since) - timedelta(days=90)))
-        found: list[dict[str, Any]] = []
-        while True:
-            told = self._client.call("GET", "/reports", {**query, "offset": len(found)})
-            found.extend(told["reports"])
-            if not told["reports"] or len(found) >= int(told["total_items"]):
-                return [row for row in found if row.get("list_id") == self._audience]
+        found = [row for rows in self._pages("/reports", "reports", query) for row in rows]
+        self._looked_at = {row["id"] for row in found}
+        return [row for row in found if row.get("list_id") == self._audience]
 
     def _campaign_activity(
-        self, campaign: Mapping[str, Any], since: str | None, done: list[str], began: str
-    ) -> Iterator[Page]:
-        offset = 0
-        while True:
-            query: dict[str, Any] = {"count": REPORT_PAGE, "offset": offset}
+        self, campaign: Mapping[str, Any], known: list[int] | None, figures: list[int], since: str | None
+    ) -> Iterator[list[Record]]:
+        path = f"/reports/{campaign['id']}"
+        if known is None or known[0] != figures[0]:
+            for rows in self._pages(f"{path}/sent-to", "sent_to", {"count": REPORT_PAGE}):
+                yield [_sent(campaign, row) for row in rows]
+        if known is None or known[1] != figures[1]:
+            for rows in self._pages(f"{path}/unsubscribed", "unsubscribes", {"count": REPORT_PAGE}):
+                yield [_left(campaign, row) for row in rows]
+        if known is None or known[2:] != figures[2:]:
+            query: dict[str, Any] = {"count": REPORT_PAGE}
             if since:
                 query["since"] = _iso(stamp(unstamp(since) - OVERLAP))
-            told = self._client.call("GET", f"/reports/{campaign['id']}/email-activity", query)
-            found = [record for email in told["emails"] for record in _events(campaign, email)]
-            offset += len(told["emails"])
-            yield Page(found, _cursor({"since": since, "done": done, "began": began}), more=True)
-            if not told["emails"] or offset >= int(told["total_items"]):
+            for rows in self._pages(f"{path}/email-activity", "emails", query):
+                yield [record for email in rows for record in _events(campaign, email)]
+
+    def _pages(self, path: str, name: str, query: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
+        offset = 0
+        while True:
+            told = self._client.call("GET", path, {**query, "offset": offset})
+            rows: list[dict[str, Any]] = told[name]
+            offset += len(rows)
+            yield rows
+            if not rows or offset >= int(told["total_items"]):
                 return
 
     # read and push
@@ -265,7 +285,15 @@ class MailchimpConnector:
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
         fallback = str(self._account.settings.get("status_if_new", "transactional"))
-        return push_members(self._client, self._audience, operations, fallback, self._record)
+        audience = Audience(
+            self._client,
+            self._world.clock,
+            self._audience,
+            fallback,
+            self._record,
+            lambda: {name: id for id, name in self._group_names().items()},
+        )
+        return push_members(audience, operations)
 
     # webhooks
 
@@ -334,24 +362,48 @@ def _campaign(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_ACTIONS = {"open": "email_open", "click": "email_click", "bounce": "email_bounce", "unsub": "email_unsubscribe"}
+def _figures(row: Mapping[str, Any]) -> list[int]:
+    """What moves whenever somebody does something with a campaign: sent, left, opened, clicked, bounced."""
+    opens, clicks, bounces = row.get("opens") or {}, row.get("clicks") or {}, row.get("bounces") or {}
+    bounced = sum(int(bounces.get(name) or 0) for name in ("hard_bounces", "soft_bounces", "syntax_errors"))
+    told = (row.get("emails_sent"), row.get("unsubscribed"), opens.get("opens_total"), clicks.get("clicks_total"))
+    return [*(int(figure or 0) for figure in told), bounced]
+
+
+def _sent(campaign: Mapping[str, Any], row: Mapping[str, Any]) -> Record:
+    return _event(campaign, row, "email_sent", "sent", str(campaign["send_time"]))
+
+
+def _left(campaign: Mapping[str, Any], row: Mapping[str, Any]) -> Record:
+    return _event(campaign, row, "email_unsubscribe", "unsub", str(row["timestamp"]))
+
+
+def _event(
+    campaign: Mapping[str, Any], row: Mapping[str, Any], type: str, action: str, at: str, url: str | None = None
+) -> Record:
+    raw = {
+        "type": type,
+        "timestamp": at,
+        "email_address": row["email_address"],
+        "campaign_id": campaign["id"],
+        "title": campaign.get("campaign_title") or campaign.get("subject_line"),
+        "url": url,
+    }
+    # somebody is sent a campaign, or leaves by it, once; what they open and click counts by its time
+    key = f"{campaign['id']}:{row['email_id']}:{action}"
+    if action not in ("sent", "unsub"):
+        key = f"{key}:{at}:{url or ''}"
+    return Record(key, orjson.dumps(raw), _stamp(at))
+
+
+_ACTIONS = {"open": "email_open", "click": "email_click", "bounce": "email_bounce"}
 
 
 def _events(campaign: Mapping[str, Any], email: Mapping[str, Any]) -> Iterator[Record]:
     for act in email.get("activity") or ():
         kind = _ACTIONS.get(act["action"])
-        if kind is None:
-            continue
-        raw = {
-            "type": kind,
-            "timestamp": act["timestamp"],
-            "email_address": email["email_address"],
-            "campaign_id": campaign["id"],
-            "title": campaign.get("campaign_title") or campaign.get("subject_line"),
-            "url": act.get("url"),
-        }
-        key = f"{campaign['id']}:{email['email_id']}:{act['action']}:{act['timestamp']}:{act.get('url') or ''}"
-        yield Record(key, orjson.dumps(raw), _stamp(act["timestamp"]))
+        if kind is not None:
+            yield _event(campaign, email, kind, act["action"], act["timestamp"], act.get("url"))
 
 
 def _iso(text: str) -> str:

@@ -7,18 +7,20 @@ unless asked for; times have whole seconds.
 
 from __future__ import annotations
 
-import io
+import hashlib
+import hmac
 import re
-import tarfile
 import uuid
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
 from config.clock import stamp, unstamp
 from connectors.mailchimp.client import VERSION, subscriber_hash
+from connectors.mailchimp.sandbox_batches import Batches
+from connectors.mailchimp.sandbox_campaigns import Campaigns, instant, seconds
 from connectors.sandbox import Answer, Call, Sandbox
 
 Row = dict[str, Any]
@@ -33,7 +35,7 @@ KEY = "0123456789abcdef0123456789abcdef-us19"
 class MailchimpSandbox(Sandbox):
     """An account with one audience. Switches: `with_contact_ids` (older accounts have none), `resubscribe_after_api`
     (whoever was unsubscribed by an API may be subscribed by it again), `forbidden` (so many calls answer 403 without a
-    body, as at high volume)."""
+    body, as at high volume), `crowded` (so many answer 429, as when ten connections are open)."""
 
     name = "mailchimp"
 
@@ -43,14 +45,14 @@ class MailchimpSandbox(Sandbox):
         self.merge_fields = [_merge_field(n, *row) for n, row in enumerate(_MERGE_FIELDS, 1)]
         self.segments: dict[int, Row] = {}
         self.categories: dict[str, Row] = {}
-        self.reports: dict[str, Row] = {}
-        self.activity: dict[str, dict[str, Row]] = {}
-        self.batches: dict[str, Row] = {}
+        self.campaigns = Campaigns(self)
+        self.batches = Batches(self)
         self.events: list[Row] = []
         self.with_contact_ids = True
         self.resubscribe_after_api = False
         self.next_id = 100
         self.forbidden = 0
+        self.crowded = 0
         super().__init__(**options)
 
     def account(self) -> dict[str, Any]:
@@ -80,11 +82,8 @@ class MailchimpSandbox(Sandbox):
         self.on("POST", f"{audience}/segments/{{segment}}", self._change_segment)
         self.on("GET", f"{audience}/interest-categories", self._categories)
         self.on("GET", f"{audience}/interest-categories/{{category}}/interests", self._interests)
-        self.on("GET", f"{base}/reports", self._reports)
-        self.on("GET", f"{base}/reports/{{id}}/email-activity", self._email_activity)
-        self.on("POST", f"{base}/batches", self._start_batch)
-        self.on("GET", f"{base}/batches/{{id}}", self._batch_status)
-        self.on("GET", f"{base}/batch-results/{{id}}", self._batch_result)
+        self.campaigns.route(base)
+        self.batches.route(base)
 
     # people
 
@@ -130,46 +129,32 @@ class MailchimpSandbox(Sandbox):
         with self.lock:
             self._set_tags(self._found(id), [{"name": name, "status": "active"}])
 
-    def add_campaign(self, title: str, at: str, *, sent: int = 0) -> str:
-        """A campaign was sent at `at`."""
-        id = self._hex(10)
-        self.reports[id] = {
-            "id": id,
-            "campaign_title": title,
-            "type": "regular",
-            "list_id": AUDIENCE,
-            "list_is_active": True,
-            "list_name": "Newsletter",
-            "subject_line": title,
-            "preview_text": "",
-            "emails_sent": sent,
-            "abuse_reports": 0,
-            "unsubscribed": 0,
-            "send_time": _seconds(at),
-            "bounces": {"hard_bounces": 0, "soft_bounces": 0, "syntax_errors": 0},
-            "opens": {"opens_total": 0, "unique_opens": 0, "open_rate": 0, "last_open": ""},
-            "clicks": {"clicks_total": 0, "unique_clicks": 0, "unique_subscriber_clicks": 0, "click_rate": 0},
-        }
-        self.activity[id] = {}
-        return id
+    def add_campaign(self, title: str, at: str, *, sent: int = 0, to: Sequence[str] = ()) -> str:
+        """A campaign was sent at `at`, to the addresses `to` (and, in its figures, to `sent` in all)."""
+        with self.lock:
+            return self.campaigns.add(title, at, max(sent, len(to)), to)
 
     def record_activity(self, campaign: str, email: str, action: str, at: str, url: str = "") -> None:
-        """A member opened, clicked or bounced."""
-        report, key = self.reports[campaign], subscriber_hash(email)
-        base = {"campaign_id": campaign, "list_id": AUDIENCE, "list_is_active": True, "email_id": key}
-        row = self.activity[campaign].setdefault(key, {**base, "email_address": email, "activity": []})
-        told = {"action": action, "timestamp": _seconds(at), "ip": "127.0.0.1"}
-        row["activity"].append({**told, **({"url": url} if url else {})})
-        figure = {"open": ("opens", "unique_opens"), "click": ("clicks", "unique_subscriber_clicks")}.get(action)
-        if figure:
-            report[figure[0]][figure[1]] += 1
+        """A member opened, clicked, bounced, or left (`unsub`) by a campaign."""
+        with self.lock:
+            self.campaigns.record(campaign, email, action, at, url)
+
+    def delivery(self, kind: str, email: str, secret: str, **data: str) -> tuple[dict[str, str], bytes]:
+        """A webhook as Mailchimp would post it now: its headers and its body."""
+        fired = self.clock.now()
+        form = {"type": kind, "fired_at": f"{fired:%Y-%m-%d %H:%M:%S}", "data[list_id]": AUDIENCE, "data[email]": email}
+        body = urlencode({**form, **{f"data[{name}]": value for name, value in data.items()}}).encode()
+        at = str(int(fired.timestamp()))
+        digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Mailchimp-Signature": f"t={at},v1={digest}"}
+        return headers, body
 
     # members
 
-    def _now(self) -> str:
-        return _seconds(stamp(self.clock.now()))
+    def stamped(self) -> str:
+        return seconds(stamp(self.clock.now()))
 
-    def _hex(self, length: int) -> str:
+    def hex(self, length: int) -> str:
         return f"{self.random.getrandbits(length * 4):0{length}x}"
 
     def _found(self, id: str) -> Row:
@@ -186,14 +171,14 @@ class MailchimpSandbox(Sandbox):
 
     def _new(self, values: Row, status: str, source: str, at: str = "") -> Row:
         email = values.pop("email_address")
-        now = _seconds(at) if at else self._now()
+        now = seconds(at) if at else self.stamped()
         self.next_id += 1
         fields = {row["tag"]: "" for row in self.merge_fields}
         member: Row = {
             "id": subscriber_hash(email),
             "email_address": email,
-            "unique_email_id": self._hex(10),
-            "contact_id": self._hex(32),
+            "unique_email_id": self.hex(10),
+            "contact_id": self.hex(32),
             "full_name": "",
             "web_id": self.next_id,
             "email_type": "html",
@@ -252,10 +237,10 @@ class MailchimpSandbox(Sandbox):
         ):
             if name in values:
                 member[name] = values[name]
-        member["last_changed"] = at or self._now()
+        member["last_changed"] = at or self.stamped()
 
     def _set_status(self, member: Row, status: str) -> None:
-        member["status"], member["last_changed"] = status, self._now()
+        member["status"], member["last_changed"] = status, self.stamped()
 
     def _shown(self, member: Row) -> Row:
         shown = {name: value for name, value in member.items() if not name.startswith("_")}
@@ -271,18 +256,27 @@ class MailchimpSandbox(Sandbox):
         ]
         return shown
 
+    def perform(self, call: Call) -> Answer:
+        """The answer to one call of a batch operation."""
+        return self._dispatch(call)
+
     # errors
 
     def before(self, call: Call) -> Answer | None:
         import base64
 
         expected = "Basic " + base64.b64encode(f"closedloop:{KEY}".encode()).decode()
+        if call.path.startswith(f"/{VERSION}/batch-results/"):
+            return None  # a link that opens by itself, at Mailchimp's store
         if call.headers.get("authorization") not in (expected, f"Bearer {KEY}"):
             told = "Your API key may be invalid, or you've attempted to access the wrong datacenter."
             return self.problem(401, "API Key Invalid", told)
         if self.forbidden > 0:
             self.forbidden -= 1
             return Answer(403)
+        if self.crowded > 0:
+            self.crowded -= 1
+            return self.problem(429, "Too Many Requests", "You have exceeded the limit of 10 simultaneous connections.")
         return None
 
     def problem(self, status: int, title: str, detail: str, **more: Any) -> Answer:
@@ -295,7 +289,7 @@ class MailchimpSandbox(Sandbox):
         title = {404: "Resource Not Found", 405: "Method Not Allowed"}.get(status, "JSON Parse Error")
         return self.problem(status, title, "The requested resource could not be found." if status == 404 else message)
 
-    def _lost(self) -> Answer:
+    def lost(self) -> Answer:
         return self.problem(404, "Resource Not Found", "The requested resource could not be found.")
 
     def _invalid(self, field: str, message: str) -> Answer:
@@ -349,7 +343,7 @@ class MailchimpSandbox(Sandbox):
 
     def _audience(self, call: Call, audience: str) -> Answer:
         if audience != AUDIENCE:
-            return self._lost()
+            return self.lost()
         return Answer.of(_only({"id": AUDIENCE, "name": "Newsletter"}, call.query.get("fields", "")))
 
     def _list(self, call: Call, audience: str) -> Answer:
@@ -365,7 +359,7 @@ class MailchimpSandbox(Sandbox):
         status = call.query.get("status", "")
         rows = [m for m in self.members.values() if (m["status"] == status if status else m["status"] != "archived")]
         for name, keep in (("since_last_changed", 1), ("before_last_changed", -1)):
-            limit = _instant(call.query.get(name, ""))
+            limit = instant(call.query.get(name, ""))
             if limit is not None:  # a malformed filter is ignored, as Mailchimp does
                 rows = [m for m in rows if (unstamp(m["last_changed"]) - limit).total_seconds() * keep >= 0]
         if call.query.get("sort_field") == "last_changed":
@@ -374,7 +368,7 @@ class MailchimpSandbox(Sandbox):
 
     def _get(self, call: Call, audience: str, id: str) -> Answer:
         member = self._member(id)
-        return Answer.of(_only(self._shown(member), call.query.get("fields", ""))) if member else self._lost()
+        return Answer.of(_only(self._shown(member), call.query.get("fields", ""))) if member else self.lost()
 
     def _add(self, call: Call, audience: str) -> Answer:
         body = call.json
@@ -420,19 +414,19 @@ class MailchimpSandbox(Sandbox):
         return self._invalid(*bad) if bad else None
 
     def _patch(self, call: Call, audience: str, id: str) -> Answer:
-        return self._upsert(call.json, call.json.get("status"), id) if self._member(id) else self._lost()
+        return self._upsert(call.json, call.json.get("status"), id) if self._member(id) else self.lost()
 
     def _archive(self, call: Call, audience: str, id: str) -> Answer:
         member = self._member(id)
         if member is None:
-            return self._lost()
+            return self.lost()
         self._set_status(member, "archived")
         return Answer(204)
 
     def _forget(self, call: Call, audience: str, id: str) -> Answer:
         member = self._member(id)
         if member is None:
-            return self._lost()
+            return self.lost()
         self.forget(member["email_address"])
         return Answer(204)
 
@@ -470,7 +464,7 @@ class MailchimpSandbox(Sandbox):
             if tag["status"] == "active":
                 held.append({"id": segment["id"], "name": tag["name"]})
             member["tags"], member["tags_count"] = held, len(held)
-            member["last_changed"] = self._now()
+            member["last_changed"] = self.stamped()
 
     def _segment(self, name: str) -> Row:
         for segment in self.segments.values():
@@ -484,14 +478,14 @@ class MailchimpSandbox(Sandbox):
     def _tag(self, call: Call, audience: str, id: str) -> Answer:
         member = self._member(id)
         if member is None:
-            return self._lost()
+            return self.lost()
         self._set_tags(member, call.json["tags"])
         return Answer(204)
 
     def _tags(self, call: Call, audience: str, id: str) -> Answer:
         member = self._member(id)
         if member is None:
-            return self._lost()
+            return self.lost()
         tags = [{**tag, "date_added": member["last_changed"]} for tag in member["tags"]]
         return Answer.of({"tags": tags, "total_items": len(tags)})
 
@@ -511,7 +505,7 @@ class MailchimpSandbox(Sandbox):
     def _change_segment(self, call: Call, audience: str, segment: str) -> Answer:
         row = self.segments.get(int(segment))
         if row is None:
-            return self._lost()
+            return self.lost()
         body = call.json
         wanted = [*(body.get("members_to_add") or []), *(body.get("members_to_remove") or [])]
         added = self._into(row, body.get("members_to_add") or [], "active")
@@ -529,7 +523,7 @@ class MailchimpSandbox(Sandbox):
 
     def _event(self, call: Call, audience: str, id: str) -> Answer:
         if self._member(id) is None:
-            return self._lost()
+            return self.lost()
         self.events.append({"member": id, **call.json})
         return Answer(204)
 
@@ -556,86 +550,15 @@ class MailchimpSandbox(Sandbox):
         ]
         return Answer.of({"interests": rows, "list_id": audience, "category_id": category, "total_items": len(rows)})
 
-    # campaigns
-
-    def _reports(self, call: Call) -> Answer:
-        since = _instant(call.query.get("since_send_time", ""))
-        rows = [row for row in self.reports.values() if since is None or unstamp(row["send_time"]) >= since]
-        start, count = int(call.query.get("offset", "0")), int(call.query.get("count", "10"))
-        return Answer.of({"reports": rows[start : start + count], "total_items": len(rows)})
-
-    def _email_activity(self, call: Call, id: str) -> Answer:
-        if id not in self.reports:
-            return self._lost()
-        count, offset = int(call.query.get("count", "10")), int(call.query.get("offset", "0"))
-        if count > 500:
-            return Answer(504, b"", {"content-type": "text/html"})
-        since = _instant(call.query.get("since", ""))
-        rows = []
-        for row in self.activity[id].values():
-            acts = [act for act in row["activity"] if since is None or unstamp(act["timestamp"]) >= since]
-            if acts:
-                rows.append({**row, "activity": acts})
-        return Answer.of({"emails": rows[offset : offset + count], "campaign_id": id, "total_items": len(rows)})
-
-    # batch operations: pending, started, finished, one step a look
-
-    def _start_batch(self, call: Call) -> Answer:
-        operations = call.json["operations"]
-        id = self._hex(10)
-        self.batches[id] = {"operations": operations, "looks": 0, "submitted_at": self._now(), "results": None}
-        return Answer.of(self._batch_row(id))
-
-    def _batch_row(self, id: str) -> Row:
-        batch = self.batches[id]
-        states = ("pending", "started", "finished")
-        state = states[min(batch["looks"], 2)]
-        results = batch["results"] or []
-        url = f"{self.base_url}/{VERSION}/batch-results/{id}" if state == "finished" else ""
-        return {
-            "id": id,
-            "status": state,
-            "total_operations": len(batch["operations"]),
-            "finished_operations": len(results),
-            "errored_operations": sum(1 for row in results if row["status_code"] >= 400),
-            "submitted_at": batch["submitted_at"],
-            "completed_at": self._now() if state == "finished" else "",
-            "response_body_url": url,
-        }
-
-    def _batch_status(self, call: Call, id: str) -> Answer:
-        if id not in self.batches:
-            return self._lost()
-        batch = self.batches[id]
-        batch["looks"] += 1
-        if batch["looks"] >= 2 and batch["results"] is None:
-            batch["results"] = [self._perform(call, operation) for operation in batch["operations"]]
-        return Answer.of(self._batch_row(id))
-
-    def _perform(self, call: Call, operation: Row) -> Row:
-        body = str(operation.get("body") or "").encode()
-        path = f"/{VERSION}{operation['path']}"
-        answer = self._dispatch(Call(operation["method"], path, operation.get("params") or {}, call.headers, body))
-        told = {"status_code": answer.status, "operation_id": operation.get("operation_id", "")}
-        return {**told, "response": answer.body.decode()}
-
-    def _batch_result(self, call: Call, id: str) -> Answer:
-        content = orjson.dumps(self.batches[id]["results"])
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-            entry = tarfile.TarInfo(f"{id}/0.json")
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-        return Answer(200, buffer.getvalue(), {"content-type": "application/gzip"})
-
     # snapshot
 
-    _KEPT = ("members", "merge_fields", "categories", "reports", "activity", "next_id")
+    _KEPT = ("members", "merge_fields", "categories", "next_id")
 
     def snapshot(self) -> dict[str, Any]:
         with self.lock:
             kept: Row = {name: getattr(self, name) for name in self._KEPT}
             kept["forgotten"] = sorted(self.forgotten)
+            kept["campaigns"] = self.campaigns.snapshot()
             kept["segments"] = list(self.segments.values())
             copied: Row = orjson.loads(orjson.dumps(kept))
             return copied
@@ -644,6 +567,7 @@ class MailchimpSandbox(Sandbox):
         with self.lock:
             for name in self._KEPT:
                 setattr(self, name, state[name])
+            self.campaigns.restore(state["campaigns"])
             self.forgotten = set(state["forgotten"])
             self.segments = {row["id"]: row for row in state["segments"]}
 
@@ -677,18 +601,6 @@ def _batch_error(row: Row, error: str, code: str, fields: Any = None) -> Row:
     first = (fields or [{}])[0]
     told = {"email_address": row.get("email_address"), "error": error, "error_code": code}
     return {**told, "field": first.get("field", ""), "field_message": first.get("message", "")}
-
-
-def _seconds(text: str) -> str:
-    """An instant as Mailchimp writes it: whole seconds, +00:00."""
-    return unstamp(text).strftime("%Y-%m-%dT%H:%M:%S+00:00")
-
-
-def _instant(text: str) -> datetime | None:
-    try:
-        return unstamp(text.replace(" ", "+")) if text else None
-    except ValueError:
-        return None
 
 
 def _only(told: Row, fields: str) -> Row:

@@ -8,27 +8,43 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from config.clock import Clock
 from config.errors import AuthorizationLost, ClosedloopError, InDoubt, RecordRejected, RetryLater
 from connectors.api import Operation, Record, Result, Verb
+from connectors.mailchimp.batches import Piece, perform
 from connectors.mailchimp.client import Client, subscriber_hash
 
 BATCH = 500
 FEW = 3
-"""Up to so many members are written one by one: each PUT answers with its own error."""
+"""Up to so many members are written one by one: each answers with its own error."""
+MANY = 100
+"""From so many on, what needs a call of its own is handed over as one batch operation, which starts slowly."""
 
 AsRecord = Callable[[dict[str, Any]], Record]
 
 
-def push_members(
-    client: Client, audience: str, operations: Sequence[Operation], fallback: str, as_record: AsRecord
-) -> Iterator[Result]:
-    """One result per operation. `fallback` is the status of somebody new without recorded consent."""
-    writer = _Writer(client, audience, fallback, as_record)
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """What writing to an audience takes. `fallback` is the status of somebody new without recorded consent, `groups`
+    gives the ids of the interest groups by "Category/Interest"."""
+
+    client: Client
+    clock: Clock
+    id: str
+    fallback: str
+    as_record: AsRecord
+    groups: Callable[[], Mapping[str, str]]
+
+
+def push_members(audience: Audience, operations: Sequence[Operation]) -> Iterator[Result]:
+    """One result per operation."""
+    writer = _Writer(audience)
     good: list[Operation] = []
     for operation in operations:
-        refused = _refused(operation)
+        refused = _refused(operation) or writer.unknown_group(operation)
         if refused is not None:
             yield Result(operation.key, error=refused)
         else:
@@ -41,8 +57,11 @@ def _written(writer: _Writer, good: Sequence[Operation]) -> Iterator[Result]:
     many = [operation for operation in good if not _needs_own_call(operation)]
     if len(many) <= FEW:
         single, many = list(good), []
-    for operation in single:
-        yield writer.one(operation)
+    if len(single) >= MANY:
+        yield from writer.together(single)
+    else:
+        for operation in single:
+            yield writer.one(operation)
     for verb in (Verb.UPDATE, Verb.CREATE):
         rows = [operation for operation in many if operation.verb is verb]
         for start in range(0, len(rows), BATCH):
@@ -72,11 +91,6 @@ def _refused(operation: Operation) -> RecordRejected | None:
     status = operation.values.get("status")
     if not email_of(operation):
         return RecordRejected("A member needs an e-mail address.", fix="Map email_address.", code="no_email")
-    groups = [name for name in operation.values if name.startswith("interests.")]
-    if groups:
-        return RecordRejected(
-            "Interest groups are read, not written.", fix="direction: pull", field=groups[0], code="read_only"
-        )
     if operation.verb is Verb.UPDATE and status not in (None, "unsubscribed"):
         return RecordRejected(
             "Only an opt-out can be written to a member.",
@@ -96,15 +110,29 @@ def _needs_own_call(operation: Operation) -> bool:
 
 
 class _Writer:
-    def __init__(self, client: Client, audience: str, fallback: str, as_record: AsRecord) -> None:
-        self._client = client
+    def __init__(self, audience: Audience) -> None:
         self._audience = audience
-        self._fallback = fallback
-        self._as_record = as_record
+        self._client = audience.client
         self._segments: dict[str, int] = {}
 
     def _path(self, rest: str = "") -> str:
-        return f"/lists/{self._audience}/{rest}" if rest else f"/lists/{self._audience}"
+        return f"/lists/{self._audience.id}/{rest}" if rest else f"/lists/{self._audience.id}"
+
+    def unknown_group(self, operation: Operation) -> RecordRejected | None:
+        """The refusal of an interest group that the audience does not have."""
+        wanted = [name for name in operation.values if name.startswith("interests.")]
+        unknown = [name for name in wanted if name[10:] not in self._audience.groups()] if wanted else []
+        if not unknown:
+            return None
+        return RecordRejected(
+            "The audience has no such interest group.",
+            fix="Write interests.<Category/Interest>, as Mailchimp names them.",
+            field=unknown[0],
+            code="unknown_group",
+        )
+
+    def _member(self, operation: Operation) -> dict[str, Any]:
+        return _member(operation, self._audience.groups)
 
     # one by one
 
@@ -124,25 +152,68 @@ class _Writer:
         return self._done(operation, member)
 
     def _write_one(self, operation: Operation, name: str) -> dict[str, Any]:
-        body = _member(operation)
         if operation.verb is Verb.CREATE:
+            return self._add(operation, name)
+        piece = self._change(operation, name)
+        changed: dict[str, Any] = self._client.call(piece.method, piece.path, None, piece.body)
+        return changed
+
+    def _add(self, operation: Operation, name: str) -> dict[str, Any]:
+        """Somebody new by POST, which tells whether they were there already; those keep their status."""
+        body = self._member(operation)
+        try:
+            # asked twice it answers Member Exists, and changes nothing
+            new: dict[str, Any] = self._client.call(
+                "POST", self._path("members"), None, {**body, "status": self._status(operation)}
+            )
+        except RecordRejected as error:
+            if error.code != "member_exists":
+                raise
             body["status_if_new"] = self._status(operation)
-            member: dict[str, Any] = self._client.call("PUT", self._path(f"members/{name}"), None, body)
-            return member
+            standing: dict[str, Any] = self._client.call("PUT", self._path(f"members/{name}"), None, body)
+            return standing
+        return {**new, "is_new": True}
+
+    def _change(self, operation: Operation, name: str) -> Piece:
+        """The call that changes a member; a mere look where there is nothing but tags to set."""
+        body, path = self._member(operation), self._path(f"members/{name}")
         if "status" in operation.values:
             body["status"] = operation.values["status"]
         if not set(body) - {"email_address"} and body.get("email_address") == email_of(operation):
-            found: dict[str, Any] = self._client.call("GET", self._path(f"members/{name}"))
-            return found
-        changed: dict[str, Any] = self._client.call("PATCH", self._path(f"members/{name}"), None, body)
-        return changed
+            return Piece(operation.key, "GET", path, None)
+        return Piece(operation.key, "PATCH", path, body)
+
+    # all in one job
+
+    def together(self, operations: Sequence[Operation]) -> Iterator[Result]:
+        """Many calls as batch operations, tags after them; a second change to one member after the first."""
+        by_email: dict[str, Operation] = {}
+        again: list[Operation] = []
+        for operation in operations:
+            if by_email.setdefault(email_of(operation).lower(), operation) is not operation:
+                again.append(operation)
+        first = {op.key: op for op in by_email.values()}
+        pieces = [self._change(op, subscriber_hash(email_of(op))) for op in first.values()]
+        outcomes = perform(self._client, self._audience.clock, pieces)
+        done = [op for op in first.values() if not isinstance(outcomes[op.key], ClosedloopError)]
+        failed = self._tag_all(done)
+        for key, operation in first.items():
+            outcome = outcomes[key]
+            if isinstance(outcome, ClosedloopError):
+                yield Result(key, error=outcome)
+            elif key in failed:
+                yield Result(key, error=failed[key])
+            else:
+                yield self._done(operation, outcome)
+        for operation in again:
+            yield self.one(operation)
 
     def _status(self, operation: Operation) -> str:
         """Subscribed only with the evidence at hand; otherwise what the settings say."""
         wanted = operation.values.get("status")
         if wanted == "subscribed" and (operation.values.get("timestamp_opt") or operation.values.get("ip_opt")):
             return "subscribed"
-        return "unsubscribed" if wanted in ("unsubscribed", "cleaned") else self._fallback
+        return "unsubscribed" if wanted in ("unsubscribed", "cleaned") else self._audience.fallback
 
     # in batches
 
@@ -160,7 +231,7 @@ class _Writer:
 
     def _batch(self, by_email: dict[str, Operation], *, existing: bool) -> Iterator[Result]:
         written: dict[str, dict[str, Any]] = {}
-        bare = [op for op in by_email.values() if existing and set(_member(op)) == {"email_address"}]
+        bare = [op for op in by_email.values() if existing and set(self._member(op)) == {"email_address"}]
         full = {email: op for email, op in by_email.items() if op not in bare}
         try:
             errors = self._post(full, existing, written) if full else {}
@@ -199,7 +270,7 @@ class _Writer:
     def _post(
         self, by_email: Mapping[str, Operation], existing: bool, written: dict[str, dict[str, Any]]
     ) -> dict[str, ClosedloopError | None]:
-        members = [_member(op) for op in by_email.values()]
+        members = [self._member(op) for op in by_email.values()]
         if not existing:
             for member, operation in zip(members, by_email.values(), strict=True):
                 member["status"] = self._status(operation)
@@ -261,8 +332,13 @@ class _Writer:
         return self._segments.get(tag)
 
     def _done(self, operation: Operation, member: dict[str, Any]) -> Result:
-        record = self._as_record(_with_tags(member, _tags(operation)))
-        created = operation.verb is Verb.CREATE
+        if operation.verb is Verb.UPDATE and member.get("status") == "archived":
+            # Mailchimp takes the change and leaves the member in the archive: nobody would see it
+            gone = RecordRejected("The member was archived meanwhile.", fix="The next sync notices it.", code="gone")
+            return Result(operation.key, error=gone)
+        created = bool(member.get("is_new"))
+        told = {name: value for name, value in member.items() if name != "is_new"}
+        record = self._audience.as_record(_with_tags(told, _tags(operation)))
         return Result(operation.key, record.id, created=created, record=record)
 
 
@@ -273,8 +349,8 @@ def _with_tags(member: dict[str, Any], tags: Mapping[str, bool]) -> dict[str, An
     return {**member, "tags": [{"name": name} for name in sorted(names)]}
 
 
-def _member(operation: Operation) -> dict[str, Any]:
-    """The member's body: merge fields nested, no status, no tags."""
+def _member(operation: Operation, groups: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
+    """The member's body: merge fields nested, interest groups by id, no status, no tags."""
     body: dict[str, Any] = {"email_address": operation.values.get("email_address") or email_of(operation)}
     for name, value in operation.values.items():
         top, _, rest = name.partition(".")
@@ -285,7 +361,9 @@ def _member(operation: Operation) -> dict[str, Any]:
                 fields.setdefault(tag, {})[part] = "" if value is None else value
             else:
                 fields[tag] = "" if value is None else value
-        elif top not in ("tags", "status", "email_address", "interests"):
+        elif top == "interests":
+            body.setdefault("interests", {})[groups()[rest]] = bool(value)
+        elif top not in ("tags", "status", "email_address"):
             body[name] = "" if value is None else value
     return body
 
