@@ -174,9 +174,22 @@ class Client:
         try:
             return self._written("PATCH", f"{path}/{id}", data, repeatable=True)
         except RetryLater as error:
-            if error.code not in ("server_error", "answer_lost"):
+            raise self._doubted(error) from error
+
+    def delete(self, path: str, id: str) -> None:
+        """Gone afterwards, also where it was gone already. Asked again where the answer is lost."""
+        try:
+            self.rest.call("DELETE", f"{BASE}/{path}/{id}", repeatable=True)
+        except RecordRejected as error:
+            if error.code != "resourceNotFound":
                 raise
-            raise InDoubt(error.what, connection=self._account.connection) from error
+        except RetryLater as error:
+            raise self._doubted(error) from error
+
+    def _doubted(self, error: RetryLater) -> ClosedloopError:
+        """A repeatable write that never got its answer may have happened."""
+        lost = error.code in ("server_error", "answer_lost")
+        return InDoubt(error.what, connection=self._account.connection) if lost else error
 
     def _written(self, method: str, path: str, data: Mapping[str, Any], *, repeatable: bool) -> Resource:
         body = orjson.dumps({"data": data})

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -26,12 +27,13 @@ from connectors.api import (
     Request,
     Result,
     Surroundings,
+    Verb,
 )
 from connectors.outreach import platform
 from connectors.outreach.client import Client, attribute
 from connectors.outreach.objects import OBJECTS, SEQUENCES, Known, reader, wanted
 from connectors.outreach.pull import Source, pages, prospect_reader, tie_records, ties
-from connectors.outreach.push import find_briefs, push_briefs, push_prospects
+from connectors.outreach.push import find_briefs, push_away, push_briefs, push_prospects
 
 _NEEDED = ("client_id", "client_secret", "refresh_token", "redirect_uri")
 _TYPES = {"boolean": "boolean", "integer": "integer", "number": "number", "array": "choices", "object": "object"}
@@ -145,12 +147,19 @@ class OutreachConnector:
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
         if not operations:
             return iter(())
-        settings, object = self._account.settings, operations[0].object
-        if object == "tasks" and all(operation.verb.value == "create" for operation in operations):
-            return push_briefs(self._client, operations, str(settings.get("task_owner") or ""), self._world.clock.now())
-        if object == "prospects":
-            return push_prospects(self._client, self._known, operations, fields, str(settings.get("mailbox") or ""))
-        return (Result(operation.key, error=_unwritable(operation)) for operation in operations)
+        object = operations[0].object
+        able = manifest.load(platform.folder).objects[object].push
+        refused = [Result(op.key, error=_unwritable(op)) for op in operations if op.verb.value not in able]
+        away = [op for op in operations if op.verb.value in able and op.verb is Verb.ARCHIVE]
+        kept = [op for op in operations if op.verb.value in able and op.verb is not Verb.ARCHIVE]
+        return chain(refused, push_away(self._client, away), self._pushed(object, kept, fields))
+
+    def _pushed(self, object: str, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
+        settings = self._account.settings
+        if object == "tasks":
+            owner = str(settings.get("task_owner") or "")
+            return push_briefs(self._client, operations, owner, self._world.clock.now())
+        return push_prospects(self._client, self._known, operations, fields, str(settings.get("mailbox") or ""))
 
     # webhooks
 

@@ -56,6 +56,20 @@ def push_prospects(
             yield result
 
 
+def push_away(client: Client, operations: Sequence[Operation]) -> Iterator[Result]:
+    """Delete what the operations name. Outreach has no bin that a person could take a prospect out of again."""
+    stop: ClosedloopError | None = None
+    for operation in operations:
+        error = stop
+        if stop is None:
+            try:
+                client.delete(OBJECTS[operation.object].path, operation.id)
+            except ClosedloopError as met:
+                error = met
+                stop = None if isinstance(met, RecordRejected | InDoubt) else met
+        yield Result(operation.key, operation.id, error=error)
+
+
 def _lists(client: Client, operations: Sequence[Operation]) -> dict[str, Resource]:
     """The lists, as they stand, of those prospects whose address or number changes."""
     ids = [op.id for op in operations if op.verb is Verb.UPDATE and LISTS.keys() & op.values.keys()]

@@ -52,7 +52,7 @@ def _kind(path: str, table: str, one: str = "", many: str = "") -> Kind:
 _STAMPS = "createdAt:d/fsr updatedAt:d/fsr"
 
 SCHEMA: Mapping[str, Kind] = {
-    "user": _kind("users", f"email/fs firstName/fs lastName/fs name/r username/fsr locked:b/fs title {_STAMPS}"),
+    "user": _kind("users", f"email/fs firstName/fs lastName/fs name/r username/fs locked:b/fs title {_STAMPS}"),
     "account": _kind(
         "accounts",
         "buyerIntentScore:n/fs companyType custom1 customId/fs description domain/fs externalSource followers:i"
@@ -70,7 +70,7 @@ SCHEMA: Mapping[str, Kind] = {
         " emailsOptStatus emailsOptedAt:d/r engagedAt:d/fsr engagedScore:n/fsr eventName externalId externalOwner"
         " externalSource/fs firstName/fs homePhones:l lastName/fs linkedInUrl mobilePhones:l name/r occupation"
         " openCount:i/r optedOut:b optedOutAt:d/r otherPhones:l replyCount:i/r score:n source tags:l timeZone/f"
-        f" timeZoneIana/r title/fs touchedAt:d/fsr trashedAt:d/r voipPhones:l websiteUrl1 workPhones:l {_STAMPS}",
+        f" timeZoneIana/r title/fs touchedAt:d/fsr trashedAt:d voipPhones:l websiteUrl1 workPhones:l {_STAMPS}",
         "account owner=user persona stage defaultPluginMapping",
         "mailings=mailings sequenceStates=sequenceStates tasks=tasks calls=calls emailAddresses=emailAddresses",
     ),
@@ -106,9 +106,9 @@ SCHEMA: Mapping[str, Kind] = {
     "mailing": _kind(
         "mailings",
         "bodyHtml bodyText/r bouncedAt:d/fsr clickCount:i/r clickedAt:d/fsr deliveredAt:d/fsr errorReason/r"
-        " followUpTaskType mailboxAddress/r mailingType/fr markedAsSpamAt:d/r messageId/fr openCount:i/r"
+        " followUpTaskType mailboxAddress/r mailingType/fsr markedAsSpamAt:d/r messageId/fsr openCount:i/r"
         " openedAt:d/fsr overrideSafetySettings:b/r references:l/r repliedAt:d/fsr retryCount:i/r scheduledAt:d/fs"
-        f" state/f stateChangedAt:d/fsr subject trackLinks:b trackOpens:b unsubscribedAt:d/fsr {_STAMPS}",
+        f" state/fs stateChangedAt:d/fsr subject trackLinks:b trackOpens:b unsubscribedAt:d/fsr {_STAMPS}",
         "calendar followUpSequence=sequence mailbox opportunity prospect schedule sequence sequenceState sequenceStep"
         " task template user",
         "attachments=attachments recipients=recipients tasks=tasks",
@@ -122,7 +122,7 @@ SCHEMA: Mapping[str, Kind] = {
     "call": _kind(
         "calls",
         "answeredAt:d completedAt:d dialedAt:d direction from/fs note outcome/fs returnedAt:d state/fsr tags:l"
-        f" to/fs userCallType/f {_STAMPS}",
+        f" to/fs userCallType/fs {_STAMPS}",
         "opportunity prospect sequence sequenceState task user",
     ),
     "task": _kind(
@@ -145,7 +145,9 @@ SCHEMA: Mapping[str, Kind] = {
     "opportunityProspectRole": _kind(
         "opportunityProspectRoles", f"primary:b role/fs {_STAMPS}", "opportunity prospect"
     ),
-    "webhook": _kind("webhooks", f"action/f active:b/f payloadVersion:i resource/f secret url {_STAMPS}"),
+    "webhook": _kind(
+        "webhooks", "action/fs active:b/fs payloadVersion:i resource/fs secret url createdAt:d/r updatedAt:d/r"
+    ),
 }
 
 BY_PATH: Mapping[str, str] = {kind.path: type for type, kind in SCHEMA.items()}

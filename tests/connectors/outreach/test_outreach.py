@@ -93,7 +93,7 @@ def test_a_record_tells_what_was_asked_for_and_no_more(outreach: OutreachSandbox
             "otherEmails": ["a@y.io"],
             "firstName": "Ana",
             "emailOptedOut": False,
-            "owner": str(outreach.user),
+            "owner": outreach.user,
             "stageName": "Engaged",
             "workPhone": "1",
         }
@@ -144,7 +144,7 @@ def test_filters_carry_milliseconds_and_calls_ask_for_mapped_fields_only(
 
 
 def call_of(outreach: OutreachSandbox, path: str, query: dict[str, str]) -> Call:
-    token = next(reversed(outreach.access))
+    token = next(reversed(outreach.login.access))
     headers = {"authorization": f"Bearer {token}", "content-type": wire.MEDIA}
     return Call("GET", f"/api/v2/{path}", query, headers, b"")
 
@@ -321,7 +321,7 @@ def test_calls_tasks_and_sequence_states_tell_person_time_and_outcome(
         {"name": "Inbound", "status": "on", "deliverCount": 4}
     ]
     assert raws(pulled(connector, "users", None, [])[0]) == [
-        {"id": str(outreach.user), "email": "rita.ortega@example.com", "name": "Rita Ortega", "active": True}
+        {"id": outreach.user, "email": "rita.ortega@example.com", "name": "Rita Ortega", "active": True}
     ]
 
 
@@ -398,12 +398,12 @@ def test_creates_and_updates_answer_with_what_stands_there(outreach: OutreachSan
     old = outreach.put("prospects", {"emails": ["old@x.io", "kept@x.io"], "workPhones": ["1", "2"]})
     results = pushed(
         connector,
-        create("c", "new@x.io", firstName="N", workPhone="+49301", owner=str(outreach.user)),
+        create("c", "new@x.io", firstName="N", workPhone="+49301", owner=outreach.user),
         update("u", old, email="fresh@x.io", workPhone=None, firstName="O"),
     )
     made = outreach.get("prospects", results["c"].id)
     assert results["c"].created
-    assert (made["emails"], made["workPhones"], made["owner"]) == (["new@x.io"], ["+49301"], str(outreach.user))
+    assert (made["emails"], made["workPhones"], made["owner"]) == (["new@x.io"], ["+49301"], outreach.user)
     assert results["c"].record is not None
     assert orjson.loads(results["c"].record.raw)["email"] == "new@x.io"
     held = outreach.get("prospects", old)
@@ -460,7 +460,7 @@ def test_refusals_are_of_their_record_alone_and_tell_no_value(outreach: Outreach
 def test_an_opt_out_always_arrives_and_an_opt_in_never_does(
     outreach: OutreachSandbox, connector: Connector, *, granular: bool
 ) -> None:
-    outreach.granular = granular
+    outreach.store.granular = granular
     ids = [outreach.put("prospects", {"email": f"p{n}@x.io"}) for n in range(3)]
     out = outreach.put("prospects", {"email": "out@x.io", "optedOut": True})
     results = pushed(
@@ -487,7 +487,7 @@ def test_an_opt_out_always_arrives_and_an_opt_in_never_does(
 def test_prospects_are_added_to_a_sequence_once_and_only_where_that_is_right(
     outreach: OutreachSandbox, connector: Connector, clock: ManualClock
 ) -> None:
-    outreach.rotates = False  # two connectors that share no tokens
+    outreach.login.rotates = False  # two connectors that share no tokens
     sequence, deaf, locked = (
         outreach.put("sequences", {"name": name, **more})
         for name, more in (("s", {}), ("t", {"transactional": True}), ("l", {"locked": True}))
@@ -547,7 +547,7 @@ def test_a_lost_answer_of_an_update_is_asked_again(outreach: OutreachSandbox, co
 def test_a_brief_is_a_task_for_the_owner_and_found_by_its_reference(
     outreach: OutreachSandbox, connector: Connector, clock: ManualClock
 ) -> None:
-    outreach.rotates = False  # two connectors that share no tokens
+    outreach.login.rotates = False  # two connectors that share no tokens
     owner = outreach.put("users", {"email": "other@example.com"})
     mine = outreach.put("prospects", {"email": "a@x.io", "owner": owner})
     free = outreach.put("prospects", {"email": "b@x.io"})
@@ -560,7 +560,7 @@ def test_a_brief_is_a_task_for_the_owner_and_found_by_its_reference(
     assert all(result.created and result.error is None for result in results.values())
     tasks = {row["id"]: row for row in outreach.all("tasks")}
     assert tasks[results["1"].id]["owner"] == owner
-    assert tasks[results["2"].id]["owner"] == str(outreach.user)
+    assert tasks[results["2"].id]["owner"] == outreach.user
     assert tasks[results["1"].id]["note"].endswith("\n\nref-1")
     found = connector.read("tasks", "reference", ["ref-1", "ref-9"], [])
     assert {value: record.id for value, record in found.items()} == {"ref-1": results["1"].id}
@@ -569,6 +569,22 @@ def test_a_brief_is_a_task_for_the_owner_and_found_by_its_reference(
     assert outcomes["1"] is None
     assert isinstance(outcomes["2"], RecordRejected)
     bare.close()
+
+
+def test_what_was_created_can_be_put_away_again(outreach: OutreachSandbox, connector: Connector) -> None:
+    ids = [outreach.put("prospects", {"email": f"p{n}@x.io"}) for n in range(3)]
+    connector.check()
+    outreach.inject(FaultKind.LOST_ANSWER, f"DELETE /api/v2/prospects/{ids[0]}")
+    results = list(connector.push([Operation(id, Verb.ARCHIVE, "prospects", {}, id=id) for id in (*ids[:2], "99")], []))
+    assert [(result.key, result.id, result.error) for result in results] == [(id, id, None) for id in (*ids[:2], "99")]
+    assert [row["id"] for row in outreach.all("prospects")] == [ids[2]]
+    task = outreach.put("tasks", {"prospect": ids[2], "note": "brief"})
+    [result] = connector.push([Operation("t", Verb.ARCHIVE, "tasks", {}, id=task)], [])
+    assert result.error is None
+    assert outreach.all("tasks") == []
+    outreach.login.scopes = outreach.login.scopes.replace("prospects.all", "prospects.read prospects.write")
+    [result] = connector.push([Operation("p", Verb.ARCHIVE, "prospects", {}, id=ids[2])], [])
+    assert isinstance(result.error, PermissionMissing)
 
 
 def test_other_objects_are_not_written(connector: Connector) -> None:
@@ -588,9 +604,9 @@ def test_tokens_rotate_and_a_401_in_the_middle_is_healed(
     clock.advance(7200)
     assert len(pulled(connector, "prospects", None, FIELDS)[0]) == 1
     clock.advance(120)
-    outreach.access.clear()  # revoked before its time
+    outreach.login.access.clear()  # revoked before its time
     assert len(pulled(connector, "prospects", None, FIELDS)[0]) == 1
-    assert outreach.first_refresh not in outreach.refresh
+    assert outreach.login.first not in outreach.login.refresh
     grants = [line for line in outreach.log if line.path == "/oauth/token"]
     assert [line.status for line in grants] == [200, 200, 200]
     clock.advance(15 * 86_400)
@@ -602,7 +618,7 @@ def test_a_second_token_within_the_minute_is_waited_for(
     outreach: OutreachSandbox, connector: Connector, clock: ManualClock
 ) -> None:
     connector.check()
-    outreach.access.clear()
+    outreach.login.access.clear()
     began = clock.now()
     connector.check()
     assert timedelta(seconds=59) < clock.now() - began < timedelta(seconds=200)
@@ -611,7 +627,7 @@ def test_a_second_token_within_the_minute_is_waited_for(
 def test_a_lost_answer_of_the_log_in_is_not_taken_for_a_lost_write(
     outreach: OutreachSandbox, connector: Connector
 ) -> None:
-    outreach.rotates = False
+    outreach.login.rotates = False
     outreach.inject(FaultKind.LOST_ANSWER, "POST /oauth/token")
     result = pushed(connector, create("c", "a@x.io"))["c"]
     assert (result.created, result.error) == (True, None)
@@ -644,8 +660,8 @@ def test_maintenance_tells_its_end_as_an_instant(
 
 
 def test_a_missing_scope_stops_its_object_and_is_named(outreach: OutreachSandbox, connector: Connector) -> None:
-    outreach.scopes = outreach.scopes.replace("calls.all", "") + " tasks.read"
-    outreach.scopes = outreach.scopes.replace("tasks.all", "")
+    outreach.login.scopes = outreach.login.scopes.replace("calls.all", "") + " tasks.read"
+    outreach.login.scopes = outreach.login.scopes.replace("tasks.all", "")
     assert connector.check().missing_scopes == ("calls.read", "tasks.write")
     with pytest.raises(PermissionMissing, match=r"calls\.read"):
         pulled(connector, "calls", None, ["at"])
@@ -690,7 +706,7 @@ def test_what_is_missing_in_auth_is_named(outreach: OutreachSandbox, clock: Manu
 def test_webhooks_are_believed_by_their_signature_only(outreach: OutreachSandbox, connector: Connector) -> None:
     outreach.hook(version=2)
     ids = [outreach.put("prospects", {"email": f"p{n}@x.io"}) for n in range(2)]
-    outreach.deliveries.clear()
+    outreach.store.deliveries.clear()
     outreach.edit("prospects", ids[0], {"firstName": "A"})
     outreach.merge(ids[0], ids[1])
     deal = outreach.deal("d", [ids[0]])
@@ -703,7 +719,7 @@ def test_webhooks_are_believed_by_their_signature_only(outreach: OutreachSandbox
         got.extend((n.object, n.id) for n in connector.verify(Request("POST", "https://x/hook", headers, body)))
         return 500  # counts as delivered all the same
 
-    waiting = len(outreach.deliveries)
+    waiting = len(outreach.store.deliveries)
     assert outreach.deliver(receive) == waiting
     assert got[0] == ("prospects", ids[0])
     assert ("prospects", ids[1]) in got  # destroyed
