@@ -17,13 +17,18 @@ class _Strict(BaseModel):
 
 
 class AuthMode(_Strict):
-    """A way to log in: which members the connection's `auth:` block has, and which of them are secret."""
+    """A way to log in: the members of the connection's `auth:` block, which are secret, and which may be left out."""
 
     about: str
     secrets: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The secrets that a log-in cannot do without."""
+        return tuple(name for name in self.secrets if name not in self.optional)
 
 
 class Setting(_Strict):

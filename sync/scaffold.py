@@ -161,7 +161,7 @@ def connection_text(name: str, chosen: Chosen) -> str:
 def _auth(name: str, facts: Manifest, mode: str, chosen: Chosen) -> dict[str, str]:
     known = facts.auth[mode]
     found = {}
-    for member in (*known.settings, *known.secrets):
+    for member in (*known.settings, *known.needed, *(m for m in known.optional if chosen.auth.get(m))):
         given = chosen.auth.get(member)
         found[member] = str(given) if given else f"env:{variable(name, member)}" if member in known.secrets else '""'
     return found
@@ -189,7 +189,7 @@ def variables(connections: Mapping[str, Chosen]) -> list[str]:
     for name, chosen in connections.items():
         facts = registry.facts(chosen.platform)
         mode = chosen.mode or next(iter(facts.auth))
-        found += [variable(name, m) for m in facts.auth[mode].secrets if not chosen.auth.get(m)]
+        found += [variable(name, m) for m in facts.auth[mode].needed if not chosen.auth.get(m)]
     return found
 
 

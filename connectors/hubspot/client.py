@@ -138,8 +138,8 @@ class Client:
                     raise
                 # it may have happened all the same, and must not be asked for twice
                 raise InDoubt(error.what, connection=self._account.connection) from error
-            except AuthorizationLost:
-                if not self._refresh():
+            except AuthorizationLost as error:
+                if error.code == "invalid_grant" or not self._refresh():
                     raise
                 return self._once(method, path, query, body)
 
@@ -218,6 +218,13 @@ class Client:
 
     # log-in
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the last log-in granted; empty where the token is a private app's, which cannot be asked."""
+        if "refresh_token" not in self._account.auth:
+            return frozenset()
+        return frozenset((self._world.tokens.get("scopes") or "").split())
+
     def _token(self) -> str:
         token = self._account.auth.get("token")
         if isinstance(token, Secret):
@@ -260,6 +267,7 @@ class Client:
                     "HubSpot refuses the refresh token.",
                     fix="Connect the account again and renew the secret.",
                     connection=self._account.connection,
+                    code="invalid_grant",
                 ) from error
             raise self._refused(error.status, error.headers or {}, error.body) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -268,6 +276,7 @@ class Client:
             raise RetryLater("HubSpot's log-in answered no JSON.", connection=self._account.connection) from error
         expires = self._world.clock.now() + timedelta(seconds=int(told.get("expires_in", 1800)))
         self._world.tokens.put("access_token", f"{told['access_token']}|{stamp(expires)}")
+        self._world.tokens.put("scopes", " ".join(told.get("scopes") or ()))
         return str(told["access_token"])
 
     # reading

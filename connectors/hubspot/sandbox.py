@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from config.clock import stamp, unstamp
+from connectors import manifest
 from connectors.hubspot.client import VERSION
 from connectors.sandbox import Answer, Call, Sandbox
 
@@ -67,13 +69,22 @@ class HubSpotSandbox(Sandbox):
         self.portal = 4_242_001
         self.next_id = 10_000
         self.token = "pat-sandbox-0000"
+        self.refresh_token = "refresh-sandbox-0000"
+        self.scopes = ("oauth", *manifest.load(Path(__file__).parent).auth["oauth"].scopes)
+        self.sessions: dict[str, datetime] = {}  # access token -> its end
         self._by_email: dict[str, str] = {}
         super().__init__(**options)
 
     def account(self) -> dict[str, Any]:
         return {"auth": {"mode": "token", "token": self.token}, "settings": {}}
 
+    def oauth_account(self) -> dict[str, Any]:
+        """The same account, opened by an OAuth app."""
+        secrets = {"client_secret": "sandbox-secret", "refresh_token": self.refresh_token}
+        return {"auth": {"mode": "oauth", "client_id": "sandbox-app", **secrets}, "settings": {}}
+
     def route(self) -> None:
+        self.on("POST", f"/oauth/{VERSION}/token", self._grant)
         base = f"/crm/objects/{VERSION}/{{object}}"
         self.on("GET", "/account-info/v3/details", self._details)
         self.on("GET", base, self._list)
@@ -233,8 +244,26 @@ class HubSpotSandbox(Sandbox):
 
     # limits, errors
 
+    def _grant(self, call: Call) -> Answer:
+        form = call.form
+        known = form.get("client_id") == "sandbox-app" and form.get("client_secret") == "sandbox-secret"
+        if form.get("grant_type") != "refresh_token" or not known or form.get("refresh_token") != self.refresh_token:
+            told = {"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}
+            return Answer.of({**told, "correlationId": self._uuid()}, 400)
+        token = f"access-{self._uuid()}"
+        self.sessions[token] = self.clock.now() + timedelta(seconds=1800)
+        granted = {"token_type": "bearer", "token_use": "access_token", "expires_in": 1800, "hub_id": self.portal}
+        tokens = {"access_token": token, "refresh_token": self.refresh_token}
+        return Answer.of({**tokens, **granted, "scopes": list(self.scopes)})
+
+    def _opens(self, token: str) -> bool:
+        ends = self.sessions.get(token)
+        return token == self.token or (ends is not None and ends > self.clock.now())
+
     def before(self, call: Call) -> Answer | None:
-        if call.headers.get("authorization") != f"Bearer {self.token}":
+        if call.path.startswith("/oauth/"):
+            return None
+        if not self._opens(call.headers.get("authorization", "").removeprefix("Bearer ")):
             told = "Authentication credentials not found. This API supports OAuth 2.0 authentication."
             return self._error(401, "INVALID_AUTHENTICATION", told)
         self.used += 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,8 +70,6 @@ def demo(
 
 def _clear(folder: Path) -> None:
     """Remove an earlier demo. Raises Misconfigured when the folder holds anything else: it may be somebody's work."""
-    import shutil
-
     if (folder / MARK).is_file():
         shutil.rmtree(folder)
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -221,6 +222,7 @@ def _outcomes(tx: Any, console: Console) -> None:
 def _farewell(folder: Path, console: Console, seconds: float) -> None:
     console.print(f"\nDone in {seconds:.0f} s. The project is in [bold]{escape(str(folder))}[/bold]. Go on playing:")
     console.print(f"  cd {folder}")
+    program = _program(folder)
     for line in (
         "closedloop sandbox --state sandboxes &    # the three platforms, as the demo left them",
         "closedloop status",
@@ -229,4 +231,12 @@ def _farewell(folder: Path, console: Console, seconds: float) -> None:
         "closedloop plan",
         "closedloop sync",
     ):
-        console.print(f"  {line}", markup=False)
+        console.print(f"  {line.replace('closedloop', program, 1)}", markup=False, soft_wrap=True)
+
+
+def _program(folder: Path) -> str:
+    """How to call this program from `folder`: by its name where the shell finds it, else by its path from there."""
+    found, own = shutil.which("closedloop"), Path(sys.argv[0])
+    if own.name != "closedloop" or (found and Path(found).resolve() == own.resolve()):
+        return "closedloop"
+    return os.path.relpath(own.absolute(), folder.absolute())

@@ -130,6 +130,15 @@ def test_a_connectors_readme_names_every_setting_and_log_in_mode(name: str) -> N
         assert re.search(rf"`(mode: )?{mode}`", readme), mode
 
 
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_a_connectors_readme_names_every_object_and_member_of_the_log_in(name: str) -> None:
+    facts = registry.facts(name)
+    text = (registry.platform(name).folder / "README.md").read_text(encoding="utf-8")
+    members = {member for mode in facts.auth.values() for member in (*mode.secrets, *mode.settings, *mode.optional)}
+    missing = [word for word in (*facts.objects, *sorted(members)) if not re.search(rf"`[^`\n]*\b{word}\b", text)]
+    assert missing == []
+
+
 def test_the_published_schemas_are_current() -> None:
     import orjson
 

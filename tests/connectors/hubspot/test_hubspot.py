@@ -13,7 +13,15 @@ import orjson
 import pytest
 
 from config.clock import ManualClock
-from config.errors import AuthorizationLost, InDoubt, Misconfigured, QuotaExhausted, RecordRejected, RetryLater
+from config.errors import (
+    AuthorizationLost,
+    InDoubt,
+    Misconfigured,
+    PermissionMissing,
+    QuotaExhausted,
+    RecordRejected,
+    RetryLater,
+)
 from config.secrets import Secret
 from connectors import registry
 from connectors.api import Account, Connector, Gone, Operation, Request, Surroundings, Verb
@@ -423,3 +431,71 @@ def test_a_certificate_nobody_trusts_is_told(clock: ManualClock) -> None:
         with pytest.raises(Misconfigured, match="certificate"):
             connector.check()
         connector.close()
+
+
+@pytest.fixture
+def app(portal: HubSpotSandbox, clock: ManualClock) -> Iterator[Connector]:
+    connector = connect(portal, clock, auth=portal.oauth_account()["auth"])
+    yield connector
+    connector.close()
+
+
+def grants(portal: HubSpotSandbox) -> int:
+    return sum(line.path.startswith("/oauth/") for line in portal.log)
+
+
+def test_an_access_token_is_renewed_before_it_ends_and_after_it_was_revoked(
+    portal: HubSpotSandbox, app: Connector, clock: ManualClock
+) -> None:
+    assert app.check().missing_scopes == ()
+    app.check()
+    assert grants(portal) == 1
+    clock.advance(1790)
+    app.check()
+    assert grants(portal) == 2
+    portal.sessions.clear()
+    app.check()
+    assert grants(portal) == 3
+
+
+def test_a_refused_refresh_token_is_told_as_lost_authorization(portal: HubSpotSandbox, app: Connector) -> None:
+    portal.refresh_token = "another"
+    with pytest.raises(AuthorizationLost):
+        app.check()
+    assert grants(portal) == 1
+
+
+def test_scopes_that_were_not_granted_are_named(portal: HubSpotSandbox, app: Connector, clock: ManualClock) -> None:
+    portal.scopes = tuple(name for name in portal.scopes if name != "crm.objects.deals.read")
+    assert app.check().missing_scopes == ("crm.objects.deals.read",)
+    by_token = connect(portal, clock)
+    assert by_token.check().missing_scopes == ()
+    assert by_token.check().notes  # nobody tells which scopes such a token has
+    by_token.close()
+
+
+def test_a_scope_that_stops_a_call_is_named(portal: HubSpotSandbox, app: Connector) -> None:
+    told = {
+        "status": "error",
+        "category": "MISSING_SCOPES",
+        "errors": [{"context": {"requiredGranularScopes": ["crm.objects.deals.read"]}}],
+    }
+    portal.inject("answer", "GET /crm/objects/.*/deals", answer=Answer.of(told, 403))
+    with pytest.raises(PermissionMissing, match=r"crm\.objects\.deals\.read"):
+        pulled(app, "deals", None, [])
+
+
+@pytest.mark.parametrize("status", [423, 477, 502])
+def test_a_platform_that_is_busy_or_moves_house_is_asked_again(
+    portal: HubSpotSandbox, app: Connector, clock: ManualClock, status: int
+) -> None:
+    portal.inject("answer", "GET /crm/objects/", answer=Answer.of({}, status, {"Retry-After": "3"}))
+    began = clock.now()
+    pulled(app, "contacts", None, FIELDS)
+    assert (clock.now() - began).total_seconds() >= (2 if status == 423 else 1)
+
+
+def test_two_spellings_of_an_address_are_both_answered(portal: HubSpotSandbox, app: Connector) -> None:
+    id = portal.put("contacts", {"email": "ana@x.io"})
+    found = app.read("contacts", "email", ["Ana@x.io", "ANA@X.IO", "no@x.io"], ["email"])
+    assert {value: record.id for value, record in found.items()} == {"Ana@x.io": id, "ANA@X.IO": id}
