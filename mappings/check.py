@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import MappingProxyType
 
 from config.errors import Misconfigured, Problem
 from config.yaml import Document, Where
@@ -12,7 +13,7 @@ from mappings.canonical import Unreadable, form
 from mappings.compiler import LeadFields, fields_of
 from mappings.expressions import Expression, lead_context
 from mappings.language import Entry, MappingFile, ObjectMapping
-from mappings.model import Field, Kind
+from mappings.model import Field, FieldType, Kind
 from mappings.transforms import TRANSFORMS, Context, Transform, make
 
 
@@ -147,6 +148,14 @@ class LiveField:
     options: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the leads hold in one unified field: its type, and the characters of its longest text."""
+
+    type: FieldType
+    longest: int = 0
+
+
 def check_live(
     name: str,
     object: ObjectMapping,
@@ -154,8 +163,10 @@ def check_live(
     live: Mapping[str, LiveField],
     open_ended: Iterable[str] = (),
     creates: bool = False,
+    held: Mapping[str, Held] = MappingProxyType({}),
 ) -> list[Problem]:
-    """What does not fit the account as it is: missing, read-only, unknown picklist values, required and unmapped."""
+    """What does not fit the account as it is: missing, read-only, required and unmapped, of a type that cannot hold the
+    field, unknown picklist values, too short for what the leads hold (`held`, by unified field)."""
     problems: list[Problem] = []
     prefixes = tuple(open_ended)
     for number, entry in enumerate(object.fields):
@@ -168,6 +179,8 @@ def check_live(
             problems.append(document.problem((*where, "remote"), message, _near(entry.remote, live)))
             continue
         problems.extend(_check_live_entry(where, entry, found, document))
+        if entry.direction != "pull" and len(entry.names) == 1:
+            problems.extend(_check_fit(where, entry, found, document, held.get(entry.names[0])))
     if creates:
         mapped = {entry.remote for entry in object.fields if entry.direction != "pull"} | set(object.constants)
         for remote, found in live.items():
@@ -193,6 +206,40 @@ def _check_live_entry(where: Where, entry: Entry, found: LiveField, document: Do
         yield document.problem(
             where, f"{entry.remote!r} is of type {found.type} there.", "use a transform that writes it"
         )
+
+
+_PLAIN = {FieldType.TEXT, FieldType.EMAIL, FieldType.PHONE, FieldType.COUNTRY, FieldType.CHOICE}
+_NUMBERS = {FieldType.INTEGER, FieldType.DECIMAL}
+_DAYS = {FieldType.DATE, FieldType.DATETIME}
+
+_HOLDS: Mapping[str, set[FieldType]] = {
+    "boolean": {FieldType.BOOLEAN},
+    "number": _NUMBERS,
+    "integer": _NUMBERS,
+    "date": _DAYS,
+    "datetime": _DAYS,
+    "email": _PLAIN,
+    "phone": _PLAIN,
+}
+"""Types of remote fields that do not take anything, and what they hold when no transform brings it into their form."""
+
+
+def _check_fit(
+    where: Where, entry: Entry, found: LiveField, document: Document, held: Held | None
+) -> Iterator[Problem]:
+    """Whether the remote field can hold what is pushed into it. A transform may bring it into any form."""
+    if held is None or entry.transform:
+        return
+    if held.type not in _HOLDS.get(found.type, {held.type}):
+        message = (
+            f"{entry.remote!r} is of type {found.type} there and cannot hold {entry.names[0]} ({held.type.value})."
+        )
+        yield document.problem((*where, "remote"), message, "use a transform that writes it, or another field")
+    elif held.type in _PLAIN and 0 < found.length < held.longest:
+        message = (
+            f"{entry.remote!r} holds {found.length} characters; the longest {entry.names[0]} now has {held.longest}."
+        )
+        yield document.problem((*where, "remote"), message, f"add transform: [{{truncate: {found.length}}}]")
 
 
 def _written_values(entry: Entry) -> Iterable[object]:

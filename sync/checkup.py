@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import orjson
+from sqlalchemy import select
 
 from config.errors import ClosedloopError, Misconfigured, Problem
 from config.project import Project, load_project, secret_problems
 from config.yaml import Document
 from connectors import registry
 from connectors.api import Health, ObjectSchema
-from mappings.check import LiveField, check_facts, check_live
+from mappings.check import Held, LiveField, check_facts, check_live
 from mappings.compiler import lead_fields, load_mapping, read_mapping
 from mappings.expressions import Expression, lead_context
 from mappings.language import MappingFile
-from mappings.model import ACTIVITY_TYPES
+from mappings.model import ACTIVITY_TYPES, Kind
 from mappings.transforms import Defaults
+from sync.state.schema import leads
 from sync.workspace import PROJECT_FILE, Workspace
 
 
@@ -102,27 +107,45 @@ def _defaults(project: Project) -> Defaults:
 def check_online(workspace: Workspace) -> Findings:
     """Credentials, scopes, identity and quota of every account, and every mapping against its live fields."""
     found = Findings()
+    held = _held(workspace)
     for name in workspace.connections:
         try:
             found.accounts[name] = workspace.connector(name).check()
-            _check_mapping(workspace, name, found)
+            _check_mapping(workspace, name, held, found)
         except ClosedloopError as error:
             error.connection = error.connection or name
             found.errors[name] = error
     return found
 
 
-def _check_mapping(workspace: Workspace, name: str, found: Findings) -> None:
+def _held(workspace: Workspace) -> dict[str, Held]:
+    """The unified lead's fields, with the length of the longest text that any lead holds in each."""
+    longest: dict[str, int] = {}
+    with workspace.state.read() as tx:
+        for body in tx.execute(select(leads.c.body).where(leads.c.state == "live")).scalars():
+            for name, value in orjson.loads(body).items():
+                if isinstance(value, str):
+                    longest[name] = max(longest.get(name, 0), len(value))
+    return {name: Held(field.type, longest.get(name, 0)) for name, field in workspace.fields.items()}
+
+
+def _check_mapping(workspace: Workspace, name: str, held: Mapping[str, Held], found: Findings) -> None:
     settings = workspace.project.connections[name]
     mapping, document = read_mapping(workspace.mapping_file(name), settings.mapping)
     for object in mapping.objects:
         schema = workspace.connector(name).describe(object)
         if schema.fields:
-            found.problems.extend(_live(object, mapping, document, schema, workspace, name))
+            found.problems.extend(_live(object, mapping, document, schema, workspace, name, held))
 
 
 def _live(
-    object: str, mapping: MappingFile, document: Document, schema: ObjectSchema, workspace: Workspace, name: str
+    object: str,
+    mapping: MappingFile,
+    document: Document,
+    schema: ObjectSchema,
+    workspace: Workspace,
+    name: str,
+    held: Mapping[str, Held],
 ) -> list[Problem]:
     live = {
         field_name: LiveField(f.type, f.writable, f.required, f.length, f.options)
@@ -130,4 +153,5 @@ def _live(
     }
     handoff = workspace.project.handoff
     creates = bool(handoff and (handoff.to, handoff.object) == (name, object))
-    return check_live(object, mapping.objects[object], document, live, schema.open_ended, creates)
+    of_leads = held if mapping.objects[object].kind is Kind.LEAD else {}
+    return check_live(object, mapping.objects[object], document, live, schema.open_ended, creates, of_leads)

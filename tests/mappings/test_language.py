@@ -10,7 +10,7 @@ import yaml
 
 from config.errors import Misconfigured
 from connectors import registry
-from mappings.check import LiveField, check_live
+from mappings.check import Held, LiveField, check_live
 from mappings.compiler import load_mapping, read_mapping
 from mappings.expressions import Expression, lead_context
 from mappings.model import LEAD_FIELDS
@@ -139,6 +139,37 @@ def test_live_fields_are_compared(tmp_path: Path) -> None:
     assert any("does not take the value 'old'" in line for line in told)
     assert any("read-only" in line for line in told)
     assert any("need 'must' on create" in line for line in told)
+
+
+def test_live_fields_that_cannot_hold_a_value_are_told(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        [
+            {"remote": "born", "field": "title", "direction": "push"},
+            {"remote": "short", "field": "company", "direction": "both"},
+            {"remote": "cut", "field": "city", "direction": "both", "transform": [{"truncate": 10}]},
+            {"remote": "long", "field": "street", "direction": "both"},
+            {"remote": "size", "field": "employees", "direction": "both"},
+            {"remote": "seen", "field": "last_name", "direction": "pull"},
+        ],
+    )
+    mapping, document = read_mapping(path)
+    live = {
+        "born": LiveField("date"),
+        "short": LiveField("text", length=20),
+        "cut": LiveField("text", length=10),
+        "long": LiveField("text", length=255),
+        "size": LiveField("number"),
+        "seen": LiveField("date"),
+    }
+    held = {name: Held(LEAD_FIELDS[name].type, 30) for name in ("title", "company", "city", "street", "employees")}
+    told = check_live("contacts", mapping.objects["contacts"], document, live, held=held)
+    assert [problem.message for problem in told] == [
+        "'born' is of type date there and cannot hold title (text).",
+        "'short' holds 20 characters; the longest company now has 30.",
+    ]
+    assert told[1].hint == "add transform: [{truncate: 20}]"
+    assert told[0].line > 0
 
 
 @pytest.mark.parametrize(
