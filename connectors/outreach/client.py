@@ -324,6 +324,8 @@ def _pointed(first: Mapping[str, Any]) -> str:
 
 def _rejected(status: int, code: str, detail: str, field: str) -> RecordRejected:
     words = _RAILS.search(detail)
+    if code in _FIXES and "unknown" in code and (named := re.search(r"['\"`](\w{1,80})['\"`]", detail)):
+        field = named[1]  # the name of a field, as the mapping has it
     taken = words is not None and words[1].lower() in ("has already been taken", "already exists")
     if code == "validationDuplicateValueError" or taken:
         code, field = "duplicate", field or "email"

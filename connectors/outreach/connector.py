@@ -56,7 +56,7 @@ class OutreachConnector:
     def __init__(self, account: Account, surroundings: Surroundings) -> None:
         self._account, self._world = account, surroundings
         self._client = Client(account, surroundings)
-        self._known = Known(self._client, str(account.settings.get("won_stages") or ""))
+        self._known = self._unknown()
         self._schemas: Mapping[str, Any] | None = None
 
     @property
@@ -65,6 +65,9 @@ class OutreachConnector:
 
     def close(self) -> None:
         self._client.close()
+
+    def _unknown(self) -> Known:
+        return Known(self._client, str(self._account.settings.get("won_stages") or ""))
 
     # what is there
 
@@ -84,7 +87,7 @@ class OutreachConnector:
 
     def describe(self, object: str) -> ObjectSchema:
         facts = self._facts(object)
-        if object in ("mailings", "opportunity_prospects"):
+        if facts.fixed:
             return ObjectSchema(object, {})
         if self._schemas is None:
             self._schemas = self._client.schema()
@@ -102,6 +105,7 @@ class OutreachConnector:
     ) -> Iterator[Page]:
         self._facts(object)
         state: dict[str, Any] = orjson.loads(cursor) if cursor else {"since": since} if since else {}
+        self._known = self._unknown()  # stages are looked up anew by every pull that meets one
         source = Source(self._client, self._known, fields, self._world.clock.now())
         if object == "opportunity_prospects":
             return ties(source, state, int(self._account.settings.get("roles_every") or 86_400))
@@ -122,7 +126,7 @@ class OutreachConnector:
         if object == "mailings":
             return {}  # a mailing is several records
         if object == "opportunity_prospects":
-            return {record.id: record for record in tie_records(self._client, values)}
+            return {record.id: record for record in tie_records(self._client, [id for id in values if id.isdigit()])}
         rows = list(self._client.by_ids(facts.path, facts.type, values, wanted(object, fields)))
         read = prospect_reader(self._client, self._known, fields) if object == "prospects" else None
         one = reader(object, fields, self._known)

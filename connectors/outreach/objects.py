@@ -6,6 +6,7 @@ that a mapping need not know lists and stages.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -13,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from config.clock import stamp, unstamp
 from connectors.api import Gone, Record
 from connectors.outreach.client import Client, Resource, attribute, related_id
 
@@ -45,7 +47,7 @@ class Known:
             return False
         if self._won:
             return name in self._won
-        return attribute(row, "probability") == 100 or "won" in name.split()
+        return attribute(row, "probability") == 100 or "won" in re.findall(r"\w+", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,14 @@ class Made:
 @dataclass(frozen=True, slots=True)
 class ObjectFacts:
     """`relations` are the to-one relationships that a mapping may name, each with the type it points at; `always`
-    what every call asks for."""
+    what every call asks for, and where the records' members are `fixed`, all it asks for."""
 
     path: str
     type: str
     relations: Mapping[str, str] = field(default_factory=dict)
     made: Mapping[str, Made] = field(default_factory=dict)
     always: tuple[str, ...] = ("updatedAt",)
+    fixed: bool = False
 
     @property
     def trashes(self) -> bool:
@@ -112,6 +115,7 @@ OBJECTS: Mapping[str, ObjectFacts] = {
         "user",
         made={"active": Made(("locked",), "boolean", lambda row, known: not attribute(row, "locked"))},
         always=("updatedAt", "email", "name", "locked"),
+        fixed=True,
     ),
     "accounts": ObjectFacts("accounts", "account", {"owner": "user"}),
     "sequences": ObjectFacts(
@@ -161,6 +165,7 @@ OBJECTS: Mapping[str, ObjectFacts] = {
         "opportunityProspectRoles",
         "opportunityProspectRole",
         always=("opportunity", "prospect", "role", "primary", "updatedAt"),
+        fixed=True,
     ),
     "mailings": ObjectFacts(
         "mailings",
@@ -177,6 +182,7 @@ OBJECTS: Mapping[str, ObjectFacts] = {
             "prospect",
             "sequence",
         ),
+        fixed=True,
     ),
     "sequence_states": ObjectFacts(
         "sequenceStates",
@@ -212,7 +218,7 @@ def wanted(object: str, fields: Sequence[str]) -> list[str]:
     """The attributes and relationships to ask for, so that `fields` can be told."""
     facts = OBJECTS[object]
     names: list[str] = list(facts.always)
-    for name in fields:
+    for name in () if facts.fixed else fields:
         if name != "id" and not (object == "prospects" and name.startswith(SEQUENCES)):
             names.extend(facts.made[name].of if name in facts.made else (name,))
     return list(dict.fromkeys(names))
@@ -228,7 +234,7 @@ def reader(object: str, fields: Sequence[str], known: Known) -> Callable[[Resour
     plain = [name for name in fields if name not in made and name not in facts.relations and "." not in name]
 
     def read(row: Resource) -> Record:
-        version = str(attribute(row, "updatedAt") or "")
+        version = moment(attribute(row, "updatedAt"))
         id = str(row["id"])
         if facts.trashes and attribute(row, "trashedAt"):
             return Record(id, b"{}", version, Gone.DELETED)
@@ -241,6 +247,12 @@ def reader(object: str, fields: Sequence[str], known: Known) -> Callable[[Resour
         return Record(id, orjson.dumps(raw), version)
 
     return read
+
+
+def moment(told: Any) -> str:
+    """An instant as a stamp; Outreach's own form already, but for one with other than three digits."""
+    text = str(told or "")
+    return text if len(text) in (0, 24) else stamp(unstamp(text))
 
 
 _HAPPENED = {
@@ -267,4 +279,4 @@ def mailing_records(row: Resource) -> Iterator[Record]:
             "sequence": related_id(row, "sequence"),
             "subject": attribute(row, "subject"),
         }
-        yield Record(f"{row['id']}:{name.removesuffix('At')}:{at}", orjson.dumps(raw), str(at))
+        yield Record(f"{row['id']}:{name.removesuffix('At')}:{at}", orjson.dumps(raw), moment(at))

@@ -22,7 +22,7 @@ from config.clock import stamp, unstamp
 from config.errors import RecordRejected
 from connectors.api import Page, Record
 from connectors.outreach.client import Client, Resource, Rows, attribute, related_id
-from connectors.outreach.objects import OBJECTS, SEQUENCES, Known, mailing_records, reader, wanted
+from connectors.outreach.objects import OBJECTS, SEQUENCES, Known, mailing_records, moment, reader, wanted
 
 OVERLAP = timedelta(seconds=300)
 REFUSED = ("badRequest", "400", "422")
@@ -69,7 +69,7 @@ def _changed(
     page = _page(client, facts.path, facts.type, fields, state.get("next", ""), place, size)
     total = page.total if "next" not in state else None
     while True:
-        place = max(place, *(str(attribute(row, "updatedAt") or "") for row in page.rows), "")
+        place = max(place, *(moment(attribute(row, "updatedAt")) for row in page.rows), "")
         if not page.next:
             yield page, {"since": began}, total
             return
@@ -232,5 +232,5 @@ def _tie(deal: str, rows: Sequence[Resource]) -> Record:
         "role": roles.pop() if len(roles) == 1 else attribute(main, "role") if main else None,
         "primary": main is not None,
     }
-    version = max((str(attribute(row, "updatedAt") or "") for row in rows), default="")
+    version = max((moment(attribute(row, "updatedAt")) for row in rows), default="")
     return Record(deal, orjson.dumps(raw), version)

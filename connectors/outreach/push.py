@@ -36,21 +36,20 @@ def push_prospects(
 ) -> Iterator[Result]:
     """Create and update prospects, and add them to sequences. After an error that would meet the next one as well,
     the rest carry it."""
-    read = prospect_reader(client, known, fields)
+    prospects = Prospects(client, prospect_reader(client, known, fields), mailbox)
     stop: ClosedloopError | None = None
     for start in range(0, len(operations), IDS):
         some = operations[start : start + IDS]
-        lists: dict[str, Resource] = {}
         if stop is None:
             try:
-                lists = _lists(client, some)
+                prospects.lists = _lists(client, some)
             except ClosedloopError as error:
                 stop = error
         for operation in some:
             if stop is not None:
                 yield Result(operation.key, error=stop)
                 continue
-            result = _pushed(Prospects(client, read, lists, mailbox), operation)
+            result = _pushed(prospects, operation)
             if result.error is not None and not isinstance(result.error, RecordRejected | InDoubt):
                 stop = result.error
             yield result
@@ -80,14 +79,10 @@ def _lists(client: Client, operations: Sequence[Operation]) -> dict[str, Resourc
 class Prospects:
     """The writes of prospects. `lists` holds, by id, the lists whose head an update changes."""
 
-    def __init__(
-        self,
-        client: Client,
-        read: Callable[[Sequence[Resource]], list[Record]],
-        lists: Mapping[str, Resource],
-        mailbox: str,
-    ) -> None:
-        self._client, self._read, self._lists, self._mailbox = client, read, lists, mailbox
+    def __init__(self, client: Client, read: Callable[[Sequence[Resource]], list[Record]], mailbox: str) -> None:
+        self.lists: Mapping[str, Resource] = {}
+        self._client, self._read, self._mailbox = client, read, mailbox
+        self._sequences: dict[str, Resource] = {}
 
     def push(self, operation: Operation) -> Result:
         """The result of one operation; our errors where it is refused."""
@@ -100,14 +95,14 @@ class Prospects:
                 code="mailbox",
             )
         if operation.verb is Verb.UPDATE:
-            row, created = self._update(operation.id, values, self._lists.get(operation.id)), False
+            row, created = self._update(operation.id, values, self.lists.get(operation.id)), False
         else:
             row, created = self._create(operation, values)
         id = str(row["id"]) if row else operation.id
         if row is not None and _ignored(row, values):
             row = self._client.update("prospects", "prospect", id, {"optedOut": True}, {})
         for sequence in sequences:
-            self._enrol(id, sequence)
+            self._enrol(id, sequence, row)
         record = self._read([row])[0] if row is not None else None
         return Result(operation.key, id, created, record if record is None or record.gone is None else None)
 
@@ -143,26 +138,33 @@ class Prospects:
         except RecordRejected as error:
             raise _vanished(id) if error.code == "resourceNotFound" else error from error
 
-    def _enrol(self, prospect: str, sequence: str) -> None:
+    def _enrol(self, prospect: str, sequence: str, row: Resource | None) -> None:
         """Add to a sequence, once ever; nobody who opted out, and never to a sequence that ignores opt-outs."""
         if sequence in enrolments(self._client, [prospect], [sequence]).get(prospect, ()):
             return
-        rows = {str(row["id"]): row for row in self._client.by_ids("sequences", "sequence", [sequence], _ENROLLING)}
-        if sequence not in rows:
+        told = self._sequence(sequence)
+        if told is None:
             raise _sequence_refused(sequence, f"There is no sequence {sequence}.", "Correct the mapping.")
-        if attribute(rows[sequence], "transactional"):
-            raise _sequence_refused(
-                sequence, f"The sequence {sequence} ignores opt-outs.", "Use one that is not transactional."
-            )
-        for row in self._client.by_ids("prospects", "prospect", [prospect], ("optedOut", "emailOptedOut")):
-            if attribute(row, "optedOut") or attribute(row, "emailOptedOut"):
-                raise _sequence_refused(sequence, "The prospect opted out.", "Nobody who opted out is written to.")
+        if attribute(told, "transactional"):
+            raise _sequence_refused(sequence, f"The sequence {sequence} ignores opt-outs.", "Use one that does not.")
+        if row is None:
+            row = next(iter(self._client.by_ids("prospects", "prospect", [prospect], _CONSENTS)), None)
+        if row is None:
+            raise _vanished(prospect)
+        if attribute(row, "optedOut") or attribute(row, "emailOptedOut"):
+            raise _sequence_refused(sequence, "The prospect opted out.", "Nobody who opted out is written to.")
         pairs = {"prospect": prospect, "sequence": sequence, "mailbox": self._mailbox}
         relations = {name: relation(name, id) for name, id in pairs.items()}
         self._client.create("sequenceStates", "sequenceState", {}, relations)
 
+    def _sequence(self, id: str) -> Resource | None:
+        if id not in self._sequences:
+            rows = self._client.by_ids("sequences", "sequence", [id], ("transactional",))
+            self._sequences.update({str(row["id"]): row for row in rows})
+        return self._sequences.get(id)
 
-_ENROLLING = ("transactional", "updatedAt")
+
+_CONSENTS = ("optedOut", "emailOptedOut")
 
 
 def _vanished(id: str) -> RecordRejected:

@@ -447,7 +447,7 @@ def test_refusals_are_of_their_record_alone_and_tell_no_value(outreach: Outreach
         "excluded": ("excluded", "email"),
         "duplicate": ("duplicate", "email"),
         "long": ("validationError", "firstName"),
-        "unknown": ("permittedParams.unknownAttribute", ""),
+        "unknown": ("permittedParams.unknownAttribute", "nosuch"),
         "gone": ("merged_away", ""),
         "gone_too": ("merged_away", ""),
         "tie": ("invalid", "user"),

@@ -25,12 +25,12 @@ from tests.shared import shared
 CASSETTES = Path(__file__).parent / "cassettes"
 FIELDS = ["email", "firstName", "emailOptedOut", "stageName", "owner"]
 OTHERS = {
-    "users": [],
+    "users": ["email", "name", "active"],
     "accounts": ["name", "domain"],
     "sequences": ["name", "status"],
     "opportunities": ["name", "value", "stageName", "stageClosed", "stageWon"],
-    "opportunity_prospects": [],
-    "mailings": [],
+    "opportunity_prospects": ["from_id", "to_ids"],
+    "mailings": ["type", "at", "prospect"],
     "sequence_states": ["repliedAt", "prospect", "sentiment"],
     "calls": ["at", "prospect"],
     "tasks": ["at", "prospect", "state"],
