@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -47,7 +48,7 @@ def edit(loop: Loop, number: int, **values: object) -> None:
         loop.alpha.edit("contacts", id, dict(values))
 
 
-def run(loop: Loop, command: str = "sync", **options: bool) -> Report:
+def run(loop: Loop, command: str = "sync", **options: Any) -> Report:
     loop.clock.advance(60)
     return Runner(loop.workspace).run(command, ("alpha", "beta"), Options(**options))
 

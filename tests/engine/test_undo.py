@@ -137,8 +137,8 @@ def test_filters_choose_among_the_writes(loop: Loop) -> None:
     loop.settled()
     with loop.workspace.state.read() as tx:
         lead = tx.execute(select(journal.c.lead).where(journal.c.record == theirs)).scalars().first()
+        assert lead
         assert connections_of(tx, Chosen(lead=lead)) == ["beta"]
-    assert lead
     assert planned(loop, lead=lead, connection="alpha")[0] == []
     operations, _ = planned(loop, lead=lead, object="contacts")
     assert [op.record for op in operations] == [theirs]

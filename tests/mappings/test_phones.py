@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import phonenumbers
 import pytest
@@ -34,9 +35,9 @@ def spellings(number: phonenumbers.PhoneNumber) -> list[str]:
     ]
 
 
-def outcome(read: object, *arguments: str) -> str:
+def outcome(read: Callable[..., str], *arguments: str) -> str:
     try:
-        return read(*arguments)  # type: ignore[operator]
+        return read(*arguments)
     except Unreadable as error:
         return error.code
 

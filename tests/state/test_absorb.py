@@ -324,7 +324,7 @@ def ties(state: State) -> Callable[[], list[tuple[str, str, str]]]:
 
 def test_associations_say_who_is_in_which_deal(state: State, ties: Callable[[], list[tuple[str, str, str]]]) -> None:
     bench = Bench(state, mapping(Kind.ASSOCIATION, ASSOCIATION))
-    place = {"from_object": "deals", "from_id": "d1", "to_object": "contacts"}
+    place: dict[str, Any] = {"from_object": "deals", "from_id": "d1", "to_object": "contacts"}
     bench.pull(record("d1", **place, to_ids=["1", "2"]), record("r9", **place, to_ids=["2"], role="Buyer"))
     assert ties() == [("d1", "1", ""), ("d1", "2", ""), ("d1", "2", "Buyer")]
     bench.pull(record("d1", "v2", **place, to_ids=["3"]))

@@ -99,7 +99,11 @@ def test_an_untrusted_certificate_is_a_setting(org: SalesforceSandbox, surroundi
 
 
 def test_nobody_listening_is_a_retry_later(surroundings: Surroundings) -> None:
-    auth = {"mode": "session", "access_token": Secret("x"), "instance_url": "https://127.0.0.1:9"}
+    auth: dict[str, Secret | str] = {
+        "mode": "session",
+        "access_token": Secret("x"),
+        "instance_url": "https://127.0.0.1:9",
+    }
     connector = platform.open(Account("sf", "salesforce", auth), surroundings)
     [result] = connector.push([Operation("a", Verb.CREATE, "tasks", {"Subject": "x"})], [])
     assert isinstance(result.error, RetryLater), "never sent, so not in doubt"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -21,7 +23,7 @@ def lead(org: SalesforceSandbox, n: int) -> str:
     return org.put("leads", {"Email": f"p{n}@example.com", "LastName": f"L{n}", "Company": "C"})
 
 
-def everything(connector: Connector, object: str, cursor: str | None = None, **more: bool) -> tuple[list[Record], str]:
+def everything(connector: Connector, object: str, cursor: str | None = None, **more: Any) -> tuple[list[Record], str]:
     pages = list(connector.pull(object, cursor, FIELDS if object == "leads" else ["Name"], **more))
     assert [page.more for page in pages] == [True] * (len(pages) - 1) + [False]
     return [record for page in pages for record in page.records], pages[-1].cursor
