@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, update
 
+from config.clock import Clock
 from connectors.api import Connector, Page
 from mappings.compiler import Mapped
 from sync.absorb import Absorbed, StreamRow, absorb_pages, stream_for
@@ -15,6 +16,8 @@ from sync.state.schema import records, streams
 
 GROUP = 5000
 """Records per transaction, at least: several small pages share one commit, and one look-up."""
+PATIENCE = 5.0
+"""Seconds after which what a slow platform gave so far is stored all the same: a stop, a lease and a watcher wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def pull_object(
     counts = Absorbed()
     pages = 0
     arriving = connector.pull(mapped.object, stream.cursor, mapped.remote_fields, since=since, bulk=bulk)
-    for group in _groups(arriving):
+    for group in _groups(arriving, state.clock):
         with state.begin() as tx:
             brought = absorb_pages(tx, stream, group, mapped, run=run, at=now())
             inside(tx, brought)
@@ -84,15 +87,15 @@ def _stream(state: State, connection: str, mapped: Mapped) -> StreamRow:
         return stream_for(tx, connection, mapped.object, mapped.kind)
 
 
-def _groups(pages: Iterator[Page]) -> Iterator[list[Page]]:
-    """The pages in lists that hold at least GROUP records together; the last list may hold less."""
+def _groups(pages: Iterator[Page], clock: Clock) -> Iterator[list[Page]]:
+    """The pages in lists of at least GROUP records, or of what came in PATIENCE; the last list may hold less."""
     group: list[Page] = []
-    held = 0
+    held, began = 0, clock.now()
     for page in pages:
         group.append(page)
         held += len(page.records)
-        if held >= GROUP or not page.more:
+        if held >= GROUP or not page.more or (clock.now() - began).total_seconds() >= PATIENCE:
             yield group
-            group, held = [], 0
+            group, held, began = [], 0, clock.now()
     if group:
         yield group
