@@ -19,6 +19,8 @@ from connectors.salesforce.sandbox_schema import STAGES
 from connectors.salesforce.sandbox_store import Rule, Store, id18
 from connectors.sandbox import Answer, Call, Sandbox
 
+ADDRESS = ("Street", "City", "State", "PostalCode", "Country")
+"""What a conversion carries over to the contact's mailing address and the account's billing address."""
 LONGEST_LINE = 16_384
 """Bytes of request line and headers that the platform takes; 414 for more."""
 
@@ -167,7 +169,9 @@ class SalesforceSandbox(Sandbox):
         """A lead becomes a contact with an account and, when `deal` names it, an opportunity; the new ids."""
         with self.lock:
             row = self.store.rows["Lead"][id18(lead)]
-            account = self.store.insert("Account", {"Name": row["Company"], "OwnerId": row["OwnerId"]}, admin=True)
+            billing = {f"Billing{part}": row[part] for part in ADDRESS}
+            named = {"Name": row["Company"], "OwnerId": row["OwnerId"]}
+            account = self.store.insert("Account", named | billing, admin=True)
             copied: tuple[str, ...] = (
                 "Salutation",
                 "FirstName",
@@ -180,6 +184,7 @@ class SalesforceSandbox(Sandbox):
             )
             copied += ("HasOptedOutOfEmail", "DoNotCall", "OwnerId", "Description", "Closedloop_Id__c")
             values = {name: row[name] for name in copied} | {"AccountId": account["Id"]}
+            values |= {f"Mailing{part}": row[part] for part in ADDRESS}
             contact = self.store.insert("Contact", values, admin=True)
             made = {"accounts": account["Id"], "contacts": contact["Id"]}
             if deal is not None:

@@ -122,7 +122,7 @@ def _loop(folder: Path, world: Any, console: Console) -> None:
         last = _step(workspace, console, "Sync again: nothing left to write", "sync", Options())
         _results(workspace, console)
         if any(row["planned"] for objects in last.counts["write"].values() for row in objects.values()):
-            console.print("The last sync was to write nothing, and did. This is a bug.", style="red")
+            console.print("The last sync was to find nothing to write, and did find some. This is a bug.", style="red")
             raise typer.Exit(Exit.BUG)
 
 
@@ -140,6 +140,9 @@ def _step(workspace: Any, console: Console, title: str, command: str, options: A
         report = Runner(workspace, progress=watch).run(command, list(workspace.connections), options)
     if report.errors:
         raise report.errors[0]
+    for held in report.held.values():
+        console.print(f"A guard holds {held.connection}: {held.why}. This is a bug.", style="red")
+        raise typer.Exit(Exit.BUG)
     pulled = sum(row["pulled"] for objects in report.counts["pull"].values() for row in objects.values())
     written = {
         f"{name}/{object}": row["applied"]

@@ -217,6 +217,14 @@ def test_associations_members_and_meetings_are_normalised(
     assert {row["company"] for row in unified("contacts")} == {"C"}
 
 
+def test_a_conversion_carries_the_address_over(org: SalesforceSandbox) -> None:
+    person = {"Email": "p@example.com", "LastName": "L", "Company": "C", "City": "Lyon", "Country": "France"}
+    made = org.convert(org.put("leads", person))
+    contact, account = org.get("contacts", made["contacts"]), org.get("accounts", made["accounts"])
+    assert (contact["MailingCity"], contact["MailingCountry"]) == ("Lyon", "France")
+    assert (account["BillingCity"], account["BillingCountry"]) == ("Lyon", "France")
+
+
 def test_removing_a_role_moves_only_the_role(org: SalesforceSandbox, connector: Connector, clock: ManualClock) -> None:
     made = org.convert(lead(org, 1), deal="Big")
     cursor = caught_up(connector, "opportunities", clock)
