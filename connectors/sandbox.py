@@ -319,23 +319,25 @@ class _Application:
             body=body,
             raw_path=scope["raw_path"].decode("latin-1") + "?" + scope["query_string"].decode("latin-1"),
         )
-        fault = self._fault(call)
-        delay = self._sandbox.latency + (fault.seconds if fault and fault.kind is FaultKind.SLOW else 0.0)
+        sandbox = self._sandbox  # a call is answered by who took it, also when it was slow
+        fault = _fault(sandbox, call)
+        delay = sandbox.latency + (fault.seconds if fault and fault.kind is FaultKind.SLOW else 0.0)
         if delay:
             await asyncio.sleep(delay)
         if fault is not None and fault.kind is FaultKind.NO_ANSWER:
             await _hang_up(send)
             return
-        answer = _struck(fault, call) or self._sandbox.answer(call)
+        answer = _struck(fault, call) or sandbox.answer(call)
         if fault is not None and fault.kind is FaultKind.LOST_ANSWER:
             await _hang_up(send)
             return
         await _send(send, answer, fault)
 
-    def _fault(self, call: Call) -> Fault | None:
-        line = f"{call.method} {call.path}"
-        with self._sandbox.lock:
-            return next((fault for fault in self._sandbox.faults if fault.strikes(line)), None)
+
+def _fault(sandbox: Sandbox, call: Call) -> Fault | None:
+    line = f"{call.method} {call.path}"
+    with sandbox.lock:
+        return next((fault for fault in sandbox.faults if fault.strikes(line)), None)
 
 
 async def _hang_up(send: Any) -> None:

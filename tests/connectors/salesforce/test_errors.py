@@ -172,7 +172,7 @@ def test_sdk_dropped_headers_defect(org: SalesforceSandbox, open_org: Open) -> N
 def test_long_lists_are_split_below_the_uri_limit(org: SalesforceSandbox, open_org: Open) -> None:
     values = [f"somebody-with-a-long-name-{n}'+&%@example-with-a-long-domain.com" for n in range(600)]
     assert open_org().read("leads", "Email", values, ["Email", "LastName"]) == {}
-    assert all(line.status == 200 for line in org.log)
+    assert {line.status for line in org.log} == {200}
     assert len([line for line in org.log if "/query" in line.path]) > 3
 
 
