@@ -194,6 +194,12 @@ class Guards(_Part):
     describe_every: Duration = Field(3600, description="How often the mapped fields are compared with the account's.")
 
 
+class JournalConfig(_Part):
+    """What is kept of every write."""
+
+    keep_days: int = Field(365, ge=0, description="So many days values are kept; then an undo is over. 0: for ever.")
+
+
 class Project(_Part):
     """A whole project file."""
 
@@ -209,6 +215,7 @@ class Project(_Part):
     handoff: Handoff | None = Field(None, description="Where qualified leads go.")
     daemon: DaemonConfig = Field(default_factory=DaemonConfig, description="The scheduled sync.")
     first_run: FirstRun = Field(default_factory=FirstRun, description="The first writes to an account.")
+    journal: JournalConfig = Field(default_factory=JournalConfig, description="What is kept of every write.")
     guards: Guards = Field(default_factory=Guards, description="What holds a run before it does harm.")
 
     @model_validator(mode="before")

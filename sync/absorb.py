@@ -24,6 +24,7 @@ from sync.complaints import Complaints
 from sync.state import rows
 from sync.state.database import upsert
 from sync.state.schema import activities, records, streams
+from sync.state.suppression import Suppression
 
 LARGEST = 1_000_000
 """Bytes. A record beyond it is quarantined unread."""
@@ -60,6 +61,7 @@ class Absorbed:
     gone: int = 0
     filtered: int = 0
     quarantined: int = 0
+    suppressed: int = 0
 
     def __add__(self, other: Absorbed) -> Absorbed:
         return Absorbed(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
@@ -90,21 +92,40 @@ def absorb(tx: Connection, stream: StreamRow, page: Page, mapped: Mapped, *, run
 
 
 def absorb_pages(
-    tx: Connection, stream: StreamRow, pages: Sequence[Page], mapped: Mapped, *, run: str, at: str
+    tx: Connection,
+    stream: StreamRow,
+    pages: Sequence[Page],
+    mapped: Mapped,
+    *,
+    run: str,
+    at: str,
+    forgotten: Suppression | None = None,
 ) -> Absorbed:
     """Absorb some pages of `stream` and store the cursor of the last."""
-    counts = absorb_records(tx, stream, [r for page in pages for r in page.records], mapped, run=run, at=at)
+    arrived = [record for page in pages for record in page.records]
+    counts = absorb_records(tx, stream, arrived, mapped, run=run, at=at, forgotten=forgotten)
     save_cursor(tx, stream, pages[-1], at)
     return counts
 
 
 def absorb_records(
-    tx: Connection, stream: StreamRow, arrived: Sequence[Record], mapped: Mapped, *, run: str, at: str
+    tx: Connection,
+    stream: StreamRow,
+    arrived: Sequence[Record],
+    mapped: Mapped,
+    *,
+    run: str,
+    at: str,
+    forgotten: Suppression | None = None,
 ) -> Absorbed:
-    """Absorb records without moving any cursor. Of one id that comes twice the last counts; the other is unchanged."""
+    """Absorb records without moving any cursor. Of one id that comes twice the last counts; the other is unchanged.
+
+    Records of people who are `forgotten` are not taken in, by whatever of them is recognised: the record or an address.
+    """
     if not arrived:
         return Absorbed()
     group = _Group(tx, stream, mapped, run, at)
+    group.forgotten = forgotten if forgotten is not None and forgotten.refresh(tx) else None
     by_id = {record.id: record for record in arrived}
     for id in [id for id in by_id if not id.isprintable() or not id]:
         group.refuse(by_id.pop(id), "bad_id", "has an id that is empty or holds control characters")
@@ -154,12 +175,13 @@ class _Group:
         self.farewells: list[rows.Row] = []
         self.happened: list[rows.Row] = []
         self.associations: dict[str, Values] = {}
-        self.new = self.changed = self.gone = self.filtered = self.quarantined = 0
+        self.new = self.changed = self.gone = self.filtered = self.quarantined = self.suppressed = 0
+        self.forgotten: Suppression | None = None
 
     def counts(self, arrived: int) -> Absorbed:
         """The accounts: what was none of the others was unchanged, ids that came again included."""
-        told = self.new + self.changed + self.gone + self.filtered + self.quarantined
-        return Absorbed(arrived, self.new, self.changed, arrived - told, self.gone, self.filtered, self.quarantined)
+        told = (self.new, self.changed, self.gone, self.filtered, self.quarantined, self.suppressed)
+        return Absorbed(arrived, *told[:2], arrived - sum(told), *told[2:])
 
     def take(self, by_id: dict[str, Record]) -> None:
         """Sort the records into new, known and the same as before; only the first two are decoded."""
@@ -169,7 +191,7 @@ class _Group:
         fresh: dict[str, int] = {}
         for id, record in by_id.items():
             raw_hash = _digest(record.raw) - _OFFSET
-            if known.get(id) != (raw_hash, record.gone):
+            if known.get(id) != (raw_hash, record.gone) and not self._hushed(self.stream.object, id):
                 fresh[id] = raw_hash
         if not fresh:
             return
@@ -181,6 +203,12 @@ class _Group:
         for record in self._take_plain(new, fresh):
             self._take_new(record, fresh[record.id])
 
+    def _hushed(self, object: str, id: str) -> bool:
+        """Whether the record is of somebody forgotten; counted where it is."""
+        found = self.forgotten is not None and self.forgotten.has_record(self.stream.connection, object, id)
+        self.suppressed += found
+        return found
+
     # new records
 
     def _take_plain(self, new: list[Record], fresh: Mapping[str, int]) -> list[Record]:
@@ -189,9 +217,10 @@ class _Group:
             return new
         odd: list[Record] = []
         quick, keep, stream, at = self.mapped.quick, self.inserts.append, self.stream.id, self.at
+        forgotten = self.forgotten
         for record in new:
             values = quick(record.raw) if record.gone is None else None
-            if values is None:
+            if values is None or (forgotten is not None and forgotten.has_person(values)):
                 odd.append(record)
                 continue
             body, version = _dumps(values), record.version  # `quick` gives its fields in order
@@ -319,6 +348,8 @@ class _Group:
 
     def _take_activity(self, record: Record, read: _Reading) -> None:
         values, problems, _ = read
+        if values.get("person") and self._hushed(str(values.get("person_object")), str(values["person"])):
+            return
         if problems:
             self.quarantined += 1
         elif not values.get("type") or not values.get("at"):
@@ -341,6 +372,10 @@ class _Group:
             if read is None:
                 return None
             values, problems = read
+        if self.forgotten is not None and self.forgotten.has_person(values):
+            self.suppressed += 1
+            self.complaints.judge(record.id, [])
+            return None
         body = body_bytes(values)
         if problems or self.complaints.any_open:
             self.complaints.judge(record.id, problems)

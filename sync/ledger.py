@@ -27,7 +27,7 @@ class Written:
     parked: int = 0
 
 
-PULL_STATES = ("applied", "unchanged", "held", "quarantined", "parked")
+PULL_STATES = ("applied", "unchanged", "held", "quarantined", "parked", "suppressed")
 
 
 class Held(Protocol):
@@ -61,6 +61,7 @@ class Ledger:
         row["unchanged"] += absorbed.unchanged
         row["held"] += absorbed.filtered
         row["quarantined"] += absorbed.quarantined
+        row["suppressed"] = row.get("suppressed", 0) + absorbed.suppressed
         self._save(tx)
 
     def parked(self, tx: Connection, connection: str, object: str, number: int) -> None:

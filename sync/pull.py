@@ -13,6 +13,7 @@ from mappings.compiler import Mapped
 from sync.absorb import Absorbed, StreamRow, absorb_pages, stream_for
 from sync.state.database import State
 from sync.state.schema import records, streams
+from sync.state.suppression import Suppression
 
 GROUP = 5000
 """Records per transaction, at least: several small pages share one commit, and one look-up."""
@@ -46,6 +47,7 @@ def pull_object(
     now: Callable[[], str],
     since: str = "",
     bulk: bool = False,
+    forgotten: Suppression | None = None,
     stop: Callable[[], bool] = lambda: False,
     page_limit: int = 0,
     inside: Callable[[Connection, Absorbed], None] = lambda tx, counts: None,
@@ -63,7 +65,7 @@ def pull_object(
     arriving = connector.pull(mapped.object, stream.cursor, mapped.remote_fields, since=since, bulk=bulk)
     for group in _groups(arriving, state.clock):
         with state.begin() as tx:
-            brought = absorb_pages(tx, stream, group, mapped, run=run, at=now())
+            brought = absorb_pages(tx, stream, group, mapped, run=run, at=now(), forgotten=forgotten)
             inside(tx, brought)
         counts = counts + brought
         pages += len(group)

@@ -217,7 +217,8 @@ def _recover_object(workspace: Workspace, connection: str, object: str, rows: li
             ledger.enter(tx)
             if mapped is not None and found:
                 stream = stream_for(tx, connection, object, mapped.kind)
-                absorb_records(tx, stream, list(found.values()), mapped, run=rows[0].run, at=workspace.now())
+                arrived, hush = list(found.values()), workspace.suppression
+                absorb_records(tx, stream, arrived, mapped, run=rows[0].run, at=workspace.now(), forgotten=hush)
             for value, those in wanted.items():
                 for row in those:
                     done += _judge(tx, workspace, row, found.get(value), mapped is not None)

@@ -44,6 +44,7 @@ def _read_anew(workspace: Workspace, rows: Sequence[Any]) -> int:
                 tx.execute(
                     update(records).where(records.c.stream == stream.id, records.c.id.in_(some)).values(raw_hash=0)
                 )
-            absorb_records(tx, stream, list(found.values()), mapped, run="replay", at=workspace.now())
+            arrived, hush = list(found.values()), workspace.suppression
+            absorb_records(tx, stream, arrived, mapped, run="replay", at=workspace.now(), forgotten=hush)
         number += len(found)
     return number

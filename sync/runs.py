@@ -20,6 +20,7 @@ from sqlalchemy import insert, select, true, update
 from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing
 from connectors.api import Health
 from sync.absorb import Absorbed
+from sync.ageing import age
 from sync.core.plan import Planned
 from sync.decide import decide_some
 from sync.drift import Frozen, compare, frozen, thaw
@@ -332,6 +333,7 @@ class _Work:
                     now=self.workspace.now,
                     since=self.options["since"],
                     bulk=self.options["bulk"],
+                    forgotten=self.workspace.suppression,
                     stop=self.stop.is_set,
                     page_limit=25,
                     inside=lambda tx, counts: self._account(tx, connection, object, counts),
@@ -519,6 +521,7 @@ class _Work:
         told = [*map(str, self.errors), *(f"{name}: held: {hold.why}." for name, hold in self.held.items())]
         with self.workspace.state.begin() as tx:
             lost = frozen(tx, self.connections)
+            age(tx, self.workspace)
             values = {
                 "state": state,
                 "finished_at": self.workspace.now(),

@@ -127,6 +127,10 @@ guards:
   changed: {share: 50%, over: 200}
   opted_out: {share: 10%, over: 50}
 
+# How long the journal keeps the values of what was written (for undo); then they age out
+journal:
+  keep_days: 365
+
 daemon:
   metrics: 127.0.0.1:9464     # /healthz and /metrics
 """

@@ -31,8 +31,8 @@ from sync.workspace import Workspace
 
 Pair = tuple[Planned, Result]
 
-AWAY = (Verb.ARCHIVE, Verb.ERASE)
-"""Verbs after which the record is no longer there."""
+AWAY = {Verb.ARCHIVE: Gone.ARCHIVED, Verb.ERASE: Gone.ERASED}
+"""Verbs after which the record is no longer there, and how it is gone then."""
 
 
 class Settled(StrEnum):
@@ -112,9 +112,9 @@ def _applied(tx: Connection, workspace: Workspace, ledger: Ledger, done: Sequenc
         for operation, result in done:
             _brief_settled(tx, operation.lead, operation.connection, operation.verb, result.id)
         return 0
-    away = [operation for operation, _ in done if operation.verb in AWAY]
     stream = stream_for(tx, first.connection, first.object, mapped.kind)
-    put_away(tx, stream.id, [operation.record for operation in away])
+    for verb, gone in AWAY.items():
+        put_away(tx, stream.id, [operation.record for operation, _ in done if operation.verb == verb], gone)
     done = [(operation, result) for operation, result in done if operation.verb not in AWAY]
     baselines = _Baselines(tx, workspace, mapped, first.connection, first.object, at, stream)
     baselines.take(done)
@@ -231,11 +231,11 @@ def _pairs(undoes: Mapping[str, str], body: Values) -> dict[str, tuple[str, str]
     return {name: (wish, fingerprint(body.get(name))) for name, wish in undoes.items()}
 
 
-def put_away(tx: Connection, stream: int, ids: Sequence[str]) -> None:
-    """Records that we archived: known as gone from now on, and their leads are decided anew."""
+def put_away(tx: Connection, stream: int, ids: Sequence[str], gone: Gone) -> None:
+    """Records that we archived or erased: known as gone from now on, and their leads are decided anew."""
     for some in chunks(list(ids)):
         mine = (records.c.stream == stream) & records.c.id.in_(some) & records.c.gone.is_(None)
-        tx.execute(update(records).where(mine).values(gone=Gone.ARCHIVED.value, raw_hash=0, dirty=True))
+        tx.execute(update(records).where(mine).values(gone=gone.value, raw_hash=0, dirty=True))
 
 
 def _read(mapped: Mapped, returned: Record | None) -> Values:
@@ -311,7 +311,7 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
         return
     stream = stream_for(tx, row.connection, row.object, mapped.kind)
     if row.verb in AWAY:
-        put_away(tx, stream.id, [record_id])
+        put_away(tx, stream.id, [record_id], AWAY[Verb(row.verb)])
         return
     _date(tx, stream, row, record_id)
     tx.execute(

@@ -28,7 +28,8 @@ from sync.core.qualify import Definition, Signal
 from sync.state.budget import StateBudget
 from sync.state.database import State
 from sync.state.schema import records, streams
-from sync.state.tokens import StateTokens
+from sync.state.suppression import Suppression
+from sync.state.tokens import StateTokens, state_key
 
 PROJECT_FILE = "closedloop.yaml"
 
@@ -198,6 +199,11 @@ class Workspace:
     def calls(self) -> dict[str, int]:
         """HTTP requests made so far, by connection."""
         return {name: connector.calls for name, connector in self._connectors.items()}
+
+    @cached_property
+    def suppression(self) -> Suppression:
+        """The people who were forgotten and are not to be taken in again."""
+        return Suppression(lambda: state_key(self.folder))
 
     @cached_property
     def definition(self) -> Definition:

@@ -1,15 +1,16 @@
-"""Commands that take something back: undo."""
+"""Commands that take something back: undo, forget; and export, for those who ask what is held."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from config.errors import Misconfigured
 from sync.cli import show
-from sync.cli.app import Exit, app
+from sync.cli.app import Exit, app, write_file
 from sync.cli.run import Json, finish, opened, report_json, stopping
 
 if TYPE_CHECKING:
@@ -108,3 +109,110 @@ def agreed(question: str) -> bool:
         show.stdout().print("\nNothing was done. Run it again with --yes to do it.")
         return False
     return typer.confirm(question, default=False)
+
+
+Address = Annotated[str, typer.Argument(help="The person's e-mail address.")]
+
+
+@app.command()
+def forget(
+    address: Address,
+    yes: Yes = False,
+    lift: Annotated[bool, typer.Option("--lift", help="Take the person in again, who asked for it anew.")] = False,
+    json: Json = False,
+) -> None:
+    """Erase a person: on every platform that can, then here, where only a keyed digest stays. Shows it first."""
+    from sync import forget as forgetting
+    from sync.runs import Runner
+
+    wanted = forgetting.canonical(address)
+    with opened() as workspace:
+        if lift:
+            _lift(workspace, wanted)
+            return
+        made = forgetting.erasure(workspace, wanted)
+        if not json:
+            _show_erasure(made)
+        if not (yes or (not json and agreed("\nThis cannot be undone. Forget this person?"))):
+            if json:
+                show.json(_erasure_json(made))
+            raise typer.Exit(Exit.NEEDS_PERSON)
+        with stopping() as stop, show.Watch() as watch:
+            report = forgetting.forget(workspace, made, Runner(workspace, progress=watch, stop=stop))
+        gone = report is None or forgetting.all_done(report)
+        clean = workspace.state.compact() if gone else False
+    _tell(made, report, gone=gone, clean=clean, as_json=json)
+
+
+def _lift(workspace: Workspace, address: str) -> None:
+    with workspace.state.begin() as tx:
+        if not workspace.suppression.lift(tx, address):
+            raise Misconfigured("This address was not forgotten.", fix="Check it.")
+    show.stdout().print("The next pull that brings the person takes them in again.")
+
+
+def _show_erasure(made: Any) -> None:
+    console = show.stdout()
+    for operation in made.operations:
+        console.print(f"  erase {operation.connection}/{operation.object}/{operation.record}", markup=False)
+    rows = [("/".join(place), why) for place, why in made.left]
+    if rows:
+        console.print(show.table("By hand: no program can remove these", ("record", "why"), rows))
+    if not made.person.records:
+        console.print("Nothing is held of this person, here or where their address can be looked up.")
+    console.print("Here everything of the person goes; a keyed digest stays, so that nobody takes them in again.")
+
+
+def _erasure_json(made: Any) -> dict[str, Any]:
+    return {
+        "records": ["/".join(place) for place in made.person.records],
+        "left": [{"record": "/".join(place), "why": why} for place, why in made.left],
+    }
+
+
+def _tell(made: Any, report: Any, *, gone: bool, clean: bool, as_json: bool) -> None:
+    if as_json:
+        told = report_json(report) if report else {"run": None}
+        show.json({**told, **_erasure_json(made), "forgotten": gone, "compacted": clean})
+    else:
+        if report is not None:
+            show.report(report, show.stdout())
+        _tell_person(gone, clean)
+    if report is not None:
+        finish(report, quietly=True, left=bool(made.left) or not gone)
+    raise typer.Exit(Exit.NEEDS_PERSON if made.left else Exit.OK)
+
+
+def _tell_person(gone: bool, clean: bool) -> None:
+    console = show.stdout()
+    if not gone:
+        console.print(
+            "Not every platform has done it yet: run the same command again. Until then nothing is erased here."
+        )
+    elif clean:
+        console.print("Forgotten. Backups and plans that you saved are yours to look after.")
+    else:
+        fix = "stop the daemon and run `closedloop state compact`."
+        console.print(f"Forgotten; other programs use the database, so remains are still in its file: {fix}")
+
+
+@app.command()
+def export(
+    address: Address,
+    out: Annotated[Path | None, typer.Option("--out", help="Write to a file that only its owner can read.")] = None,
+) -> None:
+    """Everything held of a person, as JSON: for those who ask what you know of them."""
+    import orjson
+
+    from sync.forget import canonical
+    from sync.insight.export import export as everything
+
+    wanted = canonical(address)
+    with opened() as workspace, workspace.state.read() as tx:
+        found = everything(tx, workspace, wanted)
+    written = orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n"
+    if out is None:
+        typer.echo(written.decode(), nl=False)
+        return
+    write_file(out, written, private=True)
+    show.stdout().print(f"Written to {out}.", markup=False)

@@ -139,9 +139,12 @@ def _speak_any_charset() -> None:
             stream.reconfigure(errors="replace")
 
 
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file that the user named. Raises Misconfigured where that cannot be."""
+def write_file(path: Path, content: str | bytes, *, private: bool = False) -> None:
+    """Write a file that the user named, `private` for its owner's eyes. Raises Misconfigured where that cannot be."""
     try:
+        if private:
+            path.touch(mode=0o600)
+            path.chmod(0o600)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise Misconfigured(f"{path} cannot be written: {error.strerror}.", fix="Choose another place.") from error

@@ -372,3 +372,12 @@ def state_migrate() -> None:
     with opened() as workspace:
         show.stdout().print(f"The state is current ({workspace.state.dialect}).")
     raise typer.Exit(Exit.OK)
+
+
+@state.command("compact")
+def state_compact() -> None:
+    """Write the database's tables anew, so that nothing of what was deleted stays in its files."""
+    with opened() as workspace:
+        done = workspace.state.compact()
+    show.stdout().print("Compacted." if done else "Other programs hold the database: stop them, then try again.")
+    raise typer.Exit(Exit.OK if done else Exit.STATE)

@@ -74,15 +74,18 @@ STATES = ("applied", "unchanged", "held", "quarantined", "parked")
 
 def counts_table(counts: Mapping[str, Any]) -> Table | None:
     """What a run pulled and wrote, each record in exactly one state; None when it did neither."""
-    rows = []
-    for part, verb in (("pull", "pulled"), ("write", "planned")):
-        for connection, objects in counts.get(part, {}).items():
-            for object, row in objects.items():
-                if row[verb]:
-                    rows.append((verb, f"{connection}/{object}", row[verb], *(row[state] for state in STATES)))
-    if not rows:
+    found = [
+        (verb, f"{connection}/{object}", row[verb], row)
+        for part, verb in (("pull", "pulled"), ("write", "planned"))
+        for connection, objects in counts.get(part, {}).items()
+        for object, row in objects.items()
+        if row[verb]
+    ]
+    if not found:
         return None
-    return table("", ("", "object", "records", *STATES), rows, right=("records", *STATES))
+    states = [*STATES, "suppressed"] if any(row.get("suppressed") for *_, row in found) else list(STATES)
+    rows = [(*start, *(row.get(state, 0) for state in states)) for *start, row in found]
+    return table("", ("", "object", "records", *states), rows, right=("records", *states))
 
 
 def report(run: Any, console: Console) -> None:

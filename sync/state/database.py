@@ -113,8 +113,48 @@ class State:
         with _translated(self.engine.url), self.engine.connect().execution_options(**options) as tx:
             yield tx
 
+    def compact(self) -> bool:
+        """Write the tables anew, so that nothing of what was deleted stays in their files; False when others hold them.
+
+        SQLite's file and log hold nothing of it afterwards. PostgreSQL's log and the backups of either are not ours.
+        """
+        with _translated(self.engine.url), self._alone():
+            return _compacted_sqlite(self.engine) if self.dialect == "sqlite" else _compacted_postgres(self.engine)
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _compacted_sqlite(engine: Engine) -> bool:
+    """VACUUM leaves out free pages and the remains in used ones; the log that it went through is cut to nothing."""
+    connection = engine.raw_connection()
+    try:
+        driver: Any = connection.driver_connection
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        driver.execute("VACUUM")
+        busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "SQL statements in progress" in str(error):
+            return False
+        raise
+    finally:
+        connection.close()
+
+
+def _compacted_postgres(engine: Engine) -> bool:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("SET lock_timeout = '30s'")
+        try:
+            for table in metadata.sorted_tables:
+                connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")
+        except sa.exc.OperationalError as error:
+            if "lock timeout" in str(error):
+                return False
+            raise
+        finally:
+            connection.exec_driver_sql("RESET lock_timeout")
+        return True
 
 
 def _engine(url: str) -> Engine:

@@ -105,7 +105,7 @@ leads = Table(
     Column("id", Text, primary_key=True),
     Column("body", Text, nullable=False),
     Column("reasons", Text, nullable=False),  # {field: provenance}
-    Column("state", Text, nullable=False, server_default="live"),  # live, merged
+    Column("state", Text, nullable=False, server_default="live"),  # live, merged, forgotten (while platforms are asked)
     Column("into", Text),
     Column("score", Integer, nullable=False, server_default="0"),
     Column("stage", Text, nullable=False, server_default=""),
@@ -264,6 +264,14 @@ pins = Table(  # wishes that a person took back: not written again while the rec
     Column("run", Text, nullable=False),
     PrimaryKeyConstraint("stream", "record", "field"),
     sqlite_with_rowid=False,
+)
+
+suppressed = Table(  # people who were forgotten: keyed digests of their addresses and records, and nothing else
+    "suppressed",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("at", Text, nullable=False),
 )
 
 budgets = Table(

@@ -98,7 +98,7 @@ class StateTokens:
     def _fernet(self) -> Fernet:
         if self._box is None:
             try:
-                self._box = Fernet(_key(self._folder))
+                self._box = Fernet(state_key(self._folder))
             except ValueError as error:
                 raise Misconfigured(
                     f"{VARIABLE} is no key.",
@@ -108,7 +108,7 @@ class StateTokens:
         return self._box
 
 
-def _key(folder: Path) -> bytes:
+def state_key(folder: Path) -> bytes:
     """The key; a new one, in a file that only its owner can read, where there is none anywhere."""
     if from_environment := os.environ.get(VARIABLE, ""):
         return from_environment.encode()

@@ -1,4 +1,4 @@
 """Alembic's scripts; run by sync.state.migrate."""
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision."""

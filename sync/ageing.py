@@ -1,0 +1,44 @@
+"""Personal data ages out of the journal: the values go, what was done where and how it ended stays to be counted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from config.clock import stamp, unstamp
+from sync.state.database import upsert
+from sync.state.schema import journal, meta
+from sync.workspace import Workspace
+
+_MARK = "journal_aged"
+_EVERY = timedelta(days=1)
+
+
+BLANK: dict[str, Any] = {
+    "before": "{}",
+    "after": "{}",
+    "remote": "{}",
+    "reasons": "{}",
+    "times": None,
+    "undoes": None,
+    "error": None,
+}
+"""The columns of the journal that hold values, without any."""
+
+
+def age(tx: Connection, workspace: Workspace) -> int:
+    """Blank what is older than `journal.keep_days`, at most once a day; how many rows lost their values.
+
+    A write whose fate is unknown keeps them: they are what it is looked up by.
+    """
+    days = workspace.project.journal.keep_days
+    now = workspace.clock.now()
+    last = tx.execute(select(meta.c.value).where(meta.c.name == _MARK)).scalar()
+    if not days or (last and now - unstamp(last) < _EVERY):
+        return 0
+    tx.execute(upsert(meta, tx, update=["value"]), [{"name": _MARK, "value": stamp(now)}])
+    old = (journal.c.created_at < stamp(now - timedelta(days=days))) & (journal.c.reasons != "{}")
+    known = journal.c.state.in_(["settled", "withdrawn", "quarantined"])
+    return tx.execute(update(journal).where(old, known).values(**BLANK)).rowcount
