@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import structlog
@@ -26,12 +27,14 @@ from config.project import ConnectionConfig
 from sync.engine.api import Engine
 from sync.metrics import Metrics
 from sync.runs import Options, Runner
+from sync.state.leases import SECONDS, Lease, acquire
 from sync.state.schema import runs
 from sync.workspace import Workspace
 
 log = structlog.get_logger(__name__)
 
 SLICE_SECONDS = 20.0
+LEASE = "daemon"
 STOP_SECONDS = 60.0
 
 
@@ -65,6 +68,7 @@ class Daemon:
         self._wake = threading.Event()
         self._jitter = random.Random()
         self.metrics = metrics or Metrics()
+        self._lease: Lease | None = None
         self.workspace = open_workspace(folder)
         self._runner = Runner(self.workspace, stop=self.stop)
         self.engine = make_engine(self.slice)
@@ -93,21 +97,38 @@ class Daemon:
         self._wake.set()
 
     def serve(self) -> None:
-        """Until told to stop: look what is due, hand it to the engine, sleep a tick."""
+        """Until told to stop: look what is due, hand it to the engine, sleep a tick.
+
+        One daemon at a time serves a state. Raises StateUnusable when another does; a second one that is started again
+        and again (by systemd) takes over where the first one dies.
+        """
+        self._lease = self._sole(self.workspace)
         self.engine.serve()
         log.info("daemon.started", connections=list(self.workspace.connections))
         try:
             while not self.stop.is_set():
                 if self._reload.is_set():
                     self._read_anew()
+                self._stay()
                 self.tick()
                 self._wake.wait(self.workspace.project.daemon.tick)
                 self._wake.clear()
         finally:
             self.stop.set()
             self.engine.stop(STOP_SECONDS)
+            self._lease.release(self.workspace.state)
             self.workspace.close()
             log.info("daemon.stopped")
+
+    def _stay(self) -> None:
+        """Renew the right to be the daemon. Raises Fenced when another one has it by now."""
+        if self._lease is not None:
+            with self.workspace.state.begin(durable=False) as tx:
+                self._lease.check(tx)
+
+    def _sole(self, workspace: Workspace) -> Lease:
+        seconds = max(SECONDS, 4.0 * workspace.project.daemon.tick)
+        return acquire(workspace.state, LEASE, uuid4().hex, seconds=seconds)
 
     def tick(self) -> list[str]:
         """Submit the runs that are due, and again those whose submission a crash may have lost; their ids."""
@@ -149,6 +170,9 @@ class Daemon:
             return
         self.stop.set()
         self.engine.stop(STOP_SECONDS)
+        if self._lease is not None:  # the state may be another one now
+            self._lease.release(self.workspace.state)
+            self._lease = self._sole(fresh)
         self.workspace.close()
         self.stop.clear()
         self.workspace = fresh

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, select, update
 from config.errors import (
     AuthorizationLost,
     ClosedloopError,
+    Fenced,
     PermissionMissing,
     QuotaExhausted,
     RetryLater,
@@ -120,9 +121,12 @@ def _answers(
     """The connector's results; when it gives up as a whole, the rest of them carry its error."""
     answered: set[str] = set()
     try:
-        for result in workspace.connector(connection).push(operations, fields):
-            answered.add(result.key)
-            yield result
+        with workspace.fence.writing(connection):
+            for result in workspace.connector(connection).push(operations, fields):
+                answered.add(result.key)
+                yield result
+    except Fenced:
+        raise
     except ClosedloopError as error:
         for operation in operations:
             if operation.key not in answered:

@@ -251,6 +251,7 @@ class _Work:
             self._release()
             raise
         self.ledger.hold(self._leases)
+        self.workspace.fence.hold(sorted(self.connections), self._leases)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
@@ -260,6 +261,8 @@ class _Work:
         self._release()
 
     def _release(self) -> None:
+        if self._leases:
+            self.workspace.fence.drop(self.connections)
         for lease in self._leases:
             lease.release(self.workspace.state)
         self._leases.clear()

@@ -25,6 +25,7 @@ from mappings.compiler import Defaults, LeadFields, Mapped, lead_fields, load_ma
 from mappings.expressions import Expression
 from mappings.model import Field, Kind, Rule
 from sync.core.qualify import Definition, Signal
+from sync.fence import Fence, FencedBudget
 from sync.state.budget import StateBudget
 from sync.state.database import State
 from sync.state.schema import records, streams
@@ -190,7 +191,7 @@ class Workspace:
         )
         surroundings = Surroundings(
             clock=self.clock,
-            budget=StateBudget(self.state, self.clock),
+            budget=FencedBudget(StateBudget(self.state, self.clock), self.fence, name),
             tokens=StateTokens(self.state, name, folder=self.folder),
         )
         return platform.open(account, surroundings)
@@ -199,6 +200,11 @@ class Workspace:
     def calls(self) -> dict[str, int]:
         """HTTP requests made so far, by connection."""
         return {name: connector.calls for name, connector in self._connectors.items()}
+
+    @cached_property
+    def fence(self) -> Fence:
+        """Who of this process may call which platform."""
+        return Fence(self.state)
 
     @cached_property
     def suppression(self) -> Suppression:

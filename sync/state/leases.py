@@ -48,10 +48,18 @@ class Lease:
         mine = (leases.c.name == self.name) & (leases.c.token == self.token)
         renewed = update(leases).where(mine).values(expires_at=database_time(tx) + self.seconds)
         if tx.execute(renewed).rowcount != 1:
-            raise Fenced(
-                f"The lease {self.name} was taken over by another process.",
-                fix="Nothing is lost: the other process goes on.",
-            )
+            raise self._lost()
+
+    def look(self, tx: Connection) -> None:
+        """The same without renewing it."""
+        if tx.execute(select(leases.c.token).where(leases.c.name == self.name)).scalar() != self.token:
+            raise self._lost()
+
+    def _lost(self) -> Fenced:
+        return Fenced(
+            f"The lease {self.name} was taken over by another process.",
+            fix="Nothing is lost: the other process goes on.",
+        )
 
     def release(self, state: State) -> None:
         """Give it back, unless it is somebody else's by now."""
@@ -60,12 +68,13 @@ class Lease:
             tx.execute(update(leases).where(mine).values(expires_at=0.0))
 
 
-def acquire(state: State, name: str, run: str, *, seconds: float = SECONDS) -> Lease:
+def acquire(state: State, name: str, run: str, *, seconds: float | None = None) -> Lease:
     """The lease `name` for `run`. Raises StateUnusable (code "busy"), naming the holder, while another run works.
 
     The same run gets it again at once, as does anyone when the holder was a process of this machine that is dead: what
     was killed goes on without waiting. Its old self, should it still live, is fenced by the new token.
     """
+    seconds = SECONDS if seconds is None else seconds
     holder = f"{holder_name()} {run}"
     with state.begin() as tx:
         tx.execute(upsert(leases, tx), [{"name": name, "holder": "", "token": 0, "expires_at": 0.0}])

@@ -1,0 +1,200 @@
+"""One process at a time works on a connection, and one that lost its lease calls no more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, select, update
+from sqlalchemy.exc import OperationalError
+
+from config.errors import Fenced
+from connectors import registry
+from connectors.api import Operation, Result, Verb
+from sync import scaffold
+from sync.fence import Fence
+from sync.runs import Options, Runner
+from sync.state.database import State
+from sync.state.leases import acquire
+from sync.state.schema import journal, leases
+from tests.conftest import MakeState
+from tests.engine.conftest import Loop
+
+PEOPLE = 240
+WORKER = """
+import sys
+from pathlib import Path
+from config.errors import ClosedloopError
+from sync.cli.app import exit_code
+from sync.runs import Options, Runner
+from sync.state import leases
+from sync.workspace import Workspace
+leases.SECONDS = 3.0
+try:
+    with Workspace.open(Path(sys.argv[1])) as workspace:
+        report = Runner(workspace).run(sys.argv[2], workspace.connections, Options(approve=True))
+    assert not report.errors, report.errors
+except ClosedloopError as error:
+    print(error, file=sys.stderr)
+    sys.exit(exit_code(error))
+"""
+
+
+def test_a_call_that_writes_is_preceded_by_a_look_at_the_token(make_state: MakeState) -> None:
+    one, other = make_state(), make_state()
+    fence = Fence(one)
+    lease = acquire(one, "connection:crm", "run1", seconds=-1)
+    fence.hold(["crm"], [lease])
+    fence.check("crm")
+    with fence.writing("crm"):
+        fence.check("crm")
+        with other.begin() as tx:
+            tx.execute(update(leases).values(token=leases.c.token + 1))
+        with pytest.raises(Fenced):
+            fence.check("crm")
+    fence.drop(["crm"])
+    fence.check("crm")
+    fence.check("somebody else's")
+
+
+def test_calls_renew_the_lease_before_it_ends(state: State) -> None:
+    lease = acquire(state, "connection:crm", "run1", seconds=0.03)
+    fence = Fence(state)
+    fence.hold(["crm"], [lease])
+    ends = _expiry(state)
+    time.sleep(0.02)
+    fence.check("crm")
+    assert _expiry(state) > ends
+
+
+def _expiry(state: State) -> float:
+    with state.read() as tx:
+        return float(tx.execute(select(leases.c.expires_at)).scalar_one())
+
+
+def test_who_loses_the_lease_between_two_results_writes_no_more(loop: Loop) -> None:
+    """Another process takes over while the platform works on the first of many operations."""
+    for number in range(5):
+        loop.beta.put("contacts", {"email": f"p{number}@x.io", "title": "Clerk"})
+        loop.clock.advance(1)
+        loop.alpha.put("contacts", {"email": f"p{number}@x.io", "title": "Chief"})
+    loop.sync(push=False)
+    connector: Any = loop.workspace.connector("beta")
+    push = connector.push
+
+    def slow(operations: list[Operation], fields: list[str]) -> Iterator[Result]:
+        for number, result in enumerate(push(operations, fields)):
+            if number == 1:
+                with loop.workspace.state.begin() as tx:
+                    tx.execute(update(leases).values(token=leases.c.token + 1))
+            loop.workspace.fence.check("beta")  # as every connector's rate budget does before a call
+            yield result
+
+    connector.push = slow
+    before = len(loop.beta.writes)
+    with pytest.raises(Fenced):
+        Runner(loop.workspace).run("sync", ("alpha", "beta"), Options(approve=True))
+    assert len(loop.beta.writes) == before + 2
+    with loop.workspace.state.read() as tx:
+        states = list(tx.execute(select(journal.c.state).where(journal.c.verb == Verb.UPDATE.value)).scalars())
+    assert set(states) == {"sent"}  # nothing that was lost is taken for done: the other process looks it up
+
+
+@pytest.fixture
+def platforms() -> Iterator[dict[str, Any]]:
+    with ExitStack() as stack:
+        found = {
+            name: stack.enter_context(registry.platform(name).sandbox(seed=9)) for name in ("hubspot", "salesforce")
+        }
+        for sandbox in found.values():
+            sandbox.latency = 0.1
+        for number in range(PEOPLE):
+            values = {"email": f"p{number}@x.example", "firstname": f"P{number}", "lastname": "X", "jobtitle": "Chief"}
+            found["hubspot"].put("contacts", values)
+        yield found
+
+
+def project(folder: Path, platforms: dict[str, Any], state: str) -> None:
+    chosen = {name: scaffold.sandbox_connection(folder, name, made) for name, made in platforms.items()}
+    scaffold.write(folder, chosen, tail="qualification: {qualified_when: \"lead.title == 'Chief'\"}\n")
+    file = folder / "closedloop.yaml"
+    file.write_text(file.read_text().replace("sqlite:///closedloop.db", state))
+
+
+def start(folder: Path, command: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", WORKER, str(folder), command], stderr=subprocess.PIPE)
+
+
+def written(platforms: dict[str, Any]) -> int:
+    """How many calls that make or change a person's record reached the platforms."""
+    return sum(
+        line.method in ("POST", "PATCH") and any(part in line.path for part in ("/batch/", "/composite/"))
+        and "/batch/read" not in line.path
+        for sandbox in platforms.values()
+        for line in sandbox.log
+    )  # fmt: skip
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[1].decode()[-1500:]
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.01)
+
+
+def stop_between_transactions(process: subprocess.Popen[bytes], url: str) -> None:
+    """Stop the process where it holds no lock of the database's: in one, everybody would wait for it."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    for _ in range(200):
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.05)
+        try:
+            with engine.connect() as connection:
+                sqlite = engine.dialect.name == "sqlite"
+                connection.exec_driver_sql("PRAGMA busy_timeout=100" if sqlite else "SET lock_timeout='100ms'")
+                connection.exec_driver_sql("UPDATE leases SET expires_at = expires_at")
+                connection.rollback()
+            engine.dispose()
+            return
+        except OperationalError:
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.03)
+    raise AssertionError("always in a transaction")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no SIGSTOP on this system")
+def test_a_process_that_slept_past_its_lease_writes_nothing_more(
+    tmp_path: Path, state_url: str, platforms: dict[str, Any]
+) -> None:
+    project(tmp_path, platforms, state_url)
+    first = start(tmp_path, "sync")
+    until(lambda: written(platforms) >= 2, first)
+    busy = start(tmp_path, "backfill")
+    told = busy.communicate(timeout=60)[1].decode()
+    assert busy.returncode == 5, told
+    assert "holds connection:" in told
+    stop_between_transactions(first, state_url)
+    time.sleep(3.5)
+    second = start(tmp_path, "backfill")
+    told = second.communicate(timeout=120)[1].decode()
+    assert second.returncode == 0, told[-1500:]
+    done = written(platforms)
+    leads = len(platforms["salesforce"].all("leads"))
+    os.kill(first.pid, signal.SIGCONT)
+    told = first.communicate(timeout=60)[1].decode()
+    assert first.returncode == 5, told[-1500:]
+    assert "taken over" in told
+    assert written(platforms) == done
+    assert leads == len(platforms["salesforce"].all("leads")) == PEOPLE
+    tasks = platforms["salesforce"].all("tasks")
+    assert len(tasks) == len({task["WhoId"] for task in tasks}) == PEOPLE
