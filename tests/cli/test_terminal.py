@@ -45,7 +45,8 @@ class Terminal:
     """`closedloop` at a terminal of its own, as the leader of its session: Ctrl-C reaches it and nobody else."""
 
     def __init__(self, project: Path, *arguments: str) -> None:
-        code = "from sync.cli.app import main; main()"
+        code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # it may be ignored out here
+        code += "from sync.cli.app import main; main()"
         self.screen = ""
         self.keys, other = pty.openpty()
         self.process = subprocess.Popen(
@@ -66,7 +67,11 @@ class Terminal:
 
     def done(self) -> int:
         """Read on to the end: the exit code."""
+        end = time.monotonic() + PATIENCE
         while self.process.poll() is None:
+            if time.monotonic() > end:
+                self.process.kill()
+                raise AssertionError(f"goes on and on: {self.screen}")
             self._read()
         with suppress(OSError):
             self.screen += os.read(self.keys, 65_536).decode(errors="replace")
