@@ -16,21 +16,21 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from mappings.expressions import lead_context
 from mappings.model import Values
+from sync.conflicts import decisions, leads_asked, park_fields
 from sync.core import outcomes, qualify
-from sync.core.merge import Merged, Voice, merge
+from sync.core.merge import Decision, Merged, Voice, merge
 from sync.core.views import OURSELVES, DealView, LeadView, Provenance, RecordView
 from sync.handoff import record_handoffs
 from sync.load import (
     activity_tallies,
-    chunks,
     deal_views,
     lead_view,
     people,
     provenance_json,
     record_views,
 )
-from sync.resolve import park, resolve_batch, touch_leads
-from sync.state.schema import conflicts, connections, leads
+from sync.resolve import resolve_batch, touch_leads
+from sync.state.schema import connections, leads
 from sync.workspace import Workspace
 
 BATCH = 500
@@ -67,7 +67,7 @@ class _Evidence:
     records: Sequence[RecordView]
     deals: Sequence[DealView]
     activity: Mapping[str, Any]
-    decisions: Mapping[str, Any]
+    decisions: Mapping[str, Decision]
 
 
 def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tuple[int, int]:
@@ -80,11 +80,15 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
     stored: list[dict[str, Any]] = []
     fresh: list[LeadView] = []
     standing: list[LeadView] = []
+    asked = leads_asked(tx, [row.id for row in rows]) if workspace.asks else set()
     for evidence in _evidence(tx, workspace, rows):
         lead, verdict = _decide(evidence, workspace, at)
         if lead.qualified_at and not evidence.lead.qualified_at:
             fresh.append(lead)
-        _park_undecided(tx, evidence, workspace, at)
+        if workspace.asks:
+            undecided = _merge(evidence, workspace, None).undecided
+            if undecided or evidence.lead.id in asked:
+                park_fields(tx, evidence.lead.id, undecided, at)
         stored.append(_row(lead, verdict, workspace, at))
         if lead.qualified_at:
             standing.append(lead)
@@ -102,7 +106,7 @@ def _evidence(tx: Connection, workspace: Workspace, rows: Sequence[Any]) -> list
     deals = deal_views(tx, who, workspace.deal_sources)
     emails = {email: lead for lead, views in linked.items() for email in _emails(views)}
     tallies = activity_tallies(tx, who, emails)
-    decided = _decisions(tx, ids)
+    decided = decisions(tx, ids) if workspace.asks else {}
     empty = qualify.tally(())
     return [
         _Evidence(
@@ -120,17 +124,6 @@ def _emails(views: Sequence[RecordView]) -> list[str]:
     return [
         address for view in views for address in (view.body.get("email"), *(view.body.get("emails") or ())) if address
     ]
-
-
-def _decisions(tx: Connection, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = defaultdict(dict)
-    for some in chunks(ids):
-        query = select(conflicts).where(
-            conflicts.c.kind == "field", conflicts.c.state == "decided", conflicts.c.lead.in_(some)
-        )
-        for row in tx.execute(query):
-            found[row.lead][row.field] = orjson.loads(row.decision)
-    return found
 
 
 def _decide(evidence: _Evidence, workspace: Workspace, at: str) -> tuple[LeadView, qualify.Verdict]:
@@ -178,14 +171,6 @@ def _merge(evidence: _Evidence, workspace: Workspace, qualified_at: str | None) 
         own=[voice for voice in voices if voice is not None],
         decisions=evidence.decisions,
     )
-
-
-def _park_undecided(tx: Connection, evidence: _Evidence, workspace: Workspace, at: str) -> None:
-    for question in _merge(evidence, workspace, None).undecided if workspace.asks else ():
-        if question.field in evidence.decisions:
-            continue
-        options = [{"source": v.source, "value": v.value, "at": v.at} for v in question.options]
-        park(tx, kind="field", lead=evidence.lead.id, field=question.field, options=options, at=at)
 
 
 def _row(lead: LeadView, verdict: qualify.Verdict, workspace: Workspace, at: str) -> dict[str, Any]:

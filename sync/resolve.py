@@ -226,6 +226,8 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     """Make two leads one: everything of `lose` becomes `keep`'s; `lose` stays as a pointer to it."""
     for table in (records, identities, journal):
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
+    moot = (conflicts.c.kind == "field") & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
+    tx.execute(update(conflicts).where(moot).values(state="closed", last_at=at))  # asked anew of `keep` if need be
     taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)
     tx.execute(update(handoffs).where(handoffs.c.lead == lose, handoffs.c.connection.not_in(taken)).values(lead=keep))
     tx.execute(update(leads).where(leads.c.id == lose).values(state="merged", into=keep, dirty=0, updated_at=at))

@@ -48,6 +48,8 @@ app = typer.Typer(
 )
 quarantine = typer.Typer(help="What was refused: list it, look at it, try it again.", no_args_is_help=True)
 app.add_typer(quarantine, name="quarantine")
+conflicts = typer.Typer(help="What only a person can decide: list it, look at it, decide it.", no_args_is_help=True)
+app.add_typer(conflicts, name="conflicts")
 state = typer.Typer(help="The state's own affairs.", no_args_is_help=True)
 app.add_typer(state, name="state")
 
@@ -111,7 +113,7 @@ def exit_code(error: BaseException) -> Exit:
 
 def main() -> None:
     """Run the command line; never a traceback for an error that has a name."""
-    for module in ("run", "act", "setup", "look", "demo"):
+    for module in ("run", "act", "setup", "look", "conflicts", "demo"):
         __import__(f"sync.cli.{module}")
     _speak_any_charset()
     try:

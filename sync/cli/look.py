@@ -153,7 +153,8 @@ def show_lead(found: dict[str, Any], console: Console) -> None:
     for row in found["conflicts"]:
         options = "; ".join(show.text(option) for option in row["options"])
         what = f"{_place(row)}/{row['field']}".rstrip("/")
-        console.print(f"Parked: {what}: a person decides between {options}", style="yellow", markup=False)
+        told = f"Parked: {what}: a person decides between {options} (closedloop conflicts show {row['id']})"
+        console.print(told, style="yellow", markup=False)
 
 
 def _when(at: str) -> str:

@@ -8,11 +8,14 @@ lead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from mappings.model import Field, FieldType, Rule, Values
-from sync.core.views import Provenance, RecordView
+from sync.core.views import UNDECIDED, Provenance, RecordView
+
+PERSON = "a person"
+"""Stands for the source of a value that a person decided."""
 
 # Voices of records that are gone still count under these rules: an opt-out, a first source and a stage once reached
 # are facts about the person, not about the record.
@@ -40,6 +43,28 @@ class Undecided:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's answer where no rule decides: a value, or with `source` that record's word.
+
+    It holds while the records say nothing new (`heard` is what they said when it was given, as (source, value)), or
+    for good with `always`: then a named source is listened to whatever it says.
+    """
+
+    value: Any
+    at: str
+    source: str = ""
+    always: bool = False
+    heard: tuple[tuple[str, Any], ...] = ()
+
+    def voice(self, voices: Sequence[Voice]) -> Voice | None:
+        """The voice that the decision makes win; None when it does not hold any more."""
+        if self.always and self.source:
+            return next((voice for voice in voices if voice.source == self.source), None)
+        told = all(v.value == self.value or (v.source, v.value) in self.heard for v in voices)
+        return Voice(PERSON, "", self.value, self.at, self.at) if self.always or told else None
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
     values: Values
     reasons: dict[str, Provenance]
@@ -54,7 +79,7 @@ def merge(
     why_before: Mapping[str, Provenance],
     own: Sequence[Voice] = (),
     own_field: str = "lifecycle_stage",
-    decisions: Mapping[str, Any] | None = None,
+    decisions: Mapping[str, Decision] | None = None,
 ) -> Merged:
     """The lead that `records` make.
 
@@ -76,14 +101,18 @@ def merge(
             _keep(field.name, before, why_before, values, reasons)
             continue
         if field.name in decided and field.rule is Rule.ASK:
-            values[field.name] = decided[field.name]
-            reasons[field.name] = Provenance("a person", voices[0].at, "decided")
-            continue
+            chosen = decided[field.name].voice(voices)
+            if chosen is not None:
+                values[field.name] = chosen.value
+                reasons[field.name] = replace(_provenance(field, chosen, chosen.value, voices), rule="decided")
+                continue
         previous = why_before.get(field.name)
         winner = _winner(field, voices, order.get(field.name, ()), previous.source if previous else "")
         if winner is None:
             undecided.append(Undecided(field.name, tuple(voices)))
             _keep(field.name, before, why_before, values, reasons)
+            if field.name in reasons:
+                reasons[field.name] = replace(reasons[field.name], rule=UNDECIDED)
             continue
         value = _union(voices) if field.rule is Rule.UNION else winner.value
         values[field.name] = value

@@ -8,14 +8,14 @@ lossy picklist or a rounded amount does not look like a difference for ever.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 import xxhash
 
 from mappings.model import Field, Rule, Values
-from sync.core.views import LeadView, Provenance, RecordView
+from sync.core.views import UNDECIDED, LeadView, Provenance, RecordView
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,11 @@ def plan_lead(lead: LeadView, targets: Sequence[Target], fields: Mapping[str, Fi
     """The operations that bring every target's records of `lead` in line with it.
 
     `targets` are of one or several connections, in the order of their manifests: the first of a connection that
-    wants to create wins.
+    wants to create wins. What a person is still to decide goes nowhere.
     """
+    undecided = {name for name, why in lead.reasons.items() if why.rule == UNDECIDED}
+    if undecided:
+        lead = replace(lead, values={name: value for name, value in lead.values.items() if name not in undecided})
     outcome = Outcome()
     for connection in dict.fromkeys(target.connection for target in targets):
         theirs = [target for target in targets if target.connection == connection]

@@ -12,6 +12,10 @@ OURSELVES = "closedloop"
 """Stands for the connection where the engine itself is the source of a value (a score, an outcome)."""
 
 
+UNDECIDED = "undecided"
+"""The rule of a value that stands only until a person has decided: it is what the lead had, and is not written."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordView:
     """A linked record: what it holds (`body`), since when, and what a blank of its means.

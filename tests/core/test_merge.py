@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings.model import LEAD_FIELDS, Field, FieldType, Rule
-from sync.core.merge import merge
+from sync.core.merge import Decision, merge
 from sync.core.outcomes import fold, stage_voice
 from sync.core.resolve import keys, match, record_key
 from sync.core.views import DealView, Provenance, RecordView
@@ -88,9 +88,28 @@ def test_ask_leaves_two_values_to_a_person() -> None:
     merged = merge(records, only(Rule.ASK), {}, {}, {})
     assert "x" not in merged.values
     assert [voice.value for voice in merged.undecided[0].options] == ["one", "two"]
-    decided = merge(records, only(Rule.ASK), {}, {}, {}, decisions={"x": "one"})
-    assert decided.values["x"] == "one"
     assert merge([records[0], record("b", "2", x="one")], only(Rule.ASK), {}, {}, {}).undecided == ()
+
+
+def decided(records: list[RecordView], **decision: Any) -> Any:
+    merged = merge(records, only(Rule.ASK), {}, {}, {}, decisions={"x": Decision(at="9", **decision)})
+    return "undecided" if merged.undecided else merged.values["x"]
+
+
+def test_a_decision_holds_while_nothing_new_is_said() -> None:
+    heard = (("a/contacts/a", "one"), ("b/contacts/b", "two"))
+    one, two = record("a", "1", x="one"), record("b", "2", x="two")
+    assert decided([one, two], value="two", heard=heard) == "two"
+    assert decided([record("a", "3", x="two"), two], value="two", heard=heard) == "two"
+    assert decided([record("a", "3", x="three"), two], value="two", heard=heard) == "undecided"
+    assert decided([one, two], value="three", heard=heard) == "three"
+
+
+def test_always_holds_whatever_is_said() -> None:
+    one, two = record("a", "3", x="new"), record("b", "2", x="two")
+    assert decided([one, two], value="old", always=True) == "old"
+    assert decided([one, two], value="old", source="a/contacts/a", always=True) == "new"
+    assert decided([two, record("c", "1", x="else")], value="old", source="a/contacts/a", always=True) == "undecided"
 
 
 values = st.one_of(st.none(), st.sampled_from(["a", "b", "c"]))

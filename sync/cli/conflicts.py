@@ -1,0 +1,100 @@
+"""Commands for what only a person can decide: conflicts, and links that are wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from sync.cli import show
+from sync.cli.app import app, conflicts
+from sync.cli.run import Json, opened
+
+Id = Annotated[int, typer.Argument(help="The question's number.")]
+
+
+@conflicts.command("list")
+def conflicts_list(json: Json = False) -> None:
+    """The questions that wait for a person."""
+    from sync.conflicts import listed
+
+    with opened() as workspace, workspace.state.read() as tx:
+        rows = listed(tx)
+    if json:
+        show.json(rows)
+        return
+    shown = [(str(row["id"]), row["kind"], _about(row), _options(row), row["first_at"][:19]) for row in rows]
+    columns = ("id", "kind", "about", "between", "since")
+    show.stdout().print(show.table(f"{len(rows)} to decide", columns, shown))
+
+
+def _about(row: dict[str, Any]) -> str:
+    if row["kind"] == "field":
+        return f"{row['field']} of {row['lead']}"
+    return f"{row['connection']}/{row['object']}/{row['record']}"
+
+
+def _options(row: dict[str, Any]) -> str:
+    if row["kind"] == "field":
+        return "; ".join(f"{show.text(option['value'])} ({option['source']})" for option in row["options"])
+    return "; ".join(dict.fromkeys(option["lead"] for option in row["options"]))
+
+
+@conflicts.command("show")
+def conflicts_show(id: Id, json: Json = False) -> None:
+    """One question with all that is known for its answer."""
+    from sync.conflicts import found
+
+    with opened() as workspace, workspace.state.read() as tx:
+        row = found(tx, id)
+    if json:
+        show.json(row)
+        return
+    console = show.stdout()
+    console.print(f"[bold]{row['kind']}[/bold] {escape(_about(row))}: {row['state']}, since {row['first_at'][:19]}")
+    for option in row["options"]:
+        console.print("  " + escape(_option(row["kind"], option)))
+    if row["decision"]:
+        told = ", ".join(f"{name} {show.text(value)}" for name, value in row["decision"].items() if name != "heard")
+        console.print(f"  decided: {escape(told)}")
+
+
+def _option(kind: str, option: dict[str, Any]) -> str:
+    if kind == "field":
+        return f"{show.text(option['value'])}  said by {option['source']} since {option['at'][:19]}"
+    kind_of_key, value = option.get("by") or ("the record", "")
+    return f"{option['lead']}  by {kind_of_key} {value}".rstrip()
+
+
+@conflicts.command("resolve")
+def conflicts_resolve(
+    id: Id,
+    take: Annotated[str, typer.Option("--take", help="The source whose value it is; or the lead whose record.")] = "",
+    value: Annotated[str | None, typer.Option("--value", help="A value of your own.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="The record is a person of its own.")] = False,
+    same: Annotated[bool, typer.Option("--same", help="All these leads are one person.")] = False,
+    apart: Annotated[bool, typer.Option("--apart", help="They are not the same person, and share what they share.")] = (
+        False
+    ),
+    always: Annotated[bool, typer.Option("--always", help="It holds for good, whatever is said later.")] = False,
+) -> None:
+    """Decide a question. Writes nothing to any platform: the next sync does."""
+    from sync.conflicts import Answer, answer
+
+    with opened() as workspace, workspace.state.begin() as tx:
+        told = answer(tx, workspace, id, Answer(take, value, new, same, apart, always))
+    show.stdout().print(told, markup=False)
+
+
+@app.command()
+def unlink(record: Annotated[str, typer.Argument(help="connection/object/id, as `explain` names it.")]) -> None:
+    """Cut a wrong link: the record stands alone again, as a lead of its own."""
+    from sync.unlink import unlink as cut_off
+
+    with opened() as workspace, workspace.state.begin() as tx:
+        cut = cut_off(tx, workspace, record)
+    console = show.stdout()
+    console.print(f"{cut.record} is lead {cut.lead} now, and no longer {cut.left}.", markup=False)
+    console.print("What was written elsewhere while they were one: `closedloop undo --lead` with either of them.")
+    console.print(f"To take it back: `closedloop conflicts resolve {cut.question} --same`.")
