@@ -301,8 +301,24 @@ class _Group:
         stored: bytes,
         problems: list[ValueProblem],
     ) -> None:
+        self.updates.append(self._revised(record, raw_hash, before, old, body, stored, problems))
+        if not problems:
+            self.changed += 1
+        if self.stream.kind is Kind.ASSOCIATION:
+            self.associations[record.id] = body
+
+    def _revised(
+        self,
+        record: Record,
+        raw_hash: int,
+        before: _Known,
+        old: Values,
+        body: Values,
+        stored: bytes,
+        problems: list[ValueProblem],
+    ) -> rows.Row:
         changed, held = revise(before, old, body, record.version or self.at)
-        row = (
+        return (
             record.id,
             raw_hash,
             content_hash(stored),
@@ -312,14 +328,10 @@ class _Group:
             record.version or before.version,
             _problem_text(problems),
         )
-        self.updates.append(row)
-        if not problems:
-            self.changed += 1
-        if self.stream.kind is Kind.ASSOCIATION:
-            self.associations[record.id] = body
 
     def _take_gone(self, record: Record, raw_hash: int, before: _Known) -> None:
-        """The body is kept: what the record said of consent and first sources still counts."""
+        """The body is kept: what the record said of consent and first sources still counts, its last words included
+        where the platform tells them (an opt-out just before the deletion)."""
         assert record.gone is not None
         into = _into(record, self.stream.object)
         self.complaints.judge(record.id, [])
@@ -327,9 +339,24 @@ class _Group:
             self.touches.append((record.id, raw_hash, before.version, None))
             return
         self.gone += 1
-        self.farewells.append((record.id, raw_hash, record.gone.value, into))
+        if self.stream.kind is Kind.LEAD:
+            old: Values = orjson.loads(before.body)
+            body = {**old, **self._last_words(record)}
+            if body != old:
+                self.updates.append(self._revised(record, raw_hash, before, old, body, body_bytes(body), []))
+        self.farewells.append((record.id, raw_hash, record.gone.value, into))  # stored after the updates
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = {}
+
+    def _last_words(self, record: Record) -> Values:
+        """What a record that is gone still says. Its blanks say nothing: platforms empty what they delete."""
+        values = self.mapped.quick(record.raw)
+        if values is None:
+            try:
+                values, _ = self.mapped.read(self.mapped.decode(record.raw))
+            except ValueError:
+                values = {}
+        return {name: value for name, value in values.items() if value is not None and value != []}
 
     # activities
 

@@ -15,6 +15,7 @@ import orjson
 import structlog
 from sqlalchemy import Connection, select, update
 
+from config.clock import unstamp
 from config.errors import (
     AuthorizationLost,
     ClosedloopError,
@@ -36,6 +37,10 @@ log = structlog.get_logger(__name__)
 
 SETTLE = 200
 """Results per transaction."""
+
+DOUBT = 50.0
+"""Seconds for which a write that was not found done stays in doubt: until then a slow platform may still do it, and a
+create sent again would be a second record, an update done late would look like a person's edit."""
 
 _STOPPING = (RetryLater, QuotaExhausted, AuthorizationLost, PermissionMissing)
 
@@ -225,8 +230,23 @@ def _recover_object(workspace: Workspace, connection: str, object: str, rows: li
                 absorb_records(tx, stream, arrived, mapped, run=rows[0].run, at=workspace.now(), forgotten=hush)
             for value, those in wanted.items():
                 for row in those:
-                    done += _judge(tx, workspace, row, found.get(value), mapped is not None)
+                    was_done = _judge(tx, workspace, row, found.get(value), mapped is not None)
+                    done += bool(was_done)
+                    if row.run == ledger.run and row.state != "in_doubt":  # planned by this run before it was cut off
+                        ledger.wrote(tx, connection, object, _written(was_done))
     return done
+
+
+def _written(done: bool | None) -> Written:
+    return Written(parked=1) if done is None else Written(applied=int(done), held=int(not done))
+
+
+def close_accounts(tx: Connection, ledger: Ledger) -> None:
+    """What the run sent, and could not look up before its end, is parked: a later run settles it."""
+    mine = (journal.c.run == ledger.run) & journal.c.state.in_(["intent", "sent"])
+    for connection, object in tx.execute(select(journal.c.connection, journal.c.object).where(mine)).all():
+        ledger.wrote(tx, connection, object, Written(parked=1))
+    tx.execute(update(journal).where(mine).values(state="in_doubt"))
 
 
 def _look_up_keys(rows: Iterable[Any]) -> dict[str, dict[str, list[Any]]]:
@@ -242,19 +262,27 @@ def _look_up_keys(rows: Iterable[Any]) -> dict[str, dict[str, list[Any]]]:
     return found
 
 
-def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person: bool) -> int:
-    """Settle or withdraw one journal row by what was found; 1 when it had been done."""
+def _young(row: Any, workspace: Workspace) -> bool:
+    return (workspace.clock.now() - unstamp(row.created_at)).total_seconds() < DOUBT
+
+
+def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person: bool) -> bool | None:
+    """Settle or withdraw one journal row by what was found: True when it had been done, False when not; None while it
+    may still be done."""
     at = workspace.now()
     mine = journal.c.id == row.id
     if row.verb in AWAY and (found is None or found.gone is not None):
         adopt(tx, workspace, row, row.record, at)
-        return 1
+        return True
+    if found is None and row.verb == Verb.CREATE and _young(row, workspace):
+        tx.execute(update(journal).where(mine).values(state="in_doubt"))
+        return None
     if found is None:
         tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not there", settled_at=at))
-        return 0
+        return False
     if not is_person:
         adopt(tx, workspace, row, found.id, at)
-        return 1
+        return True
     stream = (
         select(streams.c.id)
         .where(streams.c.connection == row.connection, streams.c.object == row.object)
@@ -266,6 +294,9 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     done = row.verb not in AWAY and all(held.get(name) == value for name, value in after.items())
     if row.verb == "create" or done:
         adopt(tx, workspace, row, found.id, at)
-        return 1
+        return True
+    if row.verb == Verb.UPDATE and _young(row, workspace):
+        tx.execute(update(journal).where(mine).values(state="in_doubt"))
+        return None
     tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not done", settled_at=at))
-    return 0
+    return False

@@ -17,6 +17,7 @@ import orjson
 import structlog
 from sqlalchemy import insert, select, true, update
 
+from config.clock import unstamp
 from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing
 from connectors.api import Health
 from sync.absorb import Absorbed
@@ -29,7 +30,7 @@ from sync.guards import Held, emptied, guard, is_guarded, judge, known_records
 from sync.ledger import Ledger, Written
 from sync.planning import Waiting, briefs_due, count_operation, plan_batches, waiting_for
 from sync.pull import pull_object, restart
-from sync.push import recover, send
+from sync.push import close_accounts, recover, send
 from sync.state.database import upsert
 from sync.state.leases import Lease, acquire
 from sync.state.schema import connections as connections_table
@@ -40,6 +41,8 @@ log = structlog.get_logger(__name__)
 
 PUSH_CHUNK = 10_000
 """Operations handed to the connectors at once: enough for their bulk interfaces to pay."""
+FRESH = 900.0
+"""Seconds for which a run that was cut off need not pull again what it had pulled."""
 ROUNDS = 6
 """How often a run plans anew after pushing, before it leaves the rest to the next run."""
 
@@ -146,7 +149,8 @@ class Runner:
                 .limit(1)
             ).scalar()
             if unfinished:
-                again: dict[str, Any] = {"state": "running", "finished_at": None}
+                # what was pulled may be old by now; cursors stand where they stood, so to look again costs little
+                again: dict[str, Any] = {"state": "running", "finished_at": None, "stage": ""}
                 if options.large:  # a yes given now counts for what is left of the run
                     again["options"] = options.stored()
                 tx.execute(update(runs).where(runs.c.id == unfinished).values(**again))
@@ -239,9 +243,15 @@ class _Work:
         self.command: str = row.command
         self.connections: list[str] = orjson.loads(row.connections)
         self.options: dict[str, Any] = orjson.loads(row.options)
-        self.done: list[str] = orjson.loads(row.stage) if row.stage else []
+        self.done = self._still_done(row.stage)
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
         self._fenced = False
+
+    def _still_done(self, stage: str | None) -> list[str]:
+        """The steps taken by whoever worked on the run before, unless what they saw has become old."""
+        told: dict[str, Any] = orjson.loads(stage) if stage else {"done": [], "at": self.workspace.now()}
+        old = (self._began - unstamp(told["at"])).total_seconds() > FRESH
+        return [] if old else list(told["done"])
 
     def __enter__(self) -> _Work:
         try:
@@ -289,7 +299,8 @@ class _Work:
         self.done.append(name)
         with self.workspace.state.begin() as tx:
             self.ledger.enter(tx)
-            tx.execute(update(runs).where(runs.c.id == self.run).values(stage=orjson.dumps(self.done).decode()))
+            stage = orjson.dumps({"done": self.done, "at": self.workspace.now()}).decode()
+            tx.execute(update(runs).where(runs.c.id == self.run).values(stage=stage))
 
     def _pull(self, connection: str) -> Iterator[str]:
         self.progress.stage(connection, "pull")
@@ -407,6 +418,7 @@ class _Work:
                 self._failed(name, error)
                 broken.add(name)
         yield "recover"
+        yield from self._decide()  # over what was just looked up: it may be newer than what the leads were made of
         yield from self._push_rounds([name for name in names if name not in broken])
 
     def _push_rounds(self, names: list[str]) -> Iterator[str]:
@@ -523,6 +535,8 @@ class _Work:
         state = "cancelled" if self.cancelled else "failed" if self.errors else "held" if held else "done"
         told = [*map(str, self.errors), *(f"{name}: held: {hold.why}." for name, hold in self.held.items())]
         with self.workspace.state.begin() as tx:
+            if not self.cancelled:
+                close_accounts(tx, self.ledger)
             lost = frozen(tx, self.connections)
             age(tx, self.workspace)
             values = {

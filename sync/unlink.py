@@ -40,7 +40,7 @@ def unlink(tx: Connection, workspace: Workspace, name: str) -> Cut:
     """Cut `name` (connection/object/id) from its lead. Raises Misconfigured when it has none, or is all of it."""
     connection, _, rest = name.partition("/")
     object, _, id = rest.partition("/")
-    old = _lead_of(tx, connection, object, id)
+    old = _lead_of(tx, name, connection, object, id)
     views = record_views(tx, workspace, [old])[old]
     cut = next(view for view in views if view.name == name)
     others = [view for view in views if view.name != name]
@@ -55,13 +55,13 @@ def unlink(tx: Connection, workspace: Workspace, name: str) -> Cut:
     return Cut(name, old, lead, _decided(tx, workspace, cut, old, lead))
 
 
-def _lead_of(tx: Connection, connection: str, object: str, id: str) -> str:
+def _lead_of(tx: Connection, name: str, connection: str, object: str, id: str) -> str:
     joined = select(records.c.lead).join(streams, streams.c.id == records.c.stream)
     mine = (streams.c.connection == connection) & (streams.c.object == object) & (streams.c.kind == Kind.LEAD.value)
     lead = tx.execute(joined.where(mine, records.c.id == id, records.c.lead.is_not(None))).scalar()
     if lead is None:
         fix = "Name it as `closedloop explain` does: connection/object/id."
-        raise Misconfigured(f"No lead has a record {connection}/{object}/{id}.", fix=fix)
+        raise Misconfigured(f"No lead has a record {name}.", fix=fix)
     return str(lead)
 
 

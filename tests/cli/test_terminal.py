@@ -65,6 +65,15 @@ class Terminal:
             assert time.monotonic() < end, self.screen
             self._read()
 
+    def interrupt(self) -> None:
+        """Ctrl-C, and again after a while: one that comes just before the program begins to read waits for the next."""
+        end = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < end:
+            self.process.send_signal(signal.SIGINT)
+            again = time.monotonic() + 3
+            while self.process.poll() is None and time.monotonic() < again:
+                self._read()
+
     def done(self) -> int:
         """Read on to the end: the exit code."""
         end = time.monotonic() + PATIENCE
@@ -99,7 +108,7 @@ def test_anything_else_writes_nothing(project: Path, platforms: dict[str, Any], 
     terminal.until(ASKED)
     os.write(terminal.keys, answer)
     if code == 130:  # the pseudo-terminal is not its controlling one: the signal that the key would send
-        terminal.process.send_signal(signal.SIGINT)
+        terminal.interrupt()
     assert terminal.done() == code, terminal.screen
     assert platforms["salesforce"].all("leads") == []
     assert "Traceback" not in terminal.screen
