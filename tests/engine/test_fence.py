@@ -35,9 +35,11 @@ from pathlib import Path
 from config.errors import ClosedloopError
 from sync.cli.app import exit_code
 from sync.runs import Options, Runner
+from sync import push
 from sync.state import leases
 from sync.workspace import Workspace
 leases.SECONDS = 3.0
+push.DOUBT = 1.0
 try:
     with Workspace.open(Path(sys.argv[1])) as workspace:
         report = Runner(workspace).run(sys.argv[2], workspace.connections, Options(approve=True))
