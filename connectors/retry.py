@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import structlog
 import tenacity
 
 from config.clock import Clock
 from config.errors import InDoubt, RetryLater
+from config.log import Log
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ LONGEST_WAIT = 60.0
 
 _BACKOFF = tenacity.wait_exponential(multiplier=0.25, max=20.0) + tenacity.wait_random(0, 0.25)
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -269,6 +269,7 @@ def _generate_quick(compiled: tuple[_Compiled, ...]) -> Callable[[bytes], Values
     record = msgspec.defstruct("Record", given, rename=renamed, gc=False)
     space["decode"] = msgspec.json.Decoder(record).decode
     space["blank"] = {}
+    space["texts"] = _Known(text)  # names of people and places come again
     lines = ["def read(raw):", "    r = decode(raw)", "    out = blank.copy()"]
     for number, one in enumerate(compiled):
         lines.extend(_quick(number, one, members, space))
@@ -320,7 +321,7 @@ def _quick(number: int, one: _Compiled, members: Mapping[str, str], space: dict[
     beside = _member(one.sibling, members, f"beside{number}") if one.sibling else "MISSING"
     quick, read = _pair(number, beside) if whole else _single(number, one, space)
     if not whole and space[f"read{number}"] is text:
-        quick = f"out[name{number}] = (v.strip() or None) if v.isascii() else text(v)"
+        quick = f"out[name{number}] = (v.strip() or None) if v.isascii() else texts[v]"
     return [
         f"    v = {path}",
         "    if v.__class__ is str and v:",

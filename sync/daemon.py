@@ -17,12 +17,12 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-import structlog
 from croniter import croniter
 from sqlalchemy import func, select
 
 from config.clock import stamp, unstamp
 from config.errors import ClosedloopError, Fenced, StateUnusable
+from config.log import Log
 from config.project import ConnectionConfig
 from sync.engine.api import Engine
 from sync.metrics import Metrics
@@ -31,7 +31,7 @@ from sync.state.leases import SECONDS, Lease, acquire
 from sync.state.schema import runs
 from sync.workspace import Workspace
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 SLICE_SECONDS = 20.0
 LEASE = "daemon"

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import orjson
-import structlog
 from sqlalchemy import Connection, delete, select, update
 
 from config.clock import stamp, unstamp
 from config.errors import PermissionMissing, RetryLater
+from config.log import Log
 from connectors.api import ObjectSchema
 from mappings.compiler import Mapped
 from sync.pull import restart
@@ -22,7 +22,7 @@ from sync.state.database import upsert
 from sync.state.schema import leads, meta
 from sync.workspace import Workspace
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 Frozen = Mapping[str, list[str]]
 """Object -> remote fields, sorted."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-import structlog
 from sqlalchemy import Connection, select, update
 
 from config.errors import ClosedloopError, RecordRejected
+from config.log import Log
 from sync.core.plan import Planned
 from sync.ledger import Ledger
 from sync.load import chunks
@@ -20,7 +20,7 @@ from sync.state.database import upsert
 from sync.state.schema import connections, journal, meta
 from sync.workspace import Workspace
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def approve(tx: Connection, connection: str, at: str) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
-import structlog
 from sqlalchemy import Connection, select, update
 
 from config.clock import unstamp
@@ -24,6 +23,7 @@ from config.errors import (
     QuotaExhausted,
     RetryLater,
 )
+from config.log import Log
 from connectors.api import Operation, Result, Verb
 from sync.absorb import absorb_records, stream_for
 from sync.core.plan import Planned
@@ -33,7 +33,7 @@ from sync.settle import AWAY, adopt, settle
 from sync.state.schema import journal, records, streams
 from sync.workspace import Workspace
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 SETTLE = 200
 """Results per transaction."""

@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any, Protocol
 
 import orjson
-import structlog
 from sqlalchemy import insert, select, true, update
 
 from config.clock import unstamp
 from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing
+from config.log import Log
 from connectors.api import Health
 from sync.absorb import Absorbed
 from sync.ageing import age
@@ -37,7 +37,7 @@ from sync.state.schema import connections as connections_table
 from sync.state.schema import runs, streams
 from sync.workspace import Workspace
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 PUSH_CHUNK = 10_000
 """Operations handed to the connectors at once: enough for their bulk interfaces to pay."""

@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 import requests
-import structlog
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 from urllib3.exceptions import NewConnectionError
 
 from config.errors import AuthorizationLost, ClosedloopError, InDoubt, QuotaExhausted, RetryLater
+from config.log import Log
 from connectors import retry
 from connectors.api import Account, Surroundings
 from connectors.salesforce.errors import of_call
@@ -32,7 +32,7 @@ FULL = 95
 """Per cent of the daily allowance at which we stop, so that the org's other applications go on."""
 FULL_FOR = timedelta(minutes=15)
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Session(requests.Session):

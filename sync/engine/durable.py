@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
 from dbos import _error as dbos_error
 
+from config.log import Log
 from sync.engine.api import Slice
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 VERSION = "sync-1"
 """Change it only with the workflow below: open runs of another version are not taken up."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Float, bindparam, case, func, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from config.clock import Clock, SystemClock
-from sync.state.database import State
+from sync.state.database import State, dialect_insert
 from sync.state.leases import database_time
 from sync.state.schema import budgets
 
@@ -87,4 +86,4 @@ class StateBudget:
 
 
 def _insert(tx: Connection) -> Any:
-    return (postgresql if tx.dialect.name == "postgresql" else sqlite).insert(budgets)
+    return dialect_insert(tx, budgets)

@@ -15,7 +15,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, Table, event
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 
 from config.clock import Clock, stamp
@@ -284,13 +283,23 @@ def _told(error: Exception, url: URL) -> StateUnusable:
     )
 
 
+def dialect_insert(tx: Connection, table: Table) -> Any:
+    """An INSERT that knows conflicts. Only the dialect in use is loaded: PostgreSQL's brings asyncio along."""
+    if tx.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+
+        return insert(table)
+    from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+    return insert_sqlite(table)
+
+
 def upsert(
     table: Table, tx: Connection, *, key: Sequence[str] = (), update: Sequence[str] = (), add: Sequence[str] = ()
 ) -> Any:
     """An INSERT that, where a row with the same `key` (the primary key when empty) is there already, sets the columns
     `update` to the new values and adds the new values of `add` to the old; with neither it leaves the row alone."""
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
+    statement = dialect_insert(tx, table)
     names = list(key) or [column.name for column in table.primary_key]
     if not update and not add:
         return statement.on_conflict_do_nothing(index_elements=names)
