@@ -22,6 +22,7 @@ from typing import Any
 from config.clock import ManualClock
 from config.errors import ClosedloopError
 from connectors.api import Account, Connector, Platform, Surroundings
+from sync.push import DOUBT
 from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.workspace import Owners, Workspace
@@ -328,6 +329,7 @@ class Scenario:
             refused = list(tx.execute(select(quarantine.c.id).where(quarantine.c.state == "open")).scalars())
         replay(self.workspace, refused)
         for _ in range(QUIET_RUNS):
+            self.clock.advance(DOUBT)  # what a death left in doubt can be judged
             report = self._sure()
             if not report.counts["write"] and report.state == "done":
                 break
@@ -399,6 +401,8 @@ class Scenario:
         if any((side, email) in self.deleted for side in found):
             return  # what was said on a record that is gone counts no more, or counted before it went
         replaced = {other for n in mine for other in self.edits[n].replaced}
+        if value not in {str(self.edits[n].value or "").casefold() for n in mine}:
+            raise Violation(f"P5: {name} of {email} is {value!r}, which nobody said")
         standing = {str(self.edits[n].value or "").casefold() for n in mine if n not in replaced}
         if value not in standing:
             raise Violation(f"P4: {name} of {email} is {value!r}; may be {sorted(standing)}")
