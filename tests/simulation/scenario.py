@@ -204,14 +204,18 @@ class Scenario:
             self.crashes += 1
             raise Crash(name)
 
+    def _reborn(self) -> None:
+        """A new process over what the dead one had stored."""
+        self.workspace.state.engine.dispose()
+        self.workspace = self._opened()
+
     def sync(self) -> Report | None:
         """One sync of all sides; None when the process died in it."""
         self.clock.advance(20)
         try:
             report = Runner(self.workspace).run("sync", tuple(self.sides), Options(approve=True))
         except Crash:
-            self.workspace.state.engine.dispose()
-            self.workspace = self._opened()
+            self._reborn()
             return None
         self._account(report)
         return report
@@ -327,7 +331,11 @@ class Scenario:
         self._sure()
         with self.workspace.state.read() as tx:
             refused = list(tx.execute(select(quarantine.c.id).where(quarantine.c.state == "open")).scalars())
-        replay(self.workspace, refused)
+        try:
+            replay(self.workspace, refused)
+        except Crash:
+            self._reborn()
+            replay(self.workspace, refused)
         for _ in range(QUIET_RUNS):
             self.clock.advance(DOUBT)  # what a death left in doubt can be judged
             report = self._sure()

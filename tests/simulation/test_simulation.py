@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import structlog
 
 from tests.simulation.campaign import quietly
 from tests.simulation.scenario import Scenario, run
@@ -17,8 +20,11 @@ SHORT = 5
 
 
 @pytest.fixture(autouse=True)
-def _quietly() -> None:
+def _quietly() -> Iterator[None]:
+    before = structlog.get_config()
     quietly()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.mark.parametrize("seed", ARCHIVE)
