@@ -10,8 +10,10 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, Float, cast, func, select, update
+from sqlalchemy import Connection, Float, bindparam, cast, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from config.errors import Fenced, StateUnusable
@@ -24,9 +26,24 @@ SECONDS = 60.0
 
 def database_time(tx: Connection) -> ColumnElement[float]:
     """The database's clock, in seconds."""
-    if tx.dialect.name == "sqlite":
+    return _time(tx.dialect.name)
+
+
+@cache
+def _time(dialect: str) -> ColumnElement[float]:
+    if dialect == "sqlite":
         return cast((func.julianday("now") - 2440587.5) * 86400.0, Float)
     return cast(func.extract("epoch", func.clock_timestamp()), Float)
+
+
+_MINE = (leases.c.name == bindparam("of")) & (leases.c.token == bindparam("held"))
+_TOKEN = select(leases.c.token).where(leases.c.name == bindparam("of"))
+
+
+@cache
+def _renewal(dialect: str) -> Any:
+    """Built once: every transaction of a run begins with it, and building costs more than running."""
+    return update(leases).where(_MINE).values(expires_at=_time(dialect) + bindparam("more", type_=Float))
 
 
 def holder_name() -> str:
@@ -45,14 +62,13 @@ class Lease:
 
     def check(self, tx: Connection) -> None:
         """Renew the lease in `tx`. Raises Fenced when somebody else has taken it since."""
-        mine = (leases.c.name == self.name) & (leases.c.token == self.token)
-        renewed = update(leases).where(mine).values(expires_at=database_time(tx) + self.seconds)
-        if tx.execute(renewed).rowcount != 1:
+        given = {"of": self.name, "held": self.token, "more": self.seconds}
+        if tx.execute(_renewal(tx.dialect.name), given).rowcount != 1:
             raise self._lost()
 
     def look(self, tx: Connection) -> None:
         """The same without renewing it."""
-        if tx.execute(select(leases.c.token).where(leases.c.name == self.name)).scalar() != self.token:
+        if tx.execute(_TOKEN, {"of": self.name}).scalar() != self.token:
             raise self._lost()
 
     def _lost(self) -> Fenced:
@@ -64,8 +80,8 @@ class Lease:
     def release(self, state: State) -> None:
         """Give it back, unless it is somebody else's by now."""
         with state.begin() as tx:
-            mine = (leases.c.name == self.name) & (leases.c.token == self.token)
-            tx.execute(update(leases).where(mine).values(expires_at=0.0))
+            given = {"of": self.name, "held": self.token}
+            tx.execute(update(leases).where(_MINE).values(expires_at=0.0), given)
 
 
 def acquire(state: State, name: str, run: str, *, seconds: float | None = None) -> Lease:

@@ -106,7 +106,8 @@ class Outcome:
 
 @cache
 def _world(number: int) -> tuple[Path, Workspace]:
-    """The project that all scenarios of so many sides share: files, compiled mappings, an empty state to copy."""
+    """The project that all scenarios of so many sides share: files, compiled mappings and statements, and an empty
+    state to copy."""
     folder = Path(tempfile.mkdtemp(prefix="closedloop-sim-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     (folder / "mappings").mkdir()
     for name in SIDES[:number]:
@@ -160,18 +161,17 @@ class Scenario:
             self.sides[name] = Side(name, self.clock, drawn_habits(self.rng), rates, Random(self.rng.random()))
             self.sides[name].between = self._meanwhile
             self.sides[name].boundary = self._boundary
-        folder, _ = _world(self.number)
-        self.folder = Path(tempfile.mkdtemp(prefix="s", dir=folder))
-        shutil.copy(folder / "empty.db", self.folder / "closedloop.db")
+        self.folder, _ = _world(self.number)
+        shutil.copy(self.folder / "empty.db", self.folder / "closedloop.db")
         self._ids = 0
         self.workspace = self._opened()
 
     # the process
 
     def _opened(self) -> Workspace:
-        """What a new process would hold: nothing but the files."""
+        """What a new process would hold: nothing but the files. (The engine's compiled statements say nothing.)"""
         folder, made = _world(self.number)
-        state = State.open(f"sqlite:///{self.folder / 'closedloop.db'}", clock=self.clock)
+        state = State(made.state.engine, self.clock)
         find = {name: _platform(name, folder / name, side) for name, side in self.sides.items()}.__getitem__
         workspace = Workspace(self.folder, made.project, state, self.clock, made.fields, made.order, self._new_id, find)
         workspace._owners = {name: Owners(state, name) for name in self.sides}
@@ -305,7 +305,6 @@ class Scenario:
             violation = f"{type(error).__name__}: {error}"
         finally:
             self.workspace.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
         struck: dict[str, int] = {}
         for side in self.sides.values():
             for name, number in side.struck.items():
