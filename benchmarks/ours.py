@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 import people
 
+from config import memory
 from config.clock import SystemClock, stamp
 from config.secrets import Secret
 from connectors import registry
@@ -47,6 +48,7 @@ def main(what: str, address: str, folder: Path) -> None:
     world = Surroundings(clock, StateBudget(state, clock), StateTokens(state, "hubspot", folder=folder))
     connector = registry.platform("hubspot").open(account, world)
     contacts = mapping["contacts"]
+    memory.settle()  # as the command line does
     if what == "rescan":
         restart(state, "hubspot", "contacts", contacts.kind)
     pulled = pull_object(

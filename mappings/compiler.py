@@ -144,7 +144,8 @@ class Mapped:
 
         None where `decode`, `accepts` and `read` have to look: a filter, an escape, great length, a bad value.
         """
-        if self._filter is not None or b"\\" in raw or b"\x7f" in raw or len(raw) > MAX_TEXT:
+        # numbers, not bytes: `b"x" in raw` first takes b"x" for a number, and makes an exception of the failure
+        if self._filter is not None or _ESCAPE in raw or _DELETE in raw or len(raw) > MAX_TEXT:
             return None
         try:
             return self._quick(raw)
@@ -223,6 +224,7 @@ def _write_entry(
 # everything, and names the problems. Where the quick one answers, both say the same: a property holds it.
 
 _MISSING = object()
+_ESCAPE, _DELETE = ord("\\"), 0x7F
 
 
 def _walk(record: Any, path: tuple[str, ...]) -> Any:

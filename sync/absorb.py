@@ -169,6 +169,7 @@ class _Group:
     def __init__(self, tx: Connection, stream: StreamRow, mapped: Mapped, run: str, at: str) -> None:
         self.tx, self.stream, self.mapped, self.at = tx, stream, mapped, at
         self.complaints = Complaints(tx, stream.connection, stream.object, run, at)
+        self.plain: list[rows.Row] = []
         self.inserts: list[rows.Row] = []
         self.updates: list[rows.Row] = []
         self.touches: list[rows.Row] = []
@@ -216,7 +217,7 @@ class _Group:
         if self.complaints.any_open or self.stream.kind is Kind.ASSOCIATION:
             return new
         odd: list[Record] = []
-        quick, keep, stream, at = self.mapped.quick, self.inserts.append, self.stream.id, self.at
+        quick, keep, stream, at = self.mapped.quick, self.plain.append, self.stream.id, self.at
         forgotten = self.forgotten
         for record in new:
             values = quick(record.raw) if record.gone is None else None
@@ -224,8 +225,8 @@ class _Group:
                 odd.append(record)
                 continue
             body, version = _dumps(values), record.version  # `quick` gives its fields in order
-            hashes = (fresh[record.id], _digest(body) - _OFFSET)
-            keep((stream, record.id, *hashes, body.decode(), version, version or at, None, None, None, True))
+            told = _digest(body) - _OFFSET
+            keep((stream, record.id, fresh[record.id], told, bytearray(body), version, version or at))
         self.new += len(new) - len(odd)
         return odd
 
@@ -438,6 +439,7 @@ class _Group:
 
     def store(self) -> None:
         """Write it all."""
+        rows.insert(self.tx, records, _PLAIN, self.plain, encoded="body")
         rows.insert(self.tx, records, _INSERTED, self.inserts)
         rows.insert(self.tx, activities, _HAPPENED, self.happened, quietly=True)
         change = partial(rows.update, self.tx, records, self.stream.id, "id")
@@ -449,7 +451,9 @@ class _Group:
             ties.store(self.tx, self.stream.connection, self.stream.object, self.associations)
 
 
-_INSERTED = (*("stream", "id", "raw_hash", "hash", "body", "version", "first_at", "gone", "into", "problems", "dirty"),)
+_PLAIN = ("stream", "id", "raw_hash", "hash", "body", "version", "first_at")
+"""Of a record in which nothing is out of the ordinary: it lives, was read whole, and waits for its decision."""
+_INSERTED = (*_PLAIN, "gone", "into", "problems", "dirty")
 _UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems")
 _TOUCHED = ("raw_hash", "version", "problems")
 _GONE = ("raw_hash", "gone", "into")

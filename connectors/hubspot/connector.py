@@ -181,7 +181,7 @@ class HubSpotConnector:
         found: list[Record] = []
         for item in items:
             raw, at = bytes(item.properties), item.updatedAt
-            if item.archived or object == "deals" or _MERGED in raw:
+            if item.archived or object == "deals" or raw.find(_MERGED) >= 0:
                 found.extend(self._told(object, item))
             else:
                 found.append(Record(item.id, raw, at if len(at) == 24 else _stamp(at)))

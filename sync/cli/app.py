@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from config import memory
 from config.errors import (
     AuthorizationLost,
     ClosedloopError,
@@ -115,6 +116,7 @@ def main() -> None:
     """Run the command line; never a traceback for an error that has a name."""
     for module in ("run", "act", "setup", "look", "conflicts", "demo"):
         __import__(f"sync.cli.{module}")
+    memory.settle()
     _speak_any_charset()
     try:
         code = app(standalone_mode=False)

@@ -36,18 +36,36 @@ def find(
         yield from found.all()
 
 
-def insert(tx: Connection, table: Table, names: Sequence[str], rows: Sequence[Row], *, quietly: bool = False) -> None:
-    """Insert `rows`, columns in the order of `names`; `quietly` leaves rows alone whose key is there already."""
+def insert(
+    tx: Connection,
+    table: Table,
+    names: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    quietly: bool = False,
+    encoded: str = "",
+) -> None:
+    """Insert `rows`, columns in the order of `names`; `quietly` leaves rows alone whose key is there already.
+
+    The column `encoded` is text that comes as a bytearray of its UTF-8: SQLite keeps that as it is, so that it need not
+    be decoded only to be encoded again. Values that are the column's default are best left out: sqlite3 looks for an
+    adapter of every None and boolean it is given, and makes and drops an exception each time.
+    """
     if not rows:
         return
     end = "ON CONFLICT DO NOTHING" if quietly else ""
     start = _words("INSERT INTO", table.name, "(", ", ".join(_quoted(names)), ")")
     if tx.dialect.name == "postgresql":
         chosen = ", ".join(_quoted(names))
-        tx.exec_driver_sql(_words(start, "SELECT", chosen, "FROM", _given(table, names), end), (_json(names, rows),))
+        given = _json(names, _decoded(rows, names.index(encoded)) if encoded else rows)
+        tx.exec_driver_sql(_words(start, "SELECT", chosen, "FROM", _given(table, names), end), (given,))
     else:
-        statement = _words(start, "VALUES (", ", ".join("?" * len(names)), ")", end)
-        tx.exec_driver_sql(statement, list(rows))
+        marks = ", ".join("CAST(? AS TEXT)" if name == encoded else "?" for name in names)
+        tx.exec_driver_sql(_words(start, "VALUES (", marks, ")", end), list(rows))
+
+
+def _decoded(rows: Sequence[Row], place: int) -> list[Row]:
+    return [(*row[:place], row[place].decode(), *row[place + 1 :]) for row in rows]
 
 
 def update(
