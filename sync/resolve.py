@@ -93,9 +93,8 @@ class _Batch:
         self._parked: set[tuple[int, str]] = set()
 
     def _keys_of(self, row: Any) -> tuple[Key, ...]:
-        platform = self.workspace.project.connections[row.connection].platform
         own = resolve.record_key(row.connection, row.object, row.id)
-        return (own, *resolve.keys(platform, row.id, orjson.loads(row.body)))
+        return (own, *self.workspace.keys(row.connection, row.id, orjson.loads(row.body)))
 
     def _known(self, wanted: Iterable[Key]) -> dict[Key, str]:
         by_kind: dict[str, list[str]] = defaultdict(list)

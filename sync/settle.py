@@ -20,7 +20,6 @@ from mappings.model import Kind, Values
 from sync import pins
 from sync.absorb import StreamRow, body_bytes, content_hash, stream_for
 from sync.core.plan import Planned, fingerprint
-from sync.core.resolve import keys
 from sync.handoff import record_handoffs
 from sync.ledger import Ledger, Written
 from sync.load import chunks
@@ -186,8 +185,7 @@ class _Baselines:
             "into": None,
             "dirty": False,
         }
-        platform = self.workspace.project.connections[self.connection].platform
-        found = keys(platform, result.id, body)
+        found = self.workspace.keys(self.connection, result.id, body)
         self.claims.extend({"kind": kind, "value": value, "lead": operation.lead} for kind, value in found)
 
     def _held(

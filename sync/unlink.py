@@ -66,9 +66,8 @@ def _lead_of(tx: Connection, name: str, connection: str, object: str, id: str) -
 
 
 def _keys(workspace: Workspace, view: RecordView) -> tuple[Key, ...]:
-    platform = workspace.project.connections[view.connection].platform
     own = resolve.record_key(view.connection, view.object, view.id)
-    return (own, *resolve.keys(platform, view.id, view.body))
+    return (own, *workspace.keys(view.connection, view.id, view.body))
 
 
 def _move(tx: Connection, cut: RecordView, old: str, lead: str, own: list[Key]) -> None:

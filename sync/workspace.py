@@ -23,8 +23,9 @@ from connectors.manifest import Manifest, RemoteObject
 from connectors.manifest import load as manifest_of
 from mappings.compiler import Defaults, LeadFields, Mapped, lead_fields, load_mapping
 from mappings.expressions import Expression
-from mappings.model import Field, Kind, Rule
+from mappings.model import Field, Kind, Rule, Values
 from sync.core.qualify import Definition, Signal
+from sync.core.resolve import Key, keys
 from sync.fence import Fence, FencedBudget
 from sync.state.budget import StateBudget
 from sync.state.database import State
@@ -225,6 +226,15 @@ class Workspace:
     def deal_sources(self) -> tuple[str, ...]:
         """The connections whose deals count as outcomes: where leads are handed off to, or all without a hand-off."""
         return (self.project.handoff.to,) if self.project.handoff else ()
+
+    def keys(self, connection: str, record_id: str, values: Values) -> tuple[Key, ...]:
+        """The identity keys of a person record of the connection, strongest first."""
+        return keys(self.project.connections[connection].platform, record_id, values, self._vague)
+
+    @cached_property
+    def _vague(self) -> frozenset[str]:
+        platforms = [settings.platform for settings in self.project.connections.values()]
+        return frozenset(name for name in platforms if platforms.count(name) > 1)
 
     @cached_property
     def asks(self) -> bool:

@@ -2,12 +2,12 @@
 
 A key is (kind, value). E-mail addresses share one kind whichever field they stand in, and a platform's id of its own
 record is the same kind as that id kept on another platform, so that a HubSpot id on a Salesforce lead finds the
-HubSpot contact's lead.
+HubSpot contact's lead. Of a platform with several accounts such ids are no keys: two accounts may give the same one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mappings.model import LEAD_FIELDS, Values
@@ -25,13 +25,17 @@ def record_key(connection: str, object: str, record_id: str) -> Key:
     return ("record", f"{connection}/{object}/{record_id}")
 
 
-def keys(platform: str, record_id: str, values: Values) -> tuple[Key, ...]:
-    """The identity keys of a record, strongest first, without repeats."""
+def keys(platform: str, record_id: str, values: Values, vague: Collection[str] = ()) -> tuple[Key, ...]:
+    """The identity keys of a record, strongest first, without repeats.
+
+    `vague` are platforms with several accounts: an id kept elsewhere does not say of which, so it is nobody's key.
+    """
     found: list[Key] = []
+    usable = [name for name in _FOREIGN_IDS if name.removesuffix("_id") not in vague]
     own = f"{platform}_id"
-    if own in _FOREIGN_IDS:
+    if own in usable:
         found.append((own, record_id))
-    for name in _FOREIGN_IDS:
+    for name in usable:
         if values.get(name):
             found.append((name, str(values[name])))
     for address in (values.get("email"), *(values.get("emails") or ())):

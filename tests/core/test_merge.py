@@ -190,6 +190,11 @@ def test_keys_are_shared_between_platforms() -> None:
     assert ("hubspot_id", "7") in keys("salesforce", "003", {"hubspot_id": "7"})
 
 
+def test_an_id_that_two_accounts_may_have_given_is_nobodys_key() -> None:
+    assert keys("hubspot", "7", {"email": "a@x.io"}, vague={"hubspot"}) == (("email", "a@x.io"),)
+    assert keys("salesforce", "003", {"hubspot_id": "7"}, vague={"hubspot"}) == (("salesforce_id", "003"),)
+
+
 def test_a_match_is_never_a_guess() -> None:
     owners = {("email", "a@x.io"): "ld_1", ("email", "b@x.io"): "ld_2", ("closedloop_id", "ld_3"): "ld_3"}
     both = [("email", "a@x.io"), ("email", "b@x.io")]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 from sqlalchemy import func, select
 
-from connectors.api import Gone
+from config.clock import ManualClock
+from connectors.api import Account, Connector, Gone, Platform, Surroundings
+from sync.runs import Options, Runner
 from sync.state.schema import conflicts, leads, records
-from tests.engine.conftest import Loop
+from sync.workspace import Workspace
+from tests.engine.conftest import Loop, write_project
+from tests.engine.memory import Memory, MemoryConnector
 
 
 def live(loop: Loop) -> int:
@@ -104,3 +111,28 @@ def test_a_deleted_record_is_not_made_again(loop: Loop) -> None:
     loop.settled()
     assert loop.beta.all("prospects") == []
     assert list(loop.beta.rows["prospects"]) == [prospect]
+
+
+def test_two_accounts_that_gave_the_same_id_are_two_people(tmp_path: Path, state_url: str) -> None:
+    clock = ManualClock(datetime(2026, 3, 1, 9, tzinfo=UTC))
+    write_project(tmp_path, state_url)
+    file = tmp_path / "closedloop.yaml"
+    for name in ("alpha", "beta"):
+        file.write_text(file.read_text().replace(f"{name}: {{auth", f"{name}: {{platform: hubspot, auth"))
+        mapping = tmp_path / "mappings" / f"{name}.yaml"
+        mapping.write_text(mapping.read_text().replace(f"platform: {name}", "platform: hubspot"))
+    one, two = Memory(clock), Memory(clock)
+    one.put("contacts", {"email": "ana@x.io"}, id="7")
+    two.put("contacts", {"email": "bob@x.io"}, id="7")
+    sides = {"alpha": one, "beta": two}
+
+    def open(account: Account, surroundings: Surroundings) -> Connector:
+        return MemoryConnector(sides[account.connection])
+
+    hubspot = Platform("hubspot", tmp_path / "alpha", open, None)
+    with Workspace.open(tmp_path, clock=clock, find=lambda name: hubspot) as workspace:
+        Runner(workspace).run("sync", ("alpha", "beta"), Options(push=False))
+        with workspace.state.read() as tx:
+            found = tx.execute(select(records.c.lead).where(records.c.id == "7")).scalars().all()
+    assert len(found) == 2
+    assert len(set(found)) == 2
