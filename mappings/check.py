@@ -54,8 +54,8 @@ def _check_object(
                 (*where, "match", number), f"{field!r} is matched by but not mapped.", "add an entry"
             )
     yield from _check_condition((*where, "filter"), object.filter, document, {"record": {}}, run=False)
-    if object.kind is Kind.LEAD:
-        sample = {"lead": lead_context({}, lead.fields)}
+    if object.kind in (Kind.LEAD, Kind.CONVERSION):
+        sample = {"lead": lead_context({}, known)}
         yield from _check_condition((*where, "create_when"), object.create_when, document, sample, run=True)
 
 

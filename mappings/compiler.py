@@ -485,6 +485,8 @@ def compile_mapping(mapping: MappingFile, *, lead: LeadFields, context: Context)
 
 def fields_of(kind: Kind, lead: LeadFields) -> Mapping[str, Field]:
     """The unified fields of a kind in this project."""
+    if kind is Kind.CONVERSION:
+        return {**lead.fields, **FIELDS[kind]}
     return lead.fields if kind is Kind.LEAD else FIELDS[kind]
 
 
@@ -516,5 +518,5 @@ def compile_object(name: str, object: ObjectMapping, platform: str, lead: LeadFi
         _create_when=Expression(object.create_when) if object.create_when != "false" else None,
         _compiled=compiled,
         _constants=object.constants,
-        _lead=lead.fields,
+        _lead=known if object.kind is Kind.CONVERSION else lead.fields,
     )

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     CAMPAIGN = "campaign"
     OWNER = "owner"
     ASSOCIATION = "association"
+    FIGURE = "figure"  # what a web or ad platform counted on one day, without persons
+    CONVERSION = "conversion"  # an outcome told to an ad or analytics platform, once; written, never pulled
 
 
 class FieldType(StrEnum):
@@ -98,6 +100,9 @@ ACTIVITY_TYPES = (
     "campaign_response",
     "task",
 )
+
+OUTCOMES = ("new", "qualified", "working", "opportunity", "won", "lost")
+"""What a conversion tells: the lead came in, met the definition, reached sales, got a deal, a deal was won or lost."""
 
 _T, _E, _P = FieldType.TEXT, FieldType.EMAIL, FieldType.PHONE
 _B, _D, _DT, _C, _L = (
@@ -266,6 +271,37 @@ ASSOCIATION_FIELDS = _table(
     Field("primary", _B, "the main one of its kind"),
 )
 
+FIGURE_FIELDS = _table(
+    Field("day", _D, "the day, in the account's time zone"),
+    Field("campaign", _T, "name of the campaign"),
+    Field("campaign_id", _T, "id of the campaign"),
+    Field("source", _T, "where the visits came from"),
+    Field("medium", _T, "kind of traffic: cpc, email, organic ..."),
+    Field("channel", _T, "channel, as the platform groups them"),
+    Field("landing_page", _T, "first page of the visits"),
+    Field("sessions", FieldType.INTEGER, "visits"),
+    Field("engaged_sessions", FieldType.INTEGER, "visits that the platform counts as engaged"),
+    Field("users", FieldType.INTEGER, "users; not to be added over days"),
+    Field("new_users", FieldType.INTEGER, "users seen for the first time"),
+    Field("conversions", FieldType.DECIMAL, "key events"),
+    Field("revenue", FieldType.MONEY, "revenue as the platform attributes it"),
+    Field("impressions", FieldType.INTEGER, "times shown"),
+    Field("clicks", FieldType.INTEGER, "clicks"),
+    Field("cost", FieldType.MONEY, "what it cost"),
+    Field("sampled", _B, "scaled up from a sample"),
+    Field("thresholded", _B, "rows with few users were left out"),
+    Field("incomplete", _B, "some rows were folded into one called (other)"),
+)
+
+CONVERSION_FIELDS = _table(
+    Field("event", _C, "which outcome", options=OUTCOMES, derived=True),
+    Field("event_id", _T, "the same for every try: what a platform tells repeats by", derived=True),
+    Field("event_at", _DT, "when it happened", derived=True),
+    Field("event_value", FieldType.MONEY, "what it is worth: the amount of the deal", derived=True),
+    Field("event_reason", _T, "why a deal was lost", derived=True),
+)
+"""Beside all fields of the lead, which a conversion may carry as well."""
+
 FIELDS: Mapping[Kind, Mapping[str, Field]] = {
     Kind.LEAD: LEAD_FIELDS,
     Kind.COMPANY: COMPANY_FIELDS,
@@ -274,6 +310,8 @@ FIELDS: Mapping[Kind, Mapping[str, Field]] = {
     Kind.CAMPAIGN: CAMPAIGN_FIELDS,
     Kind.OWNER: OWNER_FIELDS,
     Kind.ASSOCIATION: ASSOCIATION_FIELDS,
+    Kind.FIGURE: FIGURE_FIELDS,
+    Kind.CONVERSION: CONVERSION_FIELDS,
 }
 
 Values = dict[str, Any]

@@ -21,6 +21,7 @@ from connectors import registry
 from connectors.api import Account, Connector, Platform, Surroundings
 from connectors.manifest import Manifest, RemoteObject
 from connectors.manifest import load as manifest_of
+from connectors.sound import Sound
 from mappings.compiler import Defaults, LeadFields, Mapped, lead_fields, load_mapping
 from mappings.expressions import Expression
 from mappings.model import Field, Kind, Rule, Values
@@ -195,7 +196,7 @@ class Workspace:
             budget=FencedBudget(StateBudget(self.state, self.clock), self.fence, name),
             tokens=StateTokens(self.state, name, folder=self.folder),
         )
-        return platform.open(account, surroundings)
+        return Sound(platform.open(account, surroundings), name, self.manifest(name).title)
 
     @property
     def calls(self) -> dict[str, int]:
