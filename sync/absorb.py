@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select, update
 from connectors.api import Page, Record
 from mappings.compiler import Mapped, ValueProblem
 from mappings.model import Kind, Values
-from sync import ties
+from sync import retold, ties
 from sync.complaints import Complaints
 from sync.state import rows
 from sync.state.database import upsert
@@ -175,6 +175,7 @@ class _Group:
         self.touches: list[rows.Row] = []
         self.farewells: list[rows.Row] = []
         self.happened: list[rows.Row] = []
+        self.retold = retold.Retold()
         self.associations: dict[str, Values] = {}
         self.new = self.changed = self.gone = self.filtered = self.quarantined = self.suppressed = 0
         self.forgotten: Suppression | None = None
@@ -362,19 +363,23 @@ class _Group:
     # activities
 
     def take_activities(self, by_id: dict[str, Record]) -> None:
-        """Activities are facts: written once, by their key, never changed and never taken back."""
+        """Activities are facts: written once, by their key, never changed and never taken back, unless their platform
+        says of one that it was revised."""
         found = rows.find(self.tx, activities, self.stream.id, ("key",), "key", list(by_id))
         known = {key for (key,) in found}
-        fresh = [record for id, record in by_id.items() if id not in known and record.gone is None]
+        fresh = [r for id, r in by_id.items() if r.gone is None and (r.revised or id not in known)]
         if not fresh:
             return
         self.complaints.recall([record.id for record in fresh])
         for record in fresh:
+            filtered = self.filtered
             read = self._read(record)
             if read is not None:
-                self._take_activity(record, read)
+                self._take_activity(record, read, known=record.id in known)
+            elif record.id in known and self.filtered > filtered:
+                self.retold.left_out.append(record.id)
 
-    def _take_activity(self, record: Record, read: _Reading) -> None:
+    def _take_activity(self, record: Record, read: _Reading, *, known: bool) -> None:
         values, problems, _ = read
         if values.get("person") and self._hushed(str(values.get("person_object")), str(values["person"])):
             return
@@ -384,8 +389,10 @@ class _Group:
             self.refuse(record, "incomplete", "has no type or no time")
         elif values.get("person") and not values.get("person_object"):
             self.refuse(record, "incomplete", "names a person without the object that the person's record is of")
+        elif known:
+            self.retold.told.append(retold.row(record.id, values))
         else:
-            self.happened.append(_activity_row(self.stream.id, record.id, values))
+            self.happened.append((self.stream.id, *retold.row(record.id, values)))
             self.new += 1
 
     # reading
@@ -441,7 +448,8 @@ class _Group:
         """Write it all."""
         rows.insert(self.tx, records, _PLAIN, self.plain, encoded="body")
         rows.insert(self.tx, records, _INSERTED, self.inserts)
-        rows.insert(self.tx, activities, _HAPPENED, self.happened, quietly=True)
+        rows.insert(self.tx, activities, ("stream", *retold.COLUMNS), self.happened, quietly=True)
+        self.changed += retold.store(self.tx, self.stream.id, self.retold)
         change = partial(rows.update, self.tx, records, self.stream.id, "id")
         change(_UPDATED, self.updates, also='gone = NULL, "into" = NULL, dirty = true')
         change(_TOUCHED, self.touches)
@@ -457,7 +465,6 @@ _INSERTED = (*_PLAIN, "gone", "into", "problems", "dirty")
 _UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems")
 _TOUCHED = ("raw_hash", "version", "problems")
 _GONE = ("raw_hash", "gone", "into")
-_HAPPENED = ("stream", "key", "type", "at", "person", "email", "campaign", "title", "url", "detail")
 
 
 def revise(before: _Known, old: Values, new: Values, since: str) -> tuple[dict[str, str], dict[str, list[Any]]]:
@@ -502,9 +509,3 @@ def _problem_text(problems: list[ValueProblem]) -> str | None:
 
 def _into(record: Record, object: str) -> str | None:
     return f"{record.into_object or object}/{record.into}" if record.into else None
-
-
-def _activity_row(stream: int, key: str, values: Values) -> rows.Row:
-    person = f"{values['person_object']}/{values['person']}" if values.get("person") else None
-    rest = ("email", "campaign", "title", "url", "detail")
-    return (stream, key, values["type"], values["at"], person, *(values.get(name) for name in rest))
