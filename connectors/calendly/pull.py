@@ -99,7 +99,7 @@ def _sweep(
         records: list[Record] = []
         for event in page.rows:
             looked = _looked_at(event, sweep, late)
-            if looked or moment(event["updated_at"]) > sweep["after"]:
+            if looked or not sweep["after"] or moment(event["updated_at"]) > sweep["after"]:
                 records += read(event, looked)
         sweep["place"] = max([sweep["place"], *(moment(event["start_time"]) for event in page.rows)])
         sweep["token"] = page.next
