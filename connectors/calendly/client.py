@@ -188,8 +188,13 @@ class Client:
         return self.all("/scheduled_events", {**self.whose(), **query})
 
     def invitees(self, event: str, **query: str) -> list[Resource]:
-        """Everyone who booked the event with this uuid, those who cancelled included."""
-        return list(self.all(f"/scheduled_events/{event}/invitees", {"sort": "created_at:asc", **query}))
+        """Everyone who booked the event with this uuid, those who cancelled included; nobody where it was erased."""
+        try:
+            return list(self.all(f"/scheduled_events/{event}/invitees", {"sort": "created_at:asc", **query}))
+        except RecordRejected as error:
+            if error.code != GONE:
+                raise
+            return []
 
     def _odd(self) -> RetryLater:
         return RetryLater("Calendly's answer has an unknown shape.", connection=self._account.connection)

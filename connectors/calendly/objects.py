@@ -40,12 +40,15 @@ _TRACKING = _told(" ".join(f"tracking.{name}" for name in TRACKED))
 
 FIELDS: Mapping[str, Mapping[str, FieldSchema]] = {
     "users": _table(
-        *_told("id uri name slug scheduling_url timezone avatar_url current_organization"),
+        *_told("id uri name slug scheduling_url timezone locale time_notation avatar_url current_organization"),
+        *_told("resource_type"),
         *_told("email", "email"),
         *_told("created_at updated_at", "datetime"),
     ),
     "event_types": _table(
-        *_told("id uri name slug scheduling_url kind pooling_type type color internal_note description_plain status"),
+        *_told(
+            "id uri name slug scheduling_url kind pooling_type type color locale internal_note description_plain status"
+        ),
         *_told("active secret admin_managed", "boolean"),
         *_told("duration", "integer"),
         *_told("created_at updated_at deleted_at", "datetime"),

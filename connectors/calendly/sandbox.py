@@ -72,7 +72,7 @@ class CalendlySandbox(Sandbox):
         self.store.organization = self.store.new_id()
         self.login = Login(self.clock, self.random)
         self.login.found()
-        self.user = self.put("users", {"name": "Rita Ortega", "email": "rita.ortega@example.com", "role": "owner"})
+        self.user = self.put("users", {"name": "Rita Ortega", "email": "rita.ortega@example.com", "standing": "owner"})
         question = {"name": "Company name?", "type": "string", "position": 0, "enabled": True, "required": False}
         asked = {**question, "answer_choices": [], "include_other": False}
         number = {**asked, "name": "Your number", "type": "phone_number", "position": 1}
@@ -275,7 +275,7 @@ class CalendlySandbox(Sandbox):
         for row in self.store.rows["users"].values():
             told = {
                 "uri": f"{HOST}/organization_memberships/{row['membership']}",
-                "role": row["role"],
+                "role": row["standing"],
                 "user": _shown(row),
                 "organization": row["current_organization"],
                 **{name: row[name] for name in ("created_at", "updated_at")},
@@ -393,6 +393,7 @@ class CalendlySandbox(Sandbox):
             "scope": "organization",
             "organization": mine["current_organization"],
             "user": None,
+            "group": None,
             "creator": mine["uri"],
             "signing_key": told.get("signing_key"),
         }
@@ -426,7 +427,7 @@ class CalendlySandbox(Sandbox):
         self.random.setstate((version, tuple(words), gauss))
 
 
-_HIDDEN = ("role", "membership", "signing_key")
+_HIDDEN = ("standing", "membership", "signing_key")
 
 
 def _shown(row: Mapping[str, Any]) -> Row:

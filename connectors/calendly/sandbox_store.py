@@ -75,8 +75,11 @@ class Store:
             "scheduling_url": f"https://calendly.com/{slug}",
             "timezone": "Europe/Madrid",
             "avatar_url": None,
+            "locale": "en",
+            "time_notation": "24h",
+            "resource_type": "User",
             "current_organization": f"{HOST}/organizations/{self.organization}",
-            "role": "user",
+            "standing": "user",
             "membership": self.new_id(),
         }
         return self.new("users", "users", {**given, **values})
@@ -90,6 +93,10 @@ class Store:
             "slug": name.lower().replace(" ", "-"),
             "scheduling_url": f"{owner['scheduling_url']}/{name.lower().replace(' ', '-')}",
             "duration": 30,
+            "duration_options": None,
+            "locale": "en",
+            "locations": [{"kind": "physical", "location": "Calendly Office"}],
+            "position": 0,
             "kind": "solo",
             "kind_description": "One-on-One",
             "pooling_type": None,
@@ -119,6 +126,8 @@ class Store:
             "event_memberships": [{"user": host["uri"], "user_email": host["email"], "user_name": host["name"]}],
             "event_guests": [],
             "calendar_event": None,
+            "meeting_notes_plain": None,
+            "meeting_notes_html": None,
         }
         return self.new("events", "scheduled_events", values)
 

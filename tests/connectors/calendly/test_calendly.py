@@ -434,6 +434,15 @@ def test_reading_by_id_and_by_address(calendly: CalendlySandbox, connector: Conn
         connector.read("invitees", "name", ["Ana"], [])
 
 
+def test_an_event_that_is_erased_while_it_is_read_is_nobody_s(
+    calendly: CalendlySandbox, connector: Connector, clock: ManualClock
+) -> None:
+    ids = [calendly.book(f"p{n}@x.io", ahead(clock, days=n)) for n in range(3)]
+    missing = Answer.of({"title": "Resource Not Found", "message": ""}, 404)
+    calendly.inject(FaultKind.ANSWER, f"{ids[1].partition(':')[0]}/invitees", answer=missing)
+    assert set(told(connector, "invitees", None)[0]) == {ids[0], ids[2]}
+
+
 # erasing
 
 
@@ -655,7 +664,7 @@ def test_what_is_told_is_described_and_what_is_described_is_told(
     described = {name for name in connector.describe(object).fields if "." not in name}
     untold = {
         "cancel_url", "reschedule_url", "reconfirmation", "invitee_scheduled_by", "booking_method", "profile",
-        "kind_description", "description_html", "custom_questions",
+        "kind_description", "description_html", "custom_questions", "duration_options", "locations", "position",
     }  # fmt: skip
     assert members - untold <= described
     assert described - members <= {"uri"}
