@@ -367,33 +367,45 @@ class _Group:
         says of one that it was revised."""
         found = rows.find(self.tx, activities, self.stream.id, ("key",), "key", list(by_id))
         known = {key for (key,) in found}
-        fresh = [r for id, r in by_id.items() if r.gone is None and (r.revised or id not in known)]
-        if not fresh:
+        fresh = [record for id, record in by_id.items() if id not in known and record.gone is None]
+        again = [record for id, record in by_id.items() if id in known and record.gone is None and record.revised]
+        if not fresh and not again:
             return
-        self.complaints.recall([record.id for record in fresh])
+        self.complaints.recall([record.id for record in (*fresh, *again)])
         for record in fresh:
-            filtered = self.filtered
-            read = self._read(record)
-            if read is not None:
-                self._take_activity(record, read, known=record.id in known)
-            elif record.id in known and self.filtered > filtered:
-                self.retold.left_out.append(record.id)
+            row = self._activity(record)
+            if row is not None:
+                self.happened.append((self.stream.id, *row))
+                self.new += 1
+        for record in again:
+            self._take_again(record)
 
-    def _take_activity(self, record: Record, read: _Reading, *, known: bool) -> None:
+    def _take_again(self, record: Record) -> None:
+        """An activity that is here already, as it is told now; one that the filter leaves out now takes no part."""
+        filtered = self.filtered
+        row = self._activity(record)
+        if row is not None:
+            self.retold.told.append(row)
+        elif self.filtered > filtered:
+            self.retold.left_out.append(record.id)
+
+    def _activity(self, record: Record) -> rows.Row | None:
+        """The activity as a row; None where it has no part in this, or is not whole, which is counted then."""
+        read = self._read(record)
+        if read is None:
+            return None
         values, problems, _ = read
         if values.get("person") and self._hushed(str(values.get("person_object")), str(values["person"])):
-            return
+            return None
         if problems:
             self.quarantined += 1
         elif not values.get("type") or not values.get("at"):
             self.refuse(record, "incomplete", "has no type or no time")
         elif values.get("person") and not values.get("person_object"):
             self.refuse(record, "incomplete", "names a person without the object that the person's record is of")
-        elif known:
-            self.retold.told.append(retold.row(record.id, values))
         else:
-            self.happened.append((self.stream.id, *retold.row(record.id, values)))
-            self.new += 1
+            return retold.row(record.id, values)
+        return None
 
     # reading
 
