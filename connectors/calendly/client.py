@@ -119,9 +119,9 @@ class Client:
 
     # reading
 
-    def me(self) -> Resource:
-        """The token's user, asked for once."""
-        if self._me is None:
+    def me(self, *, anew: bool = False) -> Resource:
+        """The token's user, asked for once, or `anew`."""
+        if self._me is None or anew:
             self._me = self.one("/users/me")
         return self._me
 

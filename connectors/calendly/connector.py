@@ -70,7 +70,7 @@ class CalendlyConnector:
 
     def check(self) -> Health:
         """The organization is known by its id alone; its name is the domain of the token's user."""
-        me = self._client.me()
+        me = self._client.me(anew=True)
         name = str(me.get("email") or "").rpartition("@")[2] or "Calendly"
         missing = self._missing_scopes()
         notes = ("lists of the whole organization need an owner or admin, else whose: user",) if missing else ()

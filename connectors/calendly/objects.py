@@ -8,7 +8,6 @@ together. Its record has the id of the first invitee of the chain and tells of t
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ import orjson
 
 from config.clock import stamp, unstamp
 from connectors.api import FieldSchema, Gone, Record
-from connectors.calendly.client import Client, Resource, invitee_id, invitee_path, uuid
+from connectors.calendly.client import PAGE, Client, Resource, invitee_id, invitee_path, uuid
 
 ANSWERS = "answers."
 """`answers.company_name` of an invitee: what was answered to the question “Company name?”."""
@@ -98,11 +97,11 @@ class History:
 
 
 class Bookings:
-    """Who booked which event. `kept` holds what was read of late, by event and its time of change."""
+    """Who booked which event. The first KEPT events that a sweep reads are kept, by their time of change."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._kept: OrderedDict[tuple[str, str], list[Resource]] = OrderedDict()
+        self._kept: dict[tuple[str, str], list[Resource]] = {}
         self._numbers: set[str] | None = None
 
     def forget(self) -> None:
@@ -116,9 +115,8 @@ class Bookings:
         found = None if anew else self._kept.get(key)
         if found is None:
             found = self._client.invitees(key[0])
-            self._kept[key] = found
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            if len(self._kept) < KEPT and len(found) <= PAGE:
+                self._kept[key] = found
         return [Booking(invitee, event) for invitee in found]
 
     def read(self, id: str) -> Booking | None:

@@ -71,7 +71,8 @@ def event_types(source: Source) -> Iterator[Page]:
 def invitees(source: Source, state: State) -> Iterator[Page]:
     """Everyone who booked an event that changed."""
     bookings = source.bookings
-    bookings.forget()
+    if "sweep" not in state:
+        bookings.forget()
 
     def read(event: Resource, anew: bool) -> list[Record]:
         return [invitee_record(booking, bookings) for booking in bookings.of(event, anew=anew)]

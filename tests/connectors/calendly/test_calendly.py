@@ -412,6 +412,26 @@ def test_meetings_ask_for_nothing_that_invitees_asked_for(
     assert connector.calls - before == 1
 
 
+def test_what_is_kept_of_a_first_pull_is_bounded_and_lives_through_a_pause(
+    calendly: CalendlySandbox, connector: Connector, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(monkeypatch, 2)
+    monkeypatch.setattr("connectors.calendly.objects.KEPT", 3)
+    for n in range(5):
+        calendly.book(f"p{n}@x.io", ahead(clock, days=n))
+    first = next(connector.pull("invitees", None, []))
+    pulled(connector, "invitees", first.cursor, [])
+    before = len([line for line in calendly.log if line.path.endswith("/invitees")])
+    assert len(told(connector, "meetings", None)[0]) == 5
+    assert len([line for line in calendly.log if line.path.endswith("/invitees")]) - before == 2
+
+
+def test_a_check_asks_anew_who_the_user_is(calendly: CalendlySandbox, connector: Connector) -> None:
+    connector.check()
+    calendly.edit("users", calendly.user, {"email": "rita@other.example"})
+    assert connector.check().account_name == "other.example"
+
+
 # reading
 
 
