@@ -316,17 +316,6 @@ class Client:
                 return None
             raise
 
-    def profiles(self, keys: Sequence[Mapping[str, str]]) -> dict[str, Row]:
-        """The Sales Navigator profiles of CRM records, by record id; of what CRM Sync matched with certainty only."""
-        path = f"/v2/salesNavigatorProfileAssociations?ids={encoded(list(keys))}"
-        found: dict[str, Row] = {}
-        results = self._get(path).get("results") or {}
-        for key in keys:
-            told = results.get(encoded(key)) or results.get(f"({','.join(f'{n}:{v}' for n, v in key.items())})")
-            if isinstance(told, dict):
-                found[key["recordId"]] = told
-        return found
-
     def download(self, address: str) -> bytes:
         """A finished export's file, from LinkedIn's own hosts only; no credential goes along."""
         for rest in (self._other(LOGIN), self._other(FILES), self.api):

@@ -38,6 +38,7 @@ WARN = timedelta(days=7)
 WARN_VERSION = timedelta(days=60)
 MANAGERS = frozenset({"ACCOUNT_BILLING_ADMIN", "ACCOUNT_MANAGER", "CAMPAIGN_MANAGER", "CREATIVE_MANAGER"})
 """Roles on an ad account that may tell it conversions."""
+LEAD_TYPES = ("SPONSORED", "EVENT", "COMPANY", "ORGANIZATION_PRODUCT")
 _TWINS = ("leads", "submissions")
 
 
@@ -55,7 +56,31 @@ def open(account: Account, surroundings: Surroundings) -> Connector:
             fix="Name the ids, with commas between them.",
             connection=account.connection,
         )
+    _check_lead_types(_types(settings.get("lead_types")), account)
     return LinkedInConnector(account, surroundings)
+
+
+def _check_lead_types(types: Sequence[str], account: Account) -> None:
+    """Misconfigured for a lead type that is none, or that nothing would be read of."""
+    unknown = [kind for kind in types if kind not in LEAD_TYPES]
+    if unknown:
+        raise Misconfigured(
+            f"LinkedIn has no lead type {unknown[0]}.",
+            fix=f"There are: {', '.join(LEAD_TYPES)}.",
+            connection=account.connection,
+        )
+    for kind in types:
+        owner = "ad_accounts" if kind == "SPONSORED" else "organizations"
+        if not account.settings.get(owner):
+            raise Misconfigured(
+                f"Leads of the type {kind} need settings.{owner}.",
+                fix="Name the ids, or leave the type out of settings.lead_types.",
+                connection=account.connection,
+            )
+
+
+def _types(setting: Any) -> list[str]:
+    return [word.upper() for word in _ids(setting or "SPONSORED")]
 
 
 def _ids(setting: Any) -> list[str]:
@@ -71,10 +96,11 @@ class LinkedInConnector:
         settings = account.settings
         self._ad_accounts = _ids(settings.get("ad_accounts"))
         self._organizations = _ids(settings.get("organizations"))
-        self._lead_types = [word.upper() for word in _ids(settings.get("lead_types") or "SPONSORED")]
+        self._lead_types = _types(settings.get("lead_types"))
         self._consent = Consent.of(settings.get("email_consent"))
         self._rules = rules_of(settings.get("conversion_rules"))
         self._forms: dict[str, dict[tuple[str, str], Row]] = {}
+        self._names: dict[str, str] | None = None
 
     @property
     def calls(self) -> int:
@@ -196,7 +222,6 @@ class LinkedInConnector:
             return validations(self._client, self._instance(), state)
         if object == "conversions":
             raise Misconfigured("Conversions cannot be read back.", connection=self._account.connection, object=object)
-        self._forms.clear()  # forms are looked up anew by every pull that meets an unknown one
         source = Source(
             self._client,
             self._streams(),
@@ -215,12 +240,16 @@ class LinkedInConnector:
         return [*(owned if "SPONSORED" in self._lead_types else []), *of_pages]
 
     def _lead_reader(self, fields: Sequence[str]) -> Any:
-        names = self._campaign_names() if "campaignName" in fields else {}
-        return lead_reader(self._form, self._consent, names)
+        """Forms and names are looked up anew by every pull that meets one it needs."""
+        self._forms.clear()
+        self._names = None
+        return lead_reader(self._form, self._consent, self._name if "campaignName" in fields else lambda id: None)
 
-    def _campaign_names(self) -> dict[str, str]:
-        pages = (rows for account in self._ad_accounts for rows in self._client.campaigns(account))
-        return {str(row.get("id")): str(row.get("name") or "") for rows in pages for row in rows}
+    def _name(self, campaign: str) -> str | None:
+        if self._names is None:
+            pages = (rows for account in self._ad_accounts for rows in self._client.campaigns(account))
+            self._names = {str(row.get("id")): str(row.get("name") or "") for rows in pages for row in rows}
+        return self._names.get(campaign)
 
     def _form(self, owner: str, form: str, version: str) -> Row | None:
         """A form in just this version, from its owner's list."""

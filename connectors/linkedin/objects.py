@@ -92,16 +92,16 @@ def submission(row: Row) -> Record:
     return Record(raw["id"], orjson.dumps(raw), raw["submittedAt"])
 
 
-def lead_reader(forms: Forms, consent: Consent, campaigns: Mapping[str, str]) -> Callable[[Row], Record]:
-    """What turns a response into a lead; `campaigns` names campaigns by their ids."""
+def lead_reader(forms: Forms, consent: Consent, campaign_name: Callable[[str], str | None]) -> Callable[[Row], Record]:
+    """What turns a response into a lead."""
 
     def read(row: Row) -> Record:
         raw = metadata(row)
-        raw["campaignName"] = campaigns.get(raw["campaign"] or "")
+        raw["campaignName"] = campaign_name(raw["campaign"]) if raw["campaign"] else None
         form = _form(row, raw, forms)
         if form is None:
             log.warning("lead.form_unknown", form=raw["formId"], version=raw["formVersion"])
-        raw |= _answers(row, form) if form is not None else {}
+        raw |= {"formName": form.get("name"), **_answers(row, form)} if form is not None else {}
         raw |= _consents(row, raw, consent)
         return Record(raw["id"], orjson.dumps(raw), raw["submittedAt"])
 

@@ -40,7 +40,6 @@ _SCOPES = {
     "campaignConversions": "rw_conversions",
     "conversionEvents": "rw_conversions",
     "crmDataValidationExportJobs": "r_sales_nav_validation",
-    "salesNavigatorProfileAssociations": "r_sales_nav_profiles",
 }
 
 Receiver = Callable[[str, str, Mapping[str, str], bytes], tuple[int, Any]]
@@ -66,7 +65,6 @@ class LinkedInSandbox(Sandbox):
         self.roles = {self.owner: "CAMPAIGN_MANAGER"}
         self.page_roles = {self.page: "LEAD_GEN_FORMS_MANAGER"}
         self.campaigns: dict[str, Row] = {}
-        self.profiles: dict[str, Row] = {}
         self.login = Login(self.clock, self.random)
         self.login.found()
         self.leads = Leads(self.clock, self.random)
@@ -108,7 +106,6 @@ class LinkedInSandbox(Sandbox):
         self.on("POST", "/rest/conversions", self._new_rule)
         self.on("PUT", "/rest/campaignConversions/{key:path}", lambda call, key: Answer(204))
         self.on("POST", "/rest/conversionEvents", self._events)
-        self.on("GET", "/v2/salesNavigatorProfileAssociations", self._profiles)
         self.on("POST", "/v2/crmDataValidationExportJobs", self._start_export)
         self.on("GET", "/v2/crmDataValidationExportJobs/{id}", self._export)
         self.on("GET", "/ambry/{id}/{number}", self._file)
@@ -122,7 +119,7 @@ class LinkedInSandbox(Sandbox):
         with self.lock:
             id = str(435_000 + len(self.campaigns))
             budget = {"amount": "3000", "currencyCode": "EUR"}
-            stamps = {"created": {"time": self.leads.ms()}, "lastModified": {"time": self.leads.ms()}}
+            stamps = self._stamps()
             plain = {"status": "ACTIVE", "type": "SPONSORED_UPDATES", "account": self.owner, "totalBudget": budget}
             schedule = {"start": self.leads.ms()}
             row = {"id": int(id), **plain, "runSchedule": schedule, "changeAuditStamps": stamps, **values}
@@ -294,7 +291,14 @@ class LinkedInSandbox(Sandbox):
         if f"urn:li:sponsoredAccount:{id}" not in self.roles:
             return self._error(404, "NOT_FOUND", "Not Found.")
         told = {"id": int(id), "name": "Cranberries", "currency": "EUR", "status": "ACTIVE", "test": False}
-        return Answer.of({**told, "type": "BUSINESS", "reference": self.page})
+        notes = ("CampaignOptimization", "CreativeApproval", "CreativeRejection", "EndOfCampaign", "NewFeaturesEnabled")
+        more = {"servingStatuses": ["RUNNABLE"], "version": {"versionTag": "4"}, "changeAuditStamps": self._stamps()}
+        switches = {f"notifiedOn{name}": True for name in notes}
+        return Answer.of({**told, "type": "BUSINESS", "reference": self.page, **switches, **more})
+
+    def _stamps(self) -> Row:
+        one = {"actor": "urn:li:unknown:0", "time": self.leads.ms()}
+        return {"created": one, "lastModified": {**one, "impersonator": "urn:li:servicePrincipal:organization"}}
 
     def _campaigns(self, call: Call, id: str) -> Answer:
         query = self._asked(call)
@@ -313,7 +317,8 @@ class LinkedInSandbox(Sandbox):
         )
 
     def _page_roles(self, call: Call) -> Answer:
-        plain = {"roleAssignee": "urn:li:person:abcd", "state": "APPROVED"}
+        at = self._stamps()["lastModified"]
+        plain = {"roleAssignee": "urn:li:person:abcd", "state": "APPROVED", "created": at, "lastModified": at}
         rows = [{**plain, "role": role, "organization": one} for one, role in self.page_roles.items()]
         return Answer.of(page(rows, self._asked(call)))
 
@@ -374,16 +379,6 @@ class LinkedInSandbox(Sandbox):
         told = call.json or {}
         return self.events.take(told.get("elements") or [] if batch else [told], batch=batch)
 
-    def _profiles(self, call: Call) -> Answer:
-        found, missing = {}, {}
-        for key in self._asked(call)["ids"]:
-            name = f"({','.join(f'{member}:{value}' for member, value in key.items())})"
-            if key["recordId"] in self.profiles:
-                found[name] = self.profiles[key["recordId"]]
-            else:
-                missing[name] = 404
-        return Answer.of({"results": found, "statuses": {**dict.fromkeys(found, 200), **missing}, "errors": {}})
-
     def _start_export(self, call: Call) -> Answer:
         if self._asked(call).get("crmInstanceId") != INSTANCE:
             return self._error(403, "ACCESS_DENIED", "CRM Sync is not set up for this instance")
@@ -401,7 +396,7 @@ class LinkedInSandbox(Sandbox):
     # snapshots
 
     _KEPT = (
-        "sunset", "daily", "used", "day", "partner", "roles", "page_roles", "campaigns", "profiles", "campaign", "form",
+        "sunset", "daily", "used", "day", "partner", "roles", "page_roles", "campaigns", "campaign", "form",
     )  # fmt: skip
     _ROOMS = ("login", "leads", "events", "exports")
 

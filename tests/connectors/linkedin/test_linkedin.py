@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from random import Random
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from config.clock import ManualClock, stamp
 from config.errors import (
     AuthorizationLost,
+    ClosedloopError,
     Misconfigured,
     PermissionMissing,
     QuotaExhausted,
@@ -30,7 +33,9 @@ from connectors.linkedin.sandbox_leads import signed
 from connectors.linkedin.sandbox_login import APP
 from connectors.linkedin.webhook import challenge
 from connectors.sandbox import Answer, Call, FaultKind
+from connectors.sound import Sound
 from tests.connectors.surroundings import connect, pulled
+from tests.fuzz.test_answers import changed
 
 FIELDS = ["id", "email", "predefined.FIRST_NAME", "submittedAt", "testLead"]
 ANA = {"FIRST_NAME": "Ana", "LAST_NAME": "Ruiz", "EMAIL": "ana@x.example", "JOB_TITLE": "Chief"}
@@ -444,6 +449,28 @@ def test_the_version_stands_in_one_place_and_its_end_is_an_error_with_a_fix(
     assert clock.now().date() < wire.SUNSET
 
 
+def test_the_version_goes_to_marketing_calls_and_to_no_other(linkedin: LinkedInSandbox, clock: ManualClock) -> None:
+    partner = opened(linkedin, clock, sales_navigator_partner=True, crm_instance=INSTANCE)
+    seen: dict[str, tuple[str | None, str | None]] = {}
+
+    def look(call: Call) -> Answer:
+        told = call.headers.get("linkedin-version"), call.headers.get("x-restli-protocol-version")
+        seen[call.path.split("/")[1]] = told
+        return linkedin.answer(call)
+
+    linkedin.inject(FaultKind.ANSWER, times=9, answer=look)
+    pulled(partner, "submissions", None, [])
+    pulled(partner, "crm_flags", None, [])
+    assert seen == {"rest": (wire.VERSION, "2.0.0"), "v2": (None, "2.0.0")}
+    partner.close()
+
+
+def test_the_token_is_asked_about_with_the_app_s_secret(linkedin: LinkedInSandbox, connector: Connector) -> None:
+    connector.check()
+    [line] = [line for line in linkedin.log if line.path == "/oauth/v2/introspectToken"]
+    assert dict(parse_qsl(line.body.decode())) == {**APP, "token": linkedin.login.first}
+
+
 def test_a_missing_version_is_refused_as_by_linkedin(linkedin: LinkedInSandbox) -> None:
     headers = {"authorization": f"Bearer {linkedin.login.first}", "x-restli-protocol-version": "2.0.0"}
     answer = linkedin.answer(Call("GET", "/rest/leadForms", {}, headers, b""))
@@ -482,6 +509,13 @@ def test_what_is_missing_is_named(linkedin: LinkedInSandbox, clock: ManualClock)
         connect(linkedin, clock, auth={"client_id": "x", "refresh_token": Secret("y")})
     with pytest.raises(Misconfigured, match=r"settings\.ad_accounts"):
         opened(linkedin, clock, ad_accounts="")
+    with pytest.raises(Misconfigured, match="no lead type WEBINAR"):
+        opened(linkedin, clock, lead_types="sponsored, webinar")
+    with pytest.raises(Misconfigured, match=r"EVENT need settings\.organizations"):
+        opened(linkedin, clock, lead_types="EVENT")
+    pages = opened(linkedin, clock, ad_accounts="", organizations=PAGE, lead_types="EVENT")
+    assert pages.pull("campaigns", None, []) is not None
+    pages.close()
 
 
 def test_other_objects_are_not_written(connector: Connector) -> None:
@@ -542,15 +576,6 @@ def test_an_export_that_fails_or_grows_old_is_made_anew(
     partner.close()
 
 
-def test_profiles_are_found_by_a_compound_key(linkedin: LinkedInSandbox, clock: ManualClock) -> None:
-    told = {"member": "urn:li:person:1", "profile": "https://www.linkedin.com/sales/lead/1"}
-    linkedin.profiles["003(A),b"] = told
-    partner = opened(linkedin, clock)
-    keys = [{"instanceId": "00D:1", "partner": "SFDC", "recordId": id} for id in ("003(A),b", "0039")]
-    assert partner._client.profiles(keys) == {"003(A),b": told}  # type: ignore[attr-defined]
-    partner.close()
-
-
 # the sandbox itself
 
 
@@ -567,3 +592,34 @@ def test_the_sandbox_is_the_same_for_the_same_seed_and_after_a_restore(clock: Ma
     assert one.snapshot() != state
     one.restore(state)
     assert one.snapshot() == state
+
+
+def test_no_answer_about_a_lead_or_an_outcome_is_a_traceback(linkedin: LinkedInSandbox, clock: ManualClock) -> None:
+    """As tests/fuzz does for every platform, with responses, an export and events at hand."""
+    form = linkedin.ask("Big", [{"name": "Choice", "options": ["a", "b"]}])
+    id = linkedin.submit({**ANA, "Choice": [1]}, form=form, consents=(True,))
+    linkedin.flag("003A")
+    clock.advance(60)
+    job = orjson.dumps({"since": 0, "job": linkedin.exports.start(0)}).decode()
+    clock.advance(3600)
+    event = {"event": "won", "event_id": "e", "at": "2026-11-20T10:00:00.000Z", "email": "a@x.example"}
+    uses: list[Callable[[Connector], Any]] = [
+        lambda made: list(made.pull("leads", None, FIELDS)),
+        lambda made: list(made.pull("submissions", None, [])),
+        lambda made: list(made.pull("crm_flags", job, [])),
+        lambda made: made.read("leads", "id", [id], [*FIELDS, "campaignName"]),
+        lambda made: list(made.push([Operation("k", Verb.CREATE, "conversions", event)], ["consent"])),
+    ]
+    whole, honest, refused = linkedin.snapshot(), linkedin.after, 0
+    made = opened(linkedin, clock, sales_navigator_partner=True, crm_instance=INSTANCE)
+    for number in range(100):
+        linkedin.restore(whole)
+        random = Random(number)
+        linkedin.after = lambda call, answer, random=random: changed(honest(call, answer), random)  # type: ignore[method-assign, misc]
+        try:
+            uses[number % len(uses)](Sound(made, "linkedin", "LinkedIn"))
+        except ClosedloopError:
+            refused += 1
+    linkedin.after = honest  # type: ignore[method-assign]
+    assert 0 < refused < 100
+    made.close()

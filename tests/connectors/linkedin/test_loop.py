@@ -18,7 +18,7 @@ from connectors.linkedin.webhook import challenge
 from sync import scaffold
 from sync.checkup import check_online
 from sync.runs import Options, Report, Runner
-from sync.state.schema import activities, leads
+from sync.state.schema import activities, leads, records
 from sync.workspace import Workspace
 
 TAIL = """
@@ -151,8 +151,10 @@ def test_what_linkedin_erased_is_gone(tmp_path: Path, platforms: dict[str, Any])
         run(workspace, "backfill")
         linkedin.remove("leads", gone)
         linkedin.deliver(receive)
-        report = run(workspace)
-        assert report.counts["pull"]["linkedin"]["leads"]["gone"] == 1
+        run(workspace)
+        with workspace.state.read() as tx:
+            assert tx.execute(select(records.c.gone).where(records.c.id == gone)).scalars().all() == ["erased"]
+        assert known(workspace)["dan@x.example"]["title"] == "Clerk"
 
 
 def test_a_project_of_the_ready_mapping_passes_the_live_check(tmp_path: Path, platforms: dict[str, Any]) -> None:
