@@ -15,10 +15,18 @@ from urllib.parse import quote
 import orjson
 
 from config.clock import Clock, stamp
-from config.errors import AuthorizationLost, ClosedloopError, InDoubt, QuotaExhausted, RecordRejected, RetryLater
+from config.errors import (
+    AuthorizationLost,
+    ClosedloopError,
+    InDoubt,
+    PermissionMissing,
+    QuotaExhausted,
+    RecordRejected,
+    RetryLater,
+)
 from config.secrets import Secret
 from connectors.api import Account, Surroundings
-from connectors.linkedin.errors import classify
+from connectors.linkedin.errors import NOT_FOUND, classify
 from connectors.linkedin.restli import encoded, query, urn
 from connectors.oauth import RenewedToken
 from connectors.rest import Answer, Lane, Platform, Rest
@@ -140,6 +148,13 @@ class Client:
                 .call("POST", f"/oauth/v2/{path}", form=form, headers=headers, repeatable=True, credentials=False)
                 .told
             )
+        except PermissionMissing as error:
+            raise AuthorizationLost(
+                "LinkedIn refuses the app.",
+                fix="Check auth.client_id and auth.client_secret.",
+                connection=self._account.connection,
+                code=error.code,
+            ) from error
         except RecordRejected as error:
             raise AuthorizationLost(
                 "LinkedIn refuses the log-in.",
@@ -157,7 +172,7 @@ class Client:
 
     def _call(self, method: str, path: str, *, lane: str = "general", **more: Any) -> Answer:
         """One call to the interface; QuotaExhausted until midnight UTC where its 429 stays after short retries."""
-        endpoint = path.partition("?")[0].rpartition("/rest/")[2].split("/")[0]
+        endpoint = path.partition("?")[0].split("/")[2]
         shut = self._shut.get(endpoint)
         if shut is not None and shut > self.clock.now():
             raise self._exhausted(endpoint, shut)
@@ -224,7 +239,7 @@ class Client:
         try:
             return self._get(f"/rest/leadFormResponses/{quote(id, safe='')}?fields={fields}")
         except RecordRejected as error:
-            if error.code in ("404", "410", "NOT_FOUND"):
+            if error.code == NOT_FOUND:
                 return None
             raise
 
@@ -312,7 +327,7 @@ class Client:
         try:
             return self._get(path)
         except RecordRejected as error:
-            if error.code in ("404", "NOT_FOUND"):
+            if error.code == NOT_FOUND:
                 return None
             raise
 

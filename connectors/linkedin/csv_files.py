@@ -77,6 +77,9 @@ def usage_report(file: bytes) -> list[dict[str, str]]:
             code="unreadable",
         )
     names = [re.sub(r"\s+", " ", name).strip() for name in lines[head]]
+    odd = next((number for number, line in enumerate(lines) if len(line) > len(names)), None)
+    if odd is not None:
+        raise RecordRejected(f"Line {odd + 1} of the usage report has more cells than columns.", code="unreadable")
     return [dict(zip(names, line, strict=False)) for line in lines[head + 1 :]]
 
 

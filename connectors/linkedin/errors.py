@@ -16,6 +16,8 @@ from config.errors import (
 )
 from connectors.rest import GATEWAYS, asked_wait
 
+NOT_FOUND = "NOT_FOUND"
+"""The code of what is not there, or not any more."""
 PAUSE = 1.0
 """Seconds before a call that met a 429 is tried again. LinkedIn tells no wait."""
 
@@ -71,6 +73,8 @@ def _forbidden(status: int, code: str, service: str, message: str) -> Closedloop
 
 
 def _rejected(status: int, code: str, message: str) -> RecordRejected:
+    if status in (404, 410):
+        return RecordRejected("LinkedIn has no such thing.", code=NOT_FOUND)
     refused = {**_by_index(message), **_by_indices(message)}
     if refused:
         return BatchRejected(refused, code)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -31,9 +32,7 @@ _TYPES = ("recordtype", "crmrecordtype", "objecttype", "type")
 def validations(client: Client, instance: str, state: State) -> Iterator[Page]:
     """Flags for CRM records, one page per file; an empty one while LinkedIn is at work."""
     now = client.clock.now()
-    since = state.get("since")
-    start = round((unstamp(since) if isinstance(since, str) else now - YEAR).timestamp() * 1000)
-    start = since if isinstance(since, int) else start
+    start = _start(state.get("since"), now)
     job = str(state.get("job") or client.start_validation(instance, start))
     told = client.validation(instance, job)
     ended = told is None or str(told.get("status", "")).startswith("FAILED") or _expired(told, now.timestamp() * 1000)
@@ -54,6 +53,13 @@ def validations(client: Client, instance: str, state: State) -> Iterator[Page]:
         yield Page([], cursor(following), False)
 
 
+def _start(since: Any, now: datetime) -> int:
+    """Milliseconds: what the last export said, or a stamp, or a year back."""
+    if isinstance(since, int):
+        return since
+    return round((unstamp(since) if since else now - YEAR).timestamp() * 1000)
+
+
 def _expired(told: Row, now: float) -> bool:
     """Addresses of a finished export live for a short time."""
     ends = told.get("expireAt")
@@ -63,10 +69,10 @@ def _expired(told: Row, now: float) -> bool:
 def flags(file: bytes, instance: str) -> list[Record]:
     """The rows of an export as records; RetryLater for a table without a column that can be the record's id."""
     try:
-        rows = list(csv.DictReader(io.StringIO(file.decode("utf-8-sig", "replace"))))
+        table = csv.DictReader(io.StringIO(file.decode("utf-8-sig", "replace")))
+        names, rows = {_plain(name): name for name in table.fieldnames or ()}, list(table)
     except csv.Error:
-        rows = []
-    names = {_plain(name): name for row in rows[:1] for name in row if name}
+        names, rows = {}, []
     column = next((names[name] for name in _IDS if name in names), None)
     kind = next((names[name] for name in _TYPES if name in names), "")
     if column is None and file.strip():

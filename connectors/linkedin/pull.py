@@ -52,8 +52,9 @@ def responses(source: Source, state: State) -> Iterator[Page]:
     began = str(state.get("began") or stamp(source.at))
     known, since = list(state.get("streams") or ()), str(state.get("since") or "")
     names = [stream.key for stream in source.streams]
-    first = names.index(state["stream"]) if state.get("stream") in names else 0
-    place = (int(state.get("at") or 0), str(state.get("last") or ""))
+    first, place = 0, (0, "")
+    if state.get("stream") in names:
+        first, place = names.index(state["stream"]), (int(state["at"]), str(state["last"]))
     for stream in source.streams[first:]:
         start = _start(since if stream.key in known or not known else "", source.at)
         for rows, at, last in _list(source, stream, (_ms(start), _ms(unstamp(began))), place):

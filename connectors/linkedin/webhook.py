@@ -23,7 +23,7 @@ SIGNATURE = "x-li-signature"
 PREFIX = b"hmacsha256="
 KEPT = "erased"
 """The name under which responses are kept that LinkedIn said were deleted, until a pull has told it on."""
-MOST = 5000
+MOST = 1000
 """Of these, how many are kept; the oldest fall out."""
 
 

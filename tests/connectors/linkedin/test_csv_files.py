@@ -49,6 +49,11 @@ def test_a_usage_report_is_read_by_its_own_columns(encoding: str) -> None:
     ]
 
 
+def test_a_line_with_more_cells_than_columns_is_refused() -> None:
+    with pytest.raises(RecordRejected, match="Line 3"):
+        usage_report(b"Seat,Logins\nAna,1\nBob,1,2\n")
+
+
 @pytest.mark.parametrize("file", [b"", b"Seat;Logins\nAna;3\n", b"\x00\xff"])
 def test_what_is_no_comma_separated_table_is_refused(file: bytes) -> None:
     with pytest.raises(RecordRejected, match="comma-separated"):

@@ -419,6 +419,10 @@ def test_a_refresh_token_renews_for_a_year_and_no_longer(linkedin: LinkedInSandb
     assert len(pulled(connector, "leads", None, FIELDS)[0]) == 1
     linkedin.login.access.clear()  # revoked before its time
     assert len(pulled(connector, "leads", None, FIELDS)[0]) == 1
+    wrong = connect(linkedin, clock, auth={**linkedin.renewed(), "client_secret": Secret("wrong")})
+    with pytest.raises(AuthorizationLost, match="client_secret"):
+        wrong.check()
+    wrong.close()
     clock.advance(300 * 86_400)
     assert "the refresh token ends on 2027-11-23" in connector.check().notes[0]
     assert "version" in connector.check().notes[1]
@@ -549,6 +553,11 @@ def test_validation_of_crm_data_is_for_partners_and_takes_its_time(
     _, cursor = pulled(partner, "crm_flags", cursor, [])
     clock.advance(1801)
     assert [record.id for record in pulled(partner, "crm_flags", cursor, [])[0]] == ["003B"]
+    _, cursor = pulled(partner, "crm_flags", cursor, [])
+    clock.advance(1801)
+    _, cursor = pulled(partner, "crm_flags", cursor, [])
+    clock.advance(1801)
+    assert pulled(partner, "crm_flags", cursor, [])[0] == []  # a file of its head alone
     linkedin.partner = False
     with pytest.raises(PermissionMissing):
         pulled(partner, "crm_flags", None, [])
