@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from sqlalchemy import select
 
 from connectors import registry
 from connectors.api import Request
+from connectors.linkedin.sandbox import INSTANCE
 from connectors.linkedin.webhook import challenge
 from sync import scaffold
 from sync.checkup import check_online
@@ -165,3 +168,41 @@ def test_a_project_of_the_ready_mapping_passes_the_live_check(tmp_path: Path, pl
     assert [str(problem) for problem in found.problems] == []
     assert found.accounts["linkedin"].missing_scopes == ()
     assert found.accounts["linkedin"].notes == ()
+
+
+def test_a_partner_sees_who_left_the_company(
+    tmp_path: Path, platforms: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mapping's commented part, uncommented: the record's id in the CRM finds the lead."""
+    linkedin, salesforce = platforms["linkedin"], platforms["salesforce"]
+    monkeypatch.setattr("connectors.linkedin.sandbox_exports.TAKES", timedelta(0))
+    contact = salesforce.put("contacts", {"LastName": "Ruiz", "Email": "ana@x.example"})
+    linkedin.flag(contact)
+    project(tmp_path, platforms)
+    mapping, settings = tmp_path / "mappings" / "linkedin.yaml", tmp_path / "closedloop.yaml"
+    mapping.write_text(re.sub(r"(?m)^  # (  *\S|crm_flags)", r"  \1", mapping.read_text()))
+    told = f"sales_navigator_partner: true\n      crm_instance: {INSTANCE}\n      ad_accounts:"
+    settings.write_text(settings.read_text().replace("ad_accounts:", told, 1))
+    with Workspace.open(tmp_path) as workspace:
+        run(workspace, "backfill")
+        lead = known(workspace)["ana@x.example"]
+        assert lead["tags"] == ["not at company (LinkedIn)"]
+        with workspace.state.read() as tx:
+            assert len(tx.execute(select(leads.c.id).where(leads.c.state == "live")).all()) == 1
+
+
+def test_what_sales_navigator_writes_to_the_crm_is_read_there(tmp_path: Path, platforms: dict[str, Any]) -> None:
+    """With the lines that the README gives for Salesforce's mapping."""
+    salesforce = platforms["salesforce"]
+    contact = salesforce.put("contacts", {"LastName": "Ruiz", "Email": "ana@x.example"})
+    for subject in ("LinkedIn InMail: Hello", "Call back", None):
+        salesforce.put("tasks", {"Subject": subject, "WhoId": contact})
+    project(tmp_path, platforms)
+    readme = (registry.platform("linkedin").folder / "README.md").read_text(encoding="utf-8")
+    mapping = tmp_path / "mappings" / "salesforce.yaml"
+    mapping.write_text(mapping.read_text() + "\n" + readme.partition("```yaml\n")[2].partition("```")[0])
+    with Workspace.open(tmp_path) as workspace:
+        run(workspace, "backfill")
+        with workspace.state.read() as tx:
+            found = tx.execute(select(activities.c.type, activities.c.title, activities.c.person)).all()
+        assert [tuple(row) for row in found] == [("note", "LinkedIn InMail: Hello", f"contacts/{contact}")]
