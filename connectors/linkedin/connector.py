@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from config.clock import stamp, unstamp
-from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, PermissionMissing, RecordRejected
+from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, RecordRejected
 from connectors.api import (
     Account,
     Connector,
@@ -54,6 +54,12 @@ def open(account: Account, surroundings: Surroundings) -> Connector:
         raise Misconfigured(
             "LinkedIn needs settings.ad_accounts or settings.organizations.",
             fix="Name the ids, with commas between them.",
+            connection=account.connection,
+        )
+    if settings.get("sales_navigator_partner") is True and not settings.get("crm_instance"):
+        raise Misconfigured(
+            "Sales Navigator's interfaces need settings.crm_instance.",
+            fix="Name the URN of the CRM, or switch sales_navigator_partner off.",
             connection=account.connection,
         )
     _check_lead_types(_types(settings.get("lead_types")), account)
@@ -184,7 +190,7 @@ class LinkedInConnector:
 
     def _capabilities(self) -> Iterator[str]:
         if self._partner:
-            yield "Sales Navigator's interfaces are switched on: they answer apps of existing SNAP partners only"
+            yield "Sales Navigator's interfaces are on: they answer existing SNAP partners with CRM Sync only"
 
     def _check_rules(self) -> None:
         if not self._rules:
@@ -219,7 +225,7 @@ class LinkedInConnector:
         if object == "campaigns":
             return campaigns(self._client, self._ad_accounts, state, self._client.clock.now())
         if object == "crm_flags":
-            return validations(self._client, self._instance(), state)
+            return validations(self._client, self._instance, state) if self._partner else iter([_nothing(cursor)])
         if object == "conversions":
             raise Misconfigured("Conversions cannot be read back.", connection=self._account.connection, object=object)
         source = Source(
@@ -258,16 +264,10 @@ class LinkedInConnector:
             self._forms[owner] = {(str(row.get("id")), str(row.get("versionId"))): row for row in rows}
         return self._forms.get(owner, {}).get((form, version))
 
+    @property
     def _instance(self) -> str:
-        instance = str(self._account.settings.get("crm_instance") or "")
-        if not self._partner or not instance:
-            raise PermissionMissing(
-                "Sales Navigator's validation of CRM data answers apps of existing SNAP partners only.",
-                fix="With that access, and CRM Sync on: set sales_navigator_partner: true and crm_instance.",
-                connection=self._account.connection,
-                object="crm_flags",
-            )
-        return instance
+        """The CRM that Sales Navigator syncs with."""
+        return str(self._account.settings["crm_instance"])
 
     def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
         """By id. A response that LinkedIn said was deleted, and that is not there, is erased; conversions, and flags of
@@ -347,6 +347,11 @@ def _fault(rule: Row) -> str:
     if rule.get("conversionMethod") != "CONVERSIONS_API":
         return "has another method than CONVERSIONS_API"
     return "" if rule.get("enabled") is not False else "is switched off"
+
+
+def _nothing(cursor: str | None) -> Page:
+    """What there is to read of an interface that is switched off."""
+    return Page([], cursor or "{}", False)
 
 
 def _unwritable(operation: Operation) -> RecordRejected:

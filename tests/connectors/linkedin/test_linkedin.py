@@ -534,8 +534,11 @@ def test_other_objects_are_not_written(connector: Connector) -> None:
 def test_validation_of_crm_data_is_for_partners_and_takes_its_time(
     linkedin: LinkedInSandbox, connector: Connector, clock: ManualClock
 ) -> None:
-    with pytest.raises(PermissionMissing, match="SNAP partners"):
-        pulled(connector, "crm_flags", None, [])
+    before = connector.calls
+    assert pulled(connector, "crm_flags", None, [])[0] == []  # switched off
+    assert connector.calls == before
+    with pytest.raises(Misconfigured, match="crm_instance"):
+        opened(linkedin, clock, sales_navigator_partner=True)
     linkedin.flag("003A")
     clock.advance(60)
     partner = opened(linkedin, clock, sales_navigator_partner=True, crm_instance=INSTANCE)
