@@ -129,8 +129,16 @@ class LinkedInConnector:
     def _identity(self) -> tuple[str, str]:
         if not self._ad_accounts:
             return urn("organization", self._organizations[0]), f"LinkedIn page {self._organizations[0]}"
-        told = self._client.ad_account(self._ad_accounts[0])
-        return urn("sponsoredAccount", self._ad_accounts[0]), str(told.get("name") or "LinkedIn")
+        id = self._ad_accounts[0]
+        try:
+            told = self._client.ad_account(id)
+        except RecordRejected as error:
+            raise Misconfigured(
+                f"There is no ad account {id}, or the member has no role on it.",
+                fix="Correct settings.ad_accounts, or give the member a role in Campaign Manager.",
+                connection=self._account.connection,
+            ) from error
+        return urn("sponsoredAccount", id), str(told.get("name") or "LinkedIn")
 
     def _token(self) -> Row | None:
         """What LinkedIn says of the token; None where the app's id and secret are not at hand to ask."""

@@ -438,6 +438,8 @@ def test_a_refused_token_says_why(linkedin: LinkedInSandbox, connector: Connecto
         pulled(connector, "leads", None, FIELDS)
     linkedin.login.revoked.clear()
     linkedin.roles = {}
+    with pytest.raises(Misconfigured, match=f"no ad account {AD_ACCOUNT}"):
+        connector.check()
     with pytest.raises(PermissionMissing, match="roles on the ad account"):  # told as a 401, too
         pulled(connector, "leads", None, FIELDS)
 

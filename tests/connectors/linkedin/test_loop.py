@@ -106,15 +106,17 @@ def test_a_form_lead_is_handed_off_and_each_outcome_is_told_once(tmp_path: Path,
         assert (lead["FirstName"], lead["Title"]) == ("Ana", "Chief")
         assert told(linkedin) == {"qualified": 1}  # nothing of eve
 
+        again = linkedin.submit({**ANA, "JOB_TITLE": "Chief"}, form=linkedin.ask("Webinar"))
         ids = salesforce.convert(lead["Id"], amount=1200, deal="Platform")
         settled(workspace)
+        assert known(workspace)["ana@x.example"]["linkedin_id"] == again  # one person, two responses
         assert told(linkedin) == {"qualified": 1, "opportunity": 1}
         salesforce.win(ids["opportunities"])
         settled(workspace)
         assert told(linkedin) == {"qualified": 1, "opportunity": 1, "won": 1}
         [won] = [event for event in linkedin.all("conversions") if event["conversion"].endswith(":103")]
         assert won["conversionValue"] == {"currencyCode": "USD", "amount": "1200"}
-        assert won["user"]["lead"] == f"urn:li:leadGenFormResponse:{response}"
+        assert won["user"]["lead"] == f"urn:li:leadGenFormResponse:{again}"
         assert won["user"]["userInfo"]["lastName"] == "Ruiz"
 
         calls = sent(linkedin)
