@@ -148,6 +148,7 @@ def test_a_pull_reads_a_year_back_and_then_what_is_new(
     clock.advance(364 * 86_400)
     linkedin.login.access[linkedin.login.first] = "9"
     recent = linkedin.submit(person(2))
+    clock.advance(120)
     records, cursor = pulled(connector, "leads", None, FIELDS)
     assert {record.id for record in records} == {old, recent}
     assert ancient not in {record.id for record in records}

@@ -22,6 +22,7 @@ OWNER = "urn:li:sponsoredAccount:1"
         (False, "false"),
         ("", "''"),
         ([], "List()"),
+        ("a/b c", "a%2Fb%20c"),
         ("urn:li:crmInstance:(DYNAMICS,362a)", "urn%3Ali%3AcrmInstance%3A%28DYNAMICS%2C362a%29"),
     ],
 )
