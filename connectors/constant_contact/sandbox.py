@@ -55,7 +55,8 @@ class ConstantContactSandbox(Sandbox):
         secret = {} if self.login.public else {"client_secret": APP["client_secret"]}
         mode = "pkce" if self.login.public else "oauth"
         auth = {"mode": mode, "client_id": APP["client_id"], **secret, "refresh_token": self.login.first}
-        return {"auth": auth, "settings": {"list": "General Interest"}}
+        # `per_second` is off, so there is no need to go slowly
+        return {"auth": auth, "settings": {"list": "General Interest", "calls_per_second": 100}}
 
     def route(self) -> None:
         self.on("POST", TOKEN, lambda call: self.login.grant(call))
@@ -155,7 +156,7 @@ class ConstantContactSandbox(Sandbox):
         choices = self.store.rows["contact_custom_fields"][id].get("choices")
         if not choices:
             return {"custom_field_id": id, "value": told}
-        ids = {choice["choice_label"]: choice["choice_id"] for choice in choices}
+        ids = {choice["choice_label"]: str(choice["choice_id"]) for choice in choices}
         return {"custom_field_id": id, "choice_ids": [ids[one] for one in told]}
 
     def remove(self, object: str, id: str) -> None:

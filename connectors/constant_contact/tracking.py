@@ -24,7 +24,7 @@ import orjson
 from config.clock import stamp, unstamp
 from config.errors import Misconfigured, RecordRejected
 from connectors.api import Page, Record
-from connectors.constant_contact.client import Row
+from connectors.constant_contact.client import Row, Rows
 from connectors.constant_contact.objects import moment
 from connectors.constant_contact.pull import SUMMARIES, Source, State, cursor_of, followed
 
@@ -51,6 +51,7 @@ BOUNCES = {
     "B": "address does not exist", "D": "undeliverable", "F": "mailbox full", "S": "suspended", "X": "other",
     "Z": "blocked",
 }  # fmt: skip
+EVENTS = "tracking_activities"
 DELIVERED = "V"
 """The bounce code of an answer by a machine on holiday: the mail arrived."""
 
@@ -162,15 +163,23 @@ def _job(source: Source, state: State) -> tuple[list[Record], State]:
     """One page of the first job, and the state after it."""
     campaign, name, activity, kind, back = state["jobs"][0]
     link = str(state.get("next") or "")
-    page = followed(source.client, link, "tracking_activities") if link else None
-    if page is None:
-        page = source.client.rows(f"reports/email_reports/{activity}/tracking/{kind}", "tracking_activities", {})
+    page = (followed(source.client, link, EVENTS) if link else None) or _events(source, activity, kind)
     new = [row for row in page.rows if moment(row.get("created_time")) >= back]
     records = [event(row, kind, campaign, name) for row in new if row.get("bounce_code") != DELIVERED]
     rest = {name: told for name, told in state.items() if name != "next"}
     if page.next and len(new) == len(page.rows):
         return records, {**rest, "next": page.next}
     return records, {**rest, "jobs": state["jobs"][1:]}
+
+
+def _events(source: Source, activity: str, kind: str) -> Rows:
+    """The first page of a kind of events; none of a campaign that was removed meanwhile."""
+    try:
+        return source.client.rows(f"reports/email_reports/{activity}/tracking/{kind}", EVENTS, {})
+    except RecordRejected as error:
+        if error.code != "not_found":
+            raise
+        return Rows(())
 
 
 def event(row: Row, kind: str, campaign: str, name: str) -> Record:
