@@ -144,12 +144,12 @@ class Client:
 
     def contact(self, id: str, include: Sequence[str]) -> Row | None:
         """The contact, also a deleted one; None where there is none."""
-        if not re.fullmatch(r"[\w-]{1,64}", id):
+        if not _ID.fullmatch(id):
             return None
         try:
             told = self.one(f"contacts/{id}", _included(include))
         except RecordRejected as error:
-            if error.code not in ("not_found", "contacts.api.validation.error"):
+            if error.code != "not_found":
                 raise
             return None
         return told if told.get("contact_id") else None
@@ -198,6 +198,8 @@ class Client:
     def delete(self, id: str) -> None:
         """In the list of the deleted afterwards, also where it was there already. Asked again where the answer is
         lost."""
+        if not _ID.fullmatch(id):
+            return
         try:
             self.rest.call("DELETE", f"{BASE}/contacts/{id}", repeatable=True)
         except RecordRejected as error:
@@ -238,6 +240,7 @@ _FIELD = re.compile(
     r"|custom_fields|phone_numbers|street_addresses|list_memberships|taggings|permission_to_send|update_source)\b"
 )
 _ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
+"""All ids are UUIDs."""
 
 
 def classify(status: int, headers: Mapping[str, str], told: Any, *, clock: Clock) -> ClosedloopError:

@@ -39,7 +39,8 @@ _OUT_MEMBERS = ("opt_out_source", "opt_out_date", "opt_out_reason")
 def whole(row: Row, values: Mapping[str, Any], known: Known) -> dict[str, Any]:
     """The body of a PUT: `row` as it was read, with `values` in it. RecordRejected where a value cannot be said."""
     body = {name: told for name, told in row.items() if name not in _OURS and not isinstance(told, dict | list)}
-    body["email_address"] = _email(row.get("email_address") or {}, values)
+    if email := _email(row.get("email_address") or {}, values):
+        body["email_address"] = email
     body |= parts(row, values, known)
     body |= {name: values[name] for name in CORE if name in values}
     return {**{name: told for name, told in body.items() if told is not None}, "update_source": "Account"}
@@ -48,16 +49,11 @@ def whole(row: Row, values: Mapping[str, Any], known: Known) -> dict[str, Any]:
 def fresh(values: Mapping[str, Any], known: Known, lists: Sequence[str], permission: str) -> dict[str, Any]:
     """The body of a POST."""
     body: dict[str, Any] = {name: values[name] for name in CORE if values.get(name) is not None}
-    email = {"address": values.get("email"), "permission_to_send": permission}
-    body["email_address"] = {**email, **_given(values, ("opt_out_reason",))}
+    body["email_address"] = {"address": values.get("email"), "permission_to_send": permission}
     body |= {name: told for name, told in parts({}, values, known).items() if told}
     if lists and permission != OUT:
         body["list_memberships"] = list(dict.fromkeys([*body.get("list_memberships", ()), *lists]))
     return {**body, "create_source": "Account"}
-
-
-def _given(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: values[name] for name in names if values.get(name) is not None}
 
 
 def _email(held: Row, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +64,8 @@ def _email(held: Row, values: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("permission_to_send") == OUT and email.get("permission_to_send") != OUT:
         email = {name: told for name, told in email.items() if name not in _OUT_MEMBERS}
         email["permission_to_send"] = OUT
-    return {**email, **_given(values, ("opt_out_reason",))}
+    reason = values.get("opt_out_reason")
+    return {**email, **({"opt_out_reason": reason} if reason else {})}
 
 
 def parts(row: Row, values: Mapping[str, Any], known: Known) -> dict[str, Any]:

@@ -8,6 +8,7 @@ A field of a contact's `raw` is one of its own properties, a member of its `emai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
@@ -170,66 +171,78 @@ def schema(known: Known) -> dict[str, FieldSchema]:
 
 
 def reader(fields: Sequence[str], known: Known) -> Callable[[Row], Record]:
-    """What turns a contact into a record with just `fields`; a deleted one is gone."""
+    """What turns a contact into a record with just `fields`; a deleted one is gone. Names are looked up once, when the
+    first contact comes."""
+    getters = cache(lambda: [(*field.partition(".")[::2], _getter(field, known)) for field in fields])
 
     def read(row: Row) -> Record:
         id, version = str(row["contact_id"]), version_of(row)
         if row.get(DELETED):
             return Record(id, b"{}", version, Gone.DELETED)
         raw: dict[str, Any] = {}
-        for field in fields:
-            top, _, rest = field.partition(".")
+        for top, rest, get in getters():
             if rest:
-                raw.setdefault(top, {})[rest] = _nested(row, top, rest, known)
+                raw.setdefault(top, {})[rest] = get(row)
             else:
-                raw[field] = _plain(row, field, known)
+                raw[top] = get(row)
         return Record(id, orjson.dumps(raw), version)
 
     return read
 
 
-def _plain(row: Row, field: str, known: Known) -> Any:
-    email = row.get("email_address") or {}
-    match field:
+def _getter(field: str, known: Known) -> Callable[[Row], Any]:
+    """What tells the field of a contact."""
+    start, dot, name = field.partition(".")
+    match start + dot:
         case "id":
-            return row["contact_id"]
+            return lambda row: row["contact_id"]
         case "email":
-            return email.get("address")
+            return lambda row: (row.get("email_address") or {}).get("address")
         case "taggings":
-            return sorted(known.tags[id] for id in row.get("taggings") or () if id in known.tags)
+            return _names_of("taggings", known.tags)
         case "list_memberships":
-            return sorted(known.lists[id] for id in row.get("list_memberships") or () if id in known.lists)
-        case "phone":
-            return (main(row.get("phone_numbers"), KINDS) or {}).get("phone_number")
-    return email.get(field) if field in EMAIL else row.get(field)
-
-
-def _nested(row: Row, top: str, name: str, known: Known) -> Any:
-    match f"{top}.":
+            return _names_of("list_memberships", known.lists)
         case "tags.":
-            return id_of(known.tags, name) in (row.get("taggings") or ())
+            return _membership("taggings", id_of(known.tags, name))
         case "lists.":
-            return known.list(name) in (row.get("list_memberships") or ())
+            return _membership("list_memberships", known.list(name))
+        case "phone":
+            return lambda row: (main(row.get("phone_numbers"), KINDS) or {}).get("phone_number")
         case "phones.":
-            return (main(row.get("phone_numbers"), (name,)) or {}).get("phone_number")
+            return lambda row: (main(row.get("phone_numbers"), (name,)) or {}).get("phone_number")
         case "address.":
-            return (main(row.get("street_addresses"), KINDS) or {}).get(name)
+            return lambda row: (main(row.get("street_addresses"), KINDS) or {}).get(name)
         case "custom_fields.":
-            return _custom(row, known.field(name))
-    return None
+            return _custom(known.field(name))
+    if field in EMAIL:
+        return lambda row: (row.get("email_address") or {}).get(field)
+    return lambda row: row.get(field)
 
 
-def _custom(row: Row, field: Row | None) -> Any:
-    """The value; of a field with choices their labels."""
+def _names_of(part: str, names: Mapping[str, str]) -> Callable[[Row], list[str]]:
+    return lambda row: sorted(names[id] for id in row.get(part) or () if id in names)
+
+
+def _membership(part: str, id: str | None) -> Callable[[Row], bool]:
+    return lambda row: id is not None and id in (row.get(part) or ())
+
+
+def _custom(field: Row | None) -> Callable[[Row], Any]:
+    """The value of a custom field; of one with choices their labels."""
     if field is None:
-        return None
-    id, rows = field["custom_field_id"], row.get("custom_fields") or ()
-    held: Row = next((one for one in rows if one.get("custom_field_id") == id), {})
-    if not held.get("choice_ids"):
-        return held.get("value")
+        return lambda row: None
+    id, several = field["custom_field_id"], field.get("type") == "multi_select"
     labels = {str(choice.get("choice_id")): choice.get("choice_label") for choice in field.get("choices") or ()}
-    chosen = [labels.get(str(id), str(id)) for id in held["choice_ids"]]
-    return chosen if field.get("type") == "multi_select" else chosen[0]
+
+    def value(row: Row) -> Any:
+        rows = row.get("custom_fields") or ()
+        held: Row = next((one for one in rows if one.get("custom_field_id") == id), {})
+        if not held.get("choice_ids"):
+            return held.get("value")
+        chosen = [labels.get(str(one), str(one)) for one in held["choice_ids"]]
+        return chosen if several else chosen[0]
+
+    return value
 
 
 def main(rows: Any, kinds: Sequence[str]) -> Row | None:

@@ -65,8 +65,16 @@ class Contacts:
         for name in [name for name, on in values.items() if name.startswith(TAGS) and on]:
             tag = name.removeprefix(TAGS)
             if id_of(self.known.tags, tag) is None and self.known.tag(tag) is None:
-                made = self.client.write("POST", "contact_tags", {"name": tag})
-                self.known.tags[str(made["tag_id"])] = tag
+                self._new_tag(tag)
+
+    def _new_tag(self, name: str) -> None:
+        try:
+            made = self.client.write("POST", "contact_tags", {"name": name})
+        except (RecordRejected, InDoubt):
+            if self.known.tag(name) is None:
+                raise
+        else:
+            self.known.tags[str(made["tag_id"])] = name
 
     # update
 
@@ -114,7 +122,10 @@ class Contacts:
             if there is None:
                 raise
             return self._met(operation, there, values)
-        return self._result(operation, _standing({}, body, row), created=True)
+        row = _standing({}, body, row)
+        if values.get("opt_out_reason"):  # a POST takes none
+            row = self.update(str(row["contact_id"]), {"opt_out_reason": values["opt_out_reason"]})
+        return self._result(operation, row, created=True)
 
     def _permission(self, values: Mapping[str, Any]) -> str:
         told = values.get("permission_to_send")
@@ -134,8 +145,7 @@ class Contacts:
                 record=str(there.get("contact_id") or ""),
                 code="deleted",
             )
-        kept = {name: v for name, v in values.items() if name != "permission_to_send" or v == OUT}
-        return self._result(operation, self._put(there, kept), created=False)
+        return self._result(operation, self._put(there, values), created=False)
 
     def _by_form(self, values: Mapping[str, Any]) -> bool:
         """The form says that the person agreed, so it is for those who did; it knows less than a contact has."""

@@ -197,12 +197,13 @@ class People:
         email.setdefault("created_at", now)
         email.setdefault("confirm_status", "pending" if permission == "pending_confirmation" else "off")
         if permission == OUT and before != OUT:
-            out = {"opt_out_source": source, "opt_out_date": now, "opt_out_reason": given.get("opt_out_reason")}
-            email.update({name: told for name, told in out.items() if told})
+            email.update({"opt_out_source": source, "opt_out_date": now})
         elif permission != OUT and (before == OUT or "opt_in_date" not in email):
             for name in ("opt_out_source", "opt_out_date", "opt_out_reason"):
                 email.pop(name, None)
             email.update({"opt_in_source": source, "opt_in_date": now})
+        if permission == OUT and given.get("opt_out_reason"):
+            email["opt_out_reason"] = given["opt_out_reason"]
         return {name: told for name, told in email.items() if told is not None}
 
     def unsubscribe(self, row: Row, reason: str = "", *, by: str = "Contact") -> None:

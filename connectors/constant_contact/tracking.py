@@ -102,8 +102,9 @@ def _look(source: Source, state: State) -> State:
     seen = dict(state.get("seen") or {})
     jobs: list[list[str]] = []
     for id, at in young.items():
-        seen[id], moved = _compared(seen.get(id) or {}, figures.get(id) or {}, at, state, kinds(source))
-        jobs += _jobs(source, id, moved)
+        if id in figures:  # else it was removed meanwhile, or there are none yet
+            seen[id], moved = _compared(seen.get(id) or {}, figures[id], at, state, kinds(source))
+            jobs += _jobs(source, id, moved)
     left = {"summaries": page.next} if page.next and len(young) == len(sent) else {}
     kept: State = {name: state[name] for name in ("since", "began", "back") if name in state}
     return {**kept, **left, "seen": seen, "jobs": jobs}

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from config.clock import ManualClock
+from config.clock import ManualClock, stamp
 from config.errors import Misconfigured
 from connectors.api import Connector, Gone
 from connectors.constant_contact import client as wire
@@ -133,6 +133,26 @@ def test_figures_that_lag_bring_their_events_later(
     assert records == []
     clock.advance(1800)
     assert events(pulled(connector, "email_activity", cursor, ACTIVITY)[0]) == [("email_click", person)]
+
+
+def test_an_event_that_shows_up_late_is_not_lost(
+    cc: ConstantContactSandbox, connector: Connector, clock: ManualClock
+) -> None:
+    """It happened before the last reading of its kind, and was not told then."""
+    people = [cc.put("contacts", {"email": f"p{n}@x.io"}) for n in range(2)]
+    news = cc.put("campaigns", {"name": "News"})
+    cc.send(news, people)
+    clock.advance(600)
+    cc.happen(news, people[0], "opens")
+    happened = stamp(clock.now())
+    clock.advance(600)
+    cursor = pulled(connector, "email_activity", None, ACTIVITY)[1]
+    clock.advance(600)
+    _, cursor = pulled(connector, "email_activity", cursor, ACTIVITY)
+    cc.happen(news, people[1], "opens", happened)
+    clock.advance(600)
+    records, _ = pulled(connector, "email_activity", cursor, ACTIVITY)
+    assert ("email_open", people[1]) in events(records)
 
 
 def test_events_are_resumed_from_every_cursor_and_read_back_only_as_far_as_needed(

@@ -13,7 +13,7 @@ from config.errors import InDoubt, QuotaExhausted, RetryLater
 from connectors.api import Connector, Operation, Verb
 from connectors.constant_contact import bulk
 from connectors.constant_contact.sandbox import ConstantContactSandbox
-from connectors.sandbox import Answer, FaultKind
+from connectors.sandbox import Answer, Call, FaultKind
 from tests.connectors.constant_contact.opened import create, opened, pushed
 
 
@@ -74,6 +74,23 @@ def test_an_import_that_drops_rows_without_a_word_is_noticed(cc: ConstantContact
         result = results[f"c{n}"]
         assert result.created is (f"p{n}@x.io" in made)
         assert result.error is None or result.error.code == "import"
+    connector.close()
+
+
+@pytest.mark.usefixtures("few")
+def test_somebody_made_between_the_look_and_the_import_is_not_called_new(
+    cc: ConstantContactSandbox, clock: ManualClock
+) -> None:
+    connector = opened(cc, clock, permission_if_new="implicit")
+    start = cc.bulk.start
+
+    def raced(call: Call, kind: str) -> Answer:
+        cc.put("contacts", {"email": "p0@x.io"}, at="2026-11-23T09:59:00Z")
+        return start(call, kind)
+
+    cc.bulk.start = raced  # type: ignore[method-assign]
+    results = pushed(connector, *crowd(6))
+    assert [results[f"c{n}"].created for n in range(6)] == [False, *[True] * 5]
     connector.close()
 
 

@@ -13,7 +13,7 @@ from config.errors import InDoubt, Misconfigured, RecordRejected
 from connectors.api import Connector, Operation, Verb
 from connectors.constant_contact.sandbox import ConstantContactSandbox
 from connectors.sandbox import Answer, Call, FaultKind
-from tests.connectors.constant_contact.opened import FIELDS, create, opened, pushed, update
+from tests.connectors.constant_contact.opened import FIELDS, create, opened, pushed, raws, update
 
 FULL = {
     "first_name": "Ana",
@@ -117,6 +117,32 @@ def test_a_tag_that_somebody_else_made_meanwhile_is_used(cc: ConstantContactSand
     assert len(cc.all("contact_tags")) == 2
 
 
+def test_a_tag_that_is_made_at_the_same_moment_is_used_too(cc: ConstantContactSandbox, connector: Connector) -> None:
+    id = cc.put("contacts", {"email": "a@x.io"})
+
+    def taken(call: Call) -> Answer:
+        cc.put("contact_tags", {"name": "customer"})
+        return Answer.of([{"error_key": "contacts.api.conflict", "error_message": "It already exists."}], 409)
+
+    cc.inject(FaultKind.ANSWER, "POST /v3/contact_tags", answer=taken)
+    assert pushed(connector, update("u", id, tags__customer=True))["u"].error is None
+    assert cc.get("contacts", id)["tags"] == ["customer"]
+    cc.inject(FaultKind.LOST_ANSWER, "POST /v3/contact_tags")
+    assert pushed(connector, update("u", id, tags__vip=True))["u"].error is None
+    assert cc.get("contacts", id)["tags"] == ["customer", "vip"]
+
+
+def test_a_contact_without_an_address_is_read_and_written(cc: ConstantContactSandbox, connector: Connector) -> None:
+    """One of the kind that is texted only."""
+    id = cc.put("contacts", {"email": "a@x.io", "first_name": "Ana"})
+    del cc.store.rows["contacts"][id]["email_address"]
+    assert raws(list(connector.read("contacts", "id", [id], FIELDS).values()))[0]["email"] is None
+    assert pushed(connector, update("u", id, job_title="CTO"))["u"].error is None
+    assert cc.get("contacts", id)["first_name"] == "Ana"
+    assert pushed(connector, update("u", id, email="b@x.io"))["u"].error is None
+    assert cc.get("contacts", id)["email"] == "b@x.io"
+
+
 def test_refusals_are_of_their_record_alone_and_tell_no_value(cc: ConstantContactSandbox, connector: Connector) -> None:
     taken = cc.put("contacts", {"email": "taken@x.io"})
     other = cc.put("contacts", {"email": "other@x.io"})
@@ -183,7 +209,7 @@ def test_a_conflict_with_another_writer_takes_one_more_round(cc: ConstantContact
     assert (cc.get("contacts", id)["last_name"], cc.get("contacts", id)["job_title"]) == ("Meanwhile", "CTO")
 
 
-@pytest.mark.parametrize("told", [{}, {"contact_id": "other"}, [], {"contacts": []}])
+@pytest.mark.parametrize("told", [{}, {"contact_id": "other", "first_name": "O"}, [], {"contacts": []}])
 def test_nothing_is_written_over_what_could_not_be_read(
     cc: ConstantContactSandbox, connector: Connector, told: Any
 ) -> None:
@@ -242,6 +268,17 @@ def test_who_agreed_comes_in_by_the_sign_up_form(cc: ConstantContactSandbox, con
     assert cc.store.contact_of(long)
     posted = [line.path for line in cc.log if line.method == "POST" and "/contacts" in line.path]
     assert posted == ["/v3/contacts/sign_up_form", "/v3/contacts", "/v3/contacts"]
+
+
+def test_an_account_with_confirmed_opt_in_asks_the_person_first(
+    cc: ConstantContactSandbox, connector: Connector
+) -> None:
+    cc.people.confirms = True
+    id = pushed(connector, create("c", "ana@x.io", permission_to_send="explicit"))["c"].id
+    assert cc.get("contacts", id)["permission_to_send"] == "pending_confirmation"
+    assert raws(list(connector.read("contacts", "id", [id], FIELDS).values()))[0]["permission_to_send"] == (
+        "pending_confirmation"
+    )
 
 
 @pytest.mark.parametrize("kind", [FaultKind.LOST_ANSWER, FaultKind.ANSWER])
@@ -330,6 +367,8 @@ def test_an_opt_out_arrives_and_an_opt_in_never_does(cc: ConstantContactSandbox,
     told = cc.get("contacts", ids[0])
     assert (told["opt_out_source"], told["opt_out_reason"], told["last_name"]) == ("Account", "asked sales", "Ortega")
     kept = cc.get("contacts", left)
+    sent = [orjson.loads(line.body) for line in cc.log if line.method == "PUT" and line.path.endswith(left)]
+    assert [body["email_address"]["opt_out_source"] for body in sent] == ["Contact", "Contact"]
     assert (kept["opt_out_source"], kept["opt_out_reason"], kept["job_title"]) == ("Contact", "boring", "CTO")
     assert not [line for line in cc.log if "sign_up_form" in line.path or "resubscribe" in line.path]
 

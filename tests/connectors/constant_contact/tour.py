@@ -59,6 +59,7 @@ def tour(connector: Connector, cc: ConstantContactSandbox, clock: ManualClock) -
     operations = [
         create("new", "new@example.com", first_name="N", phone="+49301", tags__customer=True),
         create("form", "form@example.com", permission_to_send="explicit", custom_fields__crm_id="8"),
+        create("left", "left@example.com", permission_to_send="unsubscribed", opt_out_reason="asked"),
         create("known", "p1@example.com", job_title="CEO"),
         update("update", ids[2], email="two@example.com", tags__customer=True, custom_fields__level="Silver"),
         update(

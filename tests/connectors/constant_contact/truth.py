@@ -15,6 +15,7 @@ import orjson
 import yaml
 
 from config.clock import ManualClock
+from config.errors import RecordRejected
 from connectors.api import Connector
 from connectors.constant_contact.sandbox import ConstantContactSandbox
 from connectors.sandbox import Answer, Call, FaultKind, Logged
@@ -119,8 +120,11 @@ def _campaign(cc: ConstantContactSandbox, connector: Connector, body: Any) -> li
 
 def _error(cc: ConstantContactSandbox, connector: Connector, body: Any) -> list[str]:
     told(cc, "GET /v3/contacts/", body, 400)
-    found = connector.read("contacts", "id", ["no-such-id"], [])
-    return [] if found == {} else ["error"]
+    try:
+        connector.read("contacts", "id", [bodies()["write-contact"]["contact_id"]], [])
+    except RecordRejected as error:
+        return [] if error.code == body[0]["error_key"] else ["error_key"]
+    return ["error"]
 
 
 _READERS = {
