@@ -11,11 +11,12 @@ a pull also
     "summaries" the link to the campaigns that are still to be looked at; absent when all were
     "jobs"      [campaign, name, its activity, kind of event, back to when], in order
     "next"      the link to go on with in the first job
+    "again"     how often a link was refused, so that its list was begun anew
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +27,7 @@ from config.errors import Misconfigured, RecordRejected
 from connectors.api import Page, Record
 from connectors.constant_contact.client import Row, Rows
 from connectors.constant_contact.objects import moment
-from connectors.constant_contact.pull import SUMMARIES, Source, State, cursor_of, followed
+from connectors.constant_contact.pull import AGAIN, SUMMARIES, Source, State, cursor_of, followed
 
 LATE = timedelta(hours=1)
 """How much of what was read before is read again."""
@@ -92,9 +93,7 @@ def kinds(source: Source) -> list[str]:
 def _look(source: Source, state: State) -> State:
     """The state after one page of summaries, the last sent first: what is to be read, and what the figures showed."""
     link = str(state["summaries"])
-    page = followed(source.client, link, SUMMARIES[1]) if link else None
-    if page is None:
-        page = source.client.rows(*SUMMARIES, {"limit": LOOKED_AT})
+    page, again = _page(source, state, link, SUMMARIES[1], lambda: source.client.rows(*SUMMARIES, {"limit": LOOKED_AT}))
     first = _horizon(source, state.get("since"))
     sent = {str(row["campaign_id"]): moment(row.get("last_sent_date")) for row in page.rows}
     young = {id: at for id, at in sent.items() if at >= first}
@@ -107,7 +106,20 @@ def _look(source: Source, state: State) -> State:
             jobs += _jobs(source, id, moved)
     left = {"summaries": page.next} if page.next and len(young) == len(sent) else {}
     kept: State = {name: state[name] for name in ("since", "began", "back") if name in state}
-    return {**kept, **left, "seen": seen, "jobs": jobs}
+    return {**kept, **left, **again, "seen": seen, "jobs": jobs}
+
+
+def _page(source: Source, state: State, link: str, name: str, first: Callable[[], Rows]) -> tuple[Rows, dict[str, int]]:
+    """The page behind the link, and how often links were refused in this pull; the first page anew for a refused one,
+    as long as that is not for ever."""
+    again = int(state.get("again") or 0)
+    told = {"again": again} if again else {}
+    if not link:
+        return first(), told
+    if again >= AGAIN:
+        return source.client.following(link, name), told
+    page = followed(source.client, link, name)
+    return (first(), {"again": again + 1}) if page is None else (page, told)
 
 
 def _compared(
@@ -164,10 +176,10 @@ def _job(source: Source, state: State) -> tuple[list[Record], State]:
     """One page of the first job, and the state after it."""
     campaign, name, activity, kind, back = state["jobs"][0]
     link = str(state.get("next") or "")
-    page = (followed(source.client, link, EVENTS) if link else None) or _events(source, activity, kind)
+    page, again = _page(source, state, link, EVENTS, lambda: _events(source, activity, kind))
     new = [row for row in page.rows if moment(row.get("created_time")) >= back]
     records = [event(row, kind, campaign, name) for row in new if row.get("bounce_code") != DELIVERED]
-    rest = {name: told for name, told in state.items() if name != "next"}
+    rest = {**{name: told for name, told in state.items() if name != "next"}, **again}
     if page.next and len(new) == len(page.rows):
         return records, {**rest, "next": page.next}
     return records, {**rest, "jobs": state["jobs"][1:]}

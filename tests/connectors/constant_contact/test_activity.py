@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from config.clock import ManualClock, stamp
-from config.errors import Misconfigured
+from config.errors import Misconfigured, RecordRejected
 from connectors.api import Connector, Gone
 from connectors.constant_contact import client as wire
 from connectors.constant_contact.sandbox import ConstantContactSandbox
@@ -187,6 +187,29 @@ def test_events_are_resumed_from_every_cursor_and_read_back_only_as_far_as_neede
     cc.log.clear()
     assert len(pulled(connector, "email_activity", cursor, ACTIVITY)[0]) == 1
     assert len([line for line in cc.log if "/tracking/" in line.path]) == 1  # the first page goes back far enough
+
+
+def test_links_that_have_grown_old_are_walked_around_but_not_for_ever(
+    cc: ConstantContactSandbox, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "PAGE", 3)
+    monkeypatch.setattr("connectors.constant_contact.tracking.LOOKED_AT", 1)
+    people = [cc.put("contacts", {"email": f"p{n}@x.io"}) for n in range(4)]
+    for name in ("One", "Two"):
+        cc.send(cc.put("campaigns", {"name": name}), people)
+    found: list[Any] = []
+    for number, page in enumerate(connector.pull("email_activity", None, ACTIVITY)):
+        found += page.records
+        if number in (0, 3):
+            cc.forget_cursors()
+    assert len({record.id for record in found}) == 8
+
+    def ever_older() -> None:
+        for _ in connector.pull("email_activity", None, ACTIVITY):
+            cc.forget_cursors()
+
+    with pytest.raises(RecordRejected):
+        ever_older()
 
 
 def test_old_campaigns_are_not_looked_at_and_a_resend_is_another_activity(
