@@ -71,8 +71,10 @@ class Writer:
     # one by one
 
     def one_by_one(self, wishes: Sequence[Wish]) -> Iterator[Result]:
-        """One result for each; those that were done after all were written, with what they hold then."""
+        """One result for each: first of those that were done, with what they hold now; an error that would meet the
+        next one as well comes last."""
         done: dict[str, tuple[str, bool]] = {}
+        failed: list[Result] = []
         try:
             standing = self._standing([one.operation.id for one in wishes if one.looks and not one.creates])
         except ClosedloopError as error:
@@ -82,11 +84,12 @@ class Writer:
             try:
                 done[one.operation.key] = self._write(one, standing)
             except ClosedloopError as error:
-                yield _failed(one, error)
+                failed.append(_failed(one, error))
                 if not isinstance(error, RecordRejected | InDoubt):
                     break
         held = self._held([id for id, _ in done.values()])
         yield from (Result(key, id, created, held.get(id)) for key, (id, created) in done.items())
+        yield from failed
 
     def _write(self, one: Wish, standing: dict[str, Standing]) -> tuple[str, bool]:
         """The contact's id, and whether it is new."""
