@@ -166,7 +166,7 @@ class Client:
         self._write("POST", "contactLists", {"contactList": {"list": list, "contact": id, "status": "2"}})
 
     def tag(self, id: str, tag: str) -> None:
-        self._write("POST", "contactTags", {"contactTag": {"contact": id, "tag": tag}})
+        self._write("POST", "contactTags", {"contactTag": {"contact": int(id), "tag": int(tag)}})
 
     def new_tag(self, name: str) -> str:
         """The id of a tag that was not there."""

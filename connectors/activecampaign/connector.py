@@ -67,9 +67,10 @@ _DEAL = (
 def open(account: Account, surroundings: Surroundings) -> Connector:
     """A connector for `account`; no call is made yet."""
     key = account.auth.get("api_key")
-    if not isinstance(key, Secret):
+    if not key:
         raise Misconfigured("ActiveCampaign needs auth.api_key.", connection=account.connection)
-    return ActiveCampaignConnector(account, surroundings, address(account), key)
+    secret = key if isinstance(key, Secret) else Secret(key)
+    return ActiveCampaignConnector(account, surroundings, address(account), secret)
 
 
 def address(account: Account) -> str:

@@ -114,7 +114,25 @@ def page(store: Store, path: str, rows: Sequence[Row], query: Mapping[str, list[
         told["fieldOptions"] = [shown("fieldOptions", one) for one in store.rows["fieldOptions"].values()]
         told["fieldOptions"] = [one for one in told["fieldOptions"] if one["field"] in names]
         told["fieldRels"] = []
+        told["meta"]["selected"] = None
+    if path == "dealGroups":
+        told["dealStages"] = [shown("dealStages", row) for row in store.rows["dealStages"].values()]
+        for row in some:
+            row["stages"] = [stage["id"] for stage in told["dealStages"] if stage["group"] == row["id"]]
+    if path == "deals":
+        told["meta"]["currencies"] = _currencies(rows)
     return told
+
+
+def _currencies(deals: Sequence[Row]) -> Row | list[Row]:
+    """How many deals there are, and of what value, by currency; a list where there are none."""
+    found: Row = {}
+    for deal in deals:
+        name = str(deal["currency"]).upper()
+        one = found.setdefault(name, {"total": "0", "value": "0", "currency": name, "isDisabled": False})
+        one["total"] = str(int(one["total"]) + 1)
+        one["value"] = str(int(one["value"]) + int(deal["value"]))
+    return found or []
 
 
 def _number(query: Mapping[str, list[str]], name: str, otherwise: int) -> int:
