@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from config.clock import stamp
-from connectors.activecampaign.client import Client, Row
+from connectors.activecampaign.client import Client, Row, Rows
 from connectors.activecampaign.contacts import STATUS, UNSUBSCRIBED, Beside, People
 from connectors.activecampaign.objects import Known, moment
 from connectors.activecampaign.pull import Source, State, begin, changed_since, cursor_of, zone_of
@@ -27,14 +27,15 @@ OPENED = "open"
 """The address of the link that counts opens."""
 
 
-def activities(source: Source, state: State, days: int, *, tracking: bool) -> Iterator[Page]:
-    """The activities of all contacts who changed; a first pull asks about those of the last `days`."""
+def activities(source: Source, state: State, days: int, turn: int, *, tracking: bool) -> Iterator[Page]:
+    """The activities of all contacts who changed; a first pull asks about those of the last `days`. After them `turn`
+    others, one after the other from pull to pull, for it is not documented that a click is a change."""
     walk, zone = begin(source, state), str(state.get("zone") or "")
     walk.setdefault("start", stamp(source.at - timedelta(days=days)))
     people = People(source.client, source.known, (), extra=("contactLists",))
     asked, now = dict(state.get("asked") or {}), dict(walk.get("asked") or {})
     person = Person(source.client, source.known, tracking=tracking)
-    more = True
+    more = "done" not in walk
     while more:
         place = int(walk.get("id") or 0)
         page = source.client.beyond(place, {**people.query, **changed_since(walk, zone)}, SIZE)
@@ -47,9 +48,15 @@ def activities(source: Source, state: State, days: int, *, tracking: bool) -> It
         zone = zone_of(page.rows, "udate", zone)
         more = len(page.rows) >= SIZE
         walk |= {"id": max((int(row["id"]) for row in page.rows), default=place), "asked": now}
-        kept = now if len(now) <= REMEMBERED else {}
-        after = {**state, "zone": zone, "walk": walk} if more else {"since": walk["began"], "zone": zone, "asked": kept}
-        yield Page(found, cursor_of(after), more)
+        walk |= {} if more else {"done": True}
+        yield Page(found, cursor_of({**state, "zone": zone, "walk": walk}), True)
+    kept = now if len(now) <= REMEMBERED else {}
+    after = {"since": walk["began"], "zone": zone, "asked": kept}
+    page = source.client.beyond(int(state.get("turn") or 0), people.query, turn) if turn else Rows([])
+    others = ((row, beside) for row, beside in people.beside(page) if str(row["id"]) not in now)
+    found = [record for row, beside in others for record in person.did(row, beside)]
+    last = max((int(row["id"]) for row in page.rows), default=0)
+    yield Page(found, cursor_of({**after, "turn": last if len(page.rows) >= turn else 0}), False)
 
 
 class Person:

@@ -56,5 +56,9 @@ class Census:
         end = min((block + 1) * BLOCK - 1, self.last_top)
         return [id for id in range(max(1, block * BLOCK), end + 1) if id not in held]
 
+    def unchanged(self) -> Census:
+        """The last one once more, to be compared with the next look."""
+        return Census(blocks=dict(self.last), top=self.last_top)
+
     def kept_as(self) -> dict[str, Any]:
         return {"blocks": self.blocks, "top": self.top, "kept": self.kept}

@@ -160,7 +160,8 @@ class ActiveCampaignConnector:
                 return campaigns(source, state)
             case "activities":
                 tracking = self._account.settings.get("site_tracking") in (True, "true")
-                return activities(source, state, self._number("activity_days"), tracking=tracking)
+                days, turn = self._number("activity_days"), self._number("activity_turn")
+                return activities(source, state, days, min(turn, 100), tracking=tracking)
             case _:
                 return listed(source, object, state, self._number("accounts_every") if object == "accounts" else 0)
 

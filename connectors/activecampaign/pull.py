@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from config.clock import stamp, unstamp
+from config.log import Log
 from connectors.activecampaign import client as wire
 from connectors.activecampaign.census import BLOCK, Census
 from connectors.activecampaign.client import Client, Row, Rows
@@ -34,6 +35,8 @@ LIVELY = timedelta(days=90)
 """The figures of campaigns sent longer ago than this before the last pull do not move any more."""
 
 State = dict[str, Any]
+
+log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +121,29 @@ def contacts(source: Source, people: People, state: State) -> Iterator[Page]:
         if "start" not in walk:
             census.count(ids)
             walk["census"] = census.kept_as()
+        if not place:
+            walk["total"] = page.total
         if len(page.rows) < wire.PAGE:
-            walk["gone"] = census.shrunken() if "start" not in walk else []
+            walk["gone"], census = _lost(source.client, walk, census)
         yield _page(people.records(page), {**state, "zone": zone}, walk, census, total)
     while walk["gone"]:
         block, *walk["gone"] = walk["gone"]
         gone = [vanished(id) for id in census.missing(block, _standing(source.client, block))]
         yield _page(gone, {**state, "zone": zone}, walk, census, None)
+
+
+def _lost(client: Client, walk: State, census: Census) -> tuple[list[int], Census]:
+    """The blocks in which somebody was deleted, and the census to keep. A walk that met fewer contacts than there are,
+    by a second look, was cut short over there: it says nothing of deletes, and the last census stays."""
+    if "start" in walk:
+        return [], census
+    total, counted = walk.get("total"), sum(census.blocks.values())
+    if total is not None and counted < total:
+        total = client.rows("contacts", "contacts", {"limit": 1}).total
+    if total is None or counted >= total:
+        return census.shrunken(), census
+    log.warning("pull.cut_short", object="contacts", counted=counted, total=total)
+    return [], census.unchanged()
 
 
 def _page(records: list[Record], state: State, walk: State, census: Census, total: int | None) -> Page:
@@ -169,11 +188,11 @@ def deals(source: Source, state: State, *, ties: bool) -> Iterator[Page]:
         if following:
             yield Page(found, cursor_of({**state, "zone": zone, "walk": dict(walk)}), True, total)
             continue
-        if whole:
+        if whole and len(set(seen)) >= (page.total or 0):
             census.count(set(seen))
             found += [vanished(id) for block in census.shrunken() for id in census.missing(block, seen)]
-        elif "start" not in walk:  # what was seen before the interruption is not known any more
-            census = Census(blocks=dict(census.last), top=census.last_top)
+        elif "start" not in walk:  # it was interrupted, or cut short over there: it says nothing of deletes
+            census = census.unchanged()
         yield Page(found, cursor_of(end({**state, "zone": zone}, walk, census)), False, total)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from config.clock import Clock
 from config.errors import ClosedloopError, InDoubt, RecordRejected
+from config.log import Log
 from connectors.activecampaign.client import IDS, IMPORT, Client, Row
 from connectors.activecampaign.contacts import JOINED, STATUS, UNSUBSCRIBED, Beside, People
 from connectors.activecampaign.imports import BATCH, portions, take_in
@@ -20,6 +22,8 @@ from connectors.api import Operation, Record, Result, Verb
 
 FEW = 25
 """Contacts that are written one by one between two looks at what they hold."""
+
+log = Log(__name__)
 
 Standing = tuple[Row, Beside]
 """A contact's row, and what stands beside it."""
@@ -74,6 +78,7 @@ class Writer:
         """One result for each: first of those that were done, with what they hold now; an error that would meet the
         next one as well comes last."""
         done: dict[str, tuple[str, bool]] = {}
+        joining: dict[str, tuple[Wish, Row]] = {}
         failed: list[Result] = []
         try:
             standing = self._standing([one.operation.id for one in wishes if one.looks and not one.creates])
@@ -82,17 +87,23 @@ class Writer:
             return
         for one in wishes:
             try:
-                done[one.operation.key] = self._write(one, standing)
+                id, created, joins = self._write(one, standing)
+                done[one.operation.key] = (id, created)
+                if joins:
+                    joining[one.operation.key] = (one, joins)
             except ClosedloopError as error:
                 failed.append(_failed(one, error))
                 if not isinstance(error, RecordRejected | InDoubt):
                     break
+        for result in self._join(joining) if joining else ():
+            del done[result.key]
+            failed.insert(0, result)
         held = self._held([id for id, _ in done.values()])
         yield from (Result(key, id, created, held.get(id)) for key, (id, created) in done.items())
         yield from failed
 
-    def _write(self, one: Wish, standing: dict[str, Standing]) -> tuple[str, bool]:
-        """The contact's id, and whether it is new."""
+    def _write(self, one: Wish, standing: dict[str, Standing]) -> tuple[str, bool, Row]:
+        """The contact's id, whether it is new, and what is left to import: the lists it is to join."""
         id, created = one.operation.id, False
         try:
             if one.creates:
@@ -105,10 +116,9 @@ class Writer:
             if one.looks and id not in standing:
                 raise gone()
             self._tag(one, id, standing.get(id))
-            self._lists(one, id, standing.get(id))
+            return id, created, self._lists(one, id, standing.get(id))
         except RecordRejected as error:
             raise gone() if error.code == "404" else error from error
-        return id, created
 
     def _tag(self, one: Wish, id: str, standing: Standing | None) -> None:
         for name, on in one.tags.items():
@@ -126,18 +136,31 @@ class Writer:
             self._tags[name] = there.get(name) or self.client.new_tag(name)
         return self._tags[name]
 
-    def _lists(self, one: Wish, id: str, standing: Standing | None) -> None:
+    def _lists(self, one: Wish, id: str, standing: Standing | None) -> Row:
+        """Take the contact off its lists. What an import has to say to put it on others; {} for nothing."""
         if standing is None:
-            return
+            return {}
         for list in self._off(one, standing):
             self.client.unsubscribe(id, list)
         joins = _joins(one, standing)
-        if joins:
-            row = standing[0]
-            email = str(one.values.get("email") or row.get("email"))
-            contact = {"email": email, "subscribe": [{"listid": list} for list in joins]}
-            if email.casefold() in take_in(self.client, self.clock, {email: contact}).refused:
-                raise _not_joined(joins[0], "ActiveCampaign does not put the contact on the list.")
+        email = str(one.values.get("email") or standing[0].get("email") or "")
+        return {"email": email, "subscribe": [{"listid": list} for list in joins]} if joins else {}
+
+    def _join(self, joining: dict[str, tuple[Wish, Row]]) -> Iterator[Result]:
+        """Put contacts on lists, in one import; the results of those for whom that failed."""
+        contacts: dict[str, dict[str, Any]] = {}
+        for _, contact in joining.values():
+            there = contacts.setdefault(str(contact["email"]).casefold(), {**contact, "subscribe": []})
+            there["subscribe"] = [*there["subscribe"], *contact["subscribe"]]
+        try:
+            refused = take_in(self.client, self.clock, contacts).refused
+        except ClosedloopError as error:
+            yield from (_failed(one, error) for one, _ in joining.values())
+            return
+        for one, contact in joining.values():
+            if str(contact["email"]).casefold() in refused:
+                list = contact["subscribe"][0]["listid"]
+                yield _failed(one, _not_joined(list, "ActiveCampaign does not put the contact on the list."))
 
     def _off(self, one: Wish, standing: Standing) -> list[str]:
         """The lists to take the contact off. Somebody on no list is put down as having left all that count, so that
@@ -248,8 +271,9 @@ class Writer:
         try:
             pages = list(self.client.by_ids(ids, self.people.query)) if ids else []
             return {record.id: record for page in pages for record in self.people.records(page) if record.gone is None}
-        except ClosedloopError:
-            return {}  # they are written; what they hold is told by the next pull
+        except ClosedloopError as error:  # they are written; what they hold is told by the next pull
+            log.info("push.not_read_back", object="contacts", number=len(ids), error=type(error).__name__)
+            return {}
 
     def _by_email(self, ids: Sequence[str]) -> dict[str, Record]:
         """The contacts with these ids by their address, in lower case."""

@@ -205,6 +205,31 @@ def test_a_sweep_finds_who_was_deleted_and_what_moves_no_time(
     assert len(records) == 22
 
 
+def test_a_walk_that_is_cut_short_over_there_takes_nobody_for_deleted(
+    ac: ActiveCampaignSandbox, connector: Connector, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "PAGE", 4)
+    ids = [ac.put("contacts", {"email": f"p{number}@x.io"}) for number in range(12)]
+    deals = [ac.deal(f"d{number}", []) for number in range(6)]
+    _, cursor = pulled(connector, "contacts", None, ["email"])
+    _, of_deals = pulled(connector, "deals", None, ["title"])
+    clock.advance(2 * 86_400)
+    ac.remove("contacts", ids[2])
+    short = Answer.of({"contacts": [], "meta": {"total": "0"}})
+    ac.inject(FaultKind.ANSWER, "GET /api/3/contacts$", skip=1, answer=short)
+    records, cursor = pulled(connector, "contacts", cursor, ["email"])
+    assert [record.gone for record in records] == [None] * 4
+    ac.inject(FaultKind.ANSWER, "GET /api/3/deals$", answer=Answer.of({"deals": [], "meta": {"total": 6}}))
+    records, of_deals = pulled(connector, "deals", of_deals, ["title"])
+    assert records == []
+    clock.advance(2 * 86_400)
+    records, _ = pulled(connector, "contacts", cursor, ["email"])  # the next look tells, beside the last whole one
+    assert [record.id for record in records if record.gone] == [ids[2]]
+    ac.remove("deals", deals[5])
+    records, _ = pulled(connector, "deals", of_deals, ["title"])
+    assert [record.id for record in records if record.gone] == [deals[5]]
+
+
 def test_a_sweep_can_be_resumed_at_any_page(
     ac: ActiveCampaignSandbox, connector: Connector, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,9 +467,10 @@ def test_activities_are_told_once_each(ac: ActiveCampaignSandbox, connector: Con
         ("email_click", person, "May"),
         ("email_open", person, "May"),
     }
-    before = connector.calls
-    assert pulled(connector, "activities", cursor, [])[0] == []
-    assert connector.calls - before == 1  # nobody changed
+    bare = opened(ac, clock, activity_turn=0)
+    assert pulled(bare, "activities", cursor, [])[0] == []
+    assert bare.calls == 1  # nobody changed
+    bare.close()
     clock.advance(60)
     ac.click(person, campaign)
     ac.bounce(person, campaign)
@@ -455,7 +481,26 @@ def test_activities_are_told_once_each(ac: ActiveCampaignSandbox, connector: Con
     assert (left["campaign"], left["title"]) == (campaign, "Newsletter")
     assert sorted(row["type"] for row in raws(again) if row["type"] == "email_bounce") == ["email_bounce"]
     clock.advance(40 * 86_400)
-    assert pulled(connector, "activities", None, [])[0] == []  # nobody changed in the last thirty days
+    bare = opened(ac, clock, activity_turn=0)
+    assert pulled(bare, "activities", None, [])[0] == []  # nobody changed in the last thirty days
+    bare.close()
+
+
+def test_others_are_asked_about_in_turn(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
+    """A mail that moves nobody's time of change is told all the same, after some pulls."""
+    people = [ac.put("contacts", {"email": f"p{number}@x.io"}) for number in range(5)]
+    clock.advance(60 * 86_400)
+    connector = opened(ac, clock, activity_turn=2)
+    _, cursor = pulled(connector, "activities", None, [])
+    campaign = ac.put("campaigns", {"name": "May"})
+    for person in people:
+        ac.mail(person, campaign)
+    asked = []
+    for _ in range(4):
+        records, cursor = pulled(connector, "activities", cursor, [])
+        asked.append([row["contact"] for row in raws(records)])
+    assert asked == [people[2:4], people[4:], people[:2], people[2:4]]
+    connector.close()
 
 
 def test_site_tracking_is_read_on_demand(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
@@ -478,8 +523,9 @@ def test_activities_go_on_from_every_cursor(
     pages = list(connector.pull("activities", None, []))
     whole = [record.id for page in pages for record in page.records]
     assert len(set(whole)) == 5
-    rest = [record.id for record in pulled(connector, "activities", pages[0].cursor, [])[0]]
-    assert rest == whole[2:]
+    for number, page in enumerate(pages[:-1]):
+        seen = sum(len(earlier.records) for earlier in pages[: number + 1])
+        assert [record.id for record in pulled(connector, "activities", page.cursor, [])[0]] == whole[seen:]
 
 
 # keys, limits, errors

@@ -12,6 +12,8 @@ import pytest
 from connectors import registry
 from sync import scaffold
 from sync.checkup import check_online
+from sync.drift import vanished
+from sync.forget import erasure, forget
 from sync.runs import Options, Report, Runner
 from sync.workspace import Workspace
 
@@ -144,6 +146,30 @@ def test_as_the_side_of_sales_it_gets_leads_with_a_brief_and_tells_of_won_deals(
             settled(workspace)
             assert hubspot.get("contacts", ana)["lifecyclestage"] == "customer"
             assert written(run(workspace)) == 0
+
+
+def test_a_person_is_forgotten_and_stays_so(tmp_path: Path) -> None:
+    with running("activecampaign") as platforms:
+        ac = platforms["activecampaign"]
+        for name in ("ana", "bob"):
+            ac.put("contacts", {"email": f"{name}@x.example", "firstName": name})
+        project(tmp_path, platforms, "\n")
+        with Workspace.open(tmp_path) as workspace:
+            run(workspace, "backfill")
+            report = forget(workspace, erasure(workspace, "bob@x.example"), Runner(workspace))
+            assert report is not None
+            assert report.errors == []
+            assert [row["email"] for row in ac.all("contacts")] == ["ana@x.example"]
+            assert written(run(workspace)) == 0
+
+
+def test_nothing_of_the_ready_mapping_is_taken_for_vanished(tmp_path: Path) -> None:
+    with running("activecampaign") as platforms:
+        project(tmp_path, platforms, "\n", TITLE)
+        with Workspace.open(tmp_path) as workspace:
+            for object, _ in workspace.objects("activecampaign"):
+                schema = workspace.connector("activecampaign").describe(object)
+                assert vanished(workspace.mapped("activecampaign")[object], schema) == [], object
 
 
 @pytest.mark.parametrize("fields", [OWN, TITLE])

@@ -170,6 +170,7 @@ def test_a_list_is_joined_once_and_by_nobody_who_left(ac: ActiveCampaignSandbox,
     )
     assert codes(results) == {"other": "consent", "bounced": "consent", "nowhere": "list"}
     assert raw(results["fresh"])["joined"] == {"2": True}
+    assert len(ac.store.imports) == 1
     assert raw(results["left"])["joined"] == {"2": True}  # they were on it once
     lists = {row["email"]: row["lists"] for row in ac.all("contacts")}
     assert (lists["fresh@x.io"], lists["new@x.io"]) == ({ac.other_list: "1"}, {ac.other_list: "1"})
