@@ -15,6 +15,7 @@ from config.errors import AuthorizationLost, Misconfigured, PermissionMissing, R
 from config.secrets import Secret
 from connectors.activecampaign import client as wire
 from connectors.activecampaign import pull as pulling
+from connectors.activecampaign.objects import moment
 from connectors.activecampaign.sandbox import HOOK_TOKEN, HOOK_URL, ActiveCampaignSandbox
 from connectors.api import Connector, Gone, Request
 from connectors.sandbox import Answer, FaultKind
@@ -132,6 +133,15 @@ def test_an_incremental_pull_sees_what_changed_whatever_the_filter_makes_of_zone
     assert connector.calls - before == 1
     asked = [line.query["filters[updated_after]"] for line in ac.log if "filters[updated_after]" in line.query]
     assert {text[-6:] for text in asked} == {"-05:00"}
+
+
+def test_before_the_zone_is_known_a_filter_reaches_back_far_enough(
+    ac: ActiveCampaignSandbox, connector: Connector
+) -> None:
+    ac.heeds_offset = False  # five hours behind us: 7:00 is taken for noon
+    ac.put("contacts", {"email": "a@x.io"})
+    records, _ = pulled(connector, "contacts", None, ["email"], since="2026-11-23T09:00:00.000Z")
+    assert raws(records) == [{"email": "a@x.io"}]
 
 
 def test_a_pull_goes_on_from_every_cursor(
@@ -282,6 +292,16 @@ def test_what_does_not_come_along_is_asked_for_alone(
     assert "do not come along" in note
 
 
+def test_who_has_nothing_beside_costs_no_call_more(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    ac.put("contacts", {"email": "bare@x.io"})
+    before = connector.calls
+    fields = ["consent", "tags.customer", "fields.JOB_TITLE"]
+    assert raws(pulled(connector, "contacts", None, fields)[0]) == [
+        {"consent": "none", "tags": {"customer": False}, "fields": {"JOB_TITLE": None}}
+    ]
+    assert connector.calls - before == 2  # the contacts, and the names of the fields
+
+
 def test_an_anonymized_contact_is_erased_and_zeros_are_no_date(ac: ActiveCampaignSandbox, connector: Connector) -> None:
     ac.put("contacts", {"email": "a@x.io", "bounced_date": "0000-00-00"})
     ac.put("contacts", {"email": "", "anonymized": "1"})
@@ -289,6 +309,8 @@ def test_an_anonymized_contact_is_erased_and_zeros_are_no_date(ac: ActiveCampaig
     one, erased, deleted = pulled(connector, "contacts", None, ["email", "bounced_date"])[0]
     assert orjson.loads(one.raw) == {"email": "a@x.io", "bounced_date": None}
     assert (erased.gone, deleted.gone) == (Gone.ERASED, Gone.DELETED)
+    assert (moment("0000-00-00 00:00:00"), moment(None)) == ("", "")
+    assert moment("2020-06-09T21:14:47-05:00") == "2020-06-10T02:14:47.000Z"
 
 
 def test_contacts_are_read_by_id_and_by_address(
@@ -309,9 +331,7 @@ def test_contacts_are_read_by_id_and_by_address(
 
 def test_a_filter_that_is_ignored_is_no_endless_walk(ac: ActiveCampaignSandbox, connector: Connector) -> None:
     ac.put("contacts", {"email": "a@x.io"})
-    full = ac.answer  # every page is the first one
     body = {"contacts": [{"id": "1", "email": "a@x.io"}] * 100, "meta": {"total": "500"}}
-    assert full is not None
     ac.inject(FaultKind.ANSWER, "GET /api/3/contacts$", times=9, answer=Answer.of(body))
     with pytest.raises(RetryLater, match="ignores a filter"):
         pulled(connector, "contacts", None, ["email"])

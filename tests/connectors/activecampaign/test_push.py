@@ -322,6 +322,23 @@ def test_who_left_meanwhile_is_not_put_back_by_an_import(ac: ActiveCampaignSandb
     connector.close()
 
 
+def test_who_is_deleted_while_an_import_waits_is_told_as_gone(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
+    """The import makes them anew, under another id: that is not the contact that was meant."""
+    connector = opened(ac, clock, bulk_from=2)
+    ids = [ac.put("contacts", {"email": f"p{number}@x.io"}) for number in range(3)]
+    take = ac.store.take_in
+
+    def delete_first(lag: float) -> None:
+        if any(one["status"] == "waiting" for one in ac.store.imports) and ac.get("contacts", ids[0]):
+            ac.remove("contacts", ids[0])
+        take(lag)
+
+    ac.store.take_in = delete_first  # type: ignore[method-assign]
+    results = pushed(connector, *(update(id, id, firstName="N") for id in ids))
+    assert codes(results) == {ids[0]: "gone"}
+    connector.close()
+
+
 def test_few_contacts_are_not_imported(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
     for bulk_from in (50, 0):
         connector = opened(ac, clock, bulk_from=bulk_from)
