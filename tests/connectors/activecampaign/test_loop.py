@@ -148,6 +148,25 @@ def test_as_the_side_of_sales_it_gets_leads_with_a_brief_and_tells_of_won_deals(
             assert written(run(workspace)) == 0
 
 
+def test_what_is_less_than_an_opt_out_elsewhere_takes_nobody_off_and_is_not_refused(tmp_path: Path) -> None:
+    with running("activecampaign", "mailchimp") as platforms:
+        ac, mailchimp = platforms["activecampaign"], platforms["mailchimp"]
+        ids = {}
+        for status in ("transactional", "pending", "unsubscribed"):
+            values = {"email": f"{status}@x.example", "lists": {ac.list: "1"}}
+            ids[status] = ac.put("contacts", values)
+            mailchimp.put("members", {"email_address": f"{status}@x.example"}, status=status)
+        ac.put("contacts", {"email": "listless@x.example"})
+        mailchimp.put("members", {"email_address": "listless@x.example"})
+        project(tmp_path, platforms, "\n")
+        with Workspace.open(tmp_path) as workspace:
+            run(workspace, "backfill")
+            settled(workspace)
+        assert {status: ac.get("contacts", id)["lists"][ac.list] for status, id in ids.items()} == {
+            "transactional": "1", "pending": "1", "unsubscribed": "2",
+        }  # fmt: skip
+
+
 def test_a_person_is_forgotten_and_stays_so(tmp_path: Path) -> None:
     with running("activecampaign") as platforms:
         ac = platforms["activecampaign"]
