@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 
-from config.clock import stamp
+from config.clock import stamp, unstamp
 from connectors.activecampaign.client import Client, Row, Rows
 from connectors.activecampaign.contacts import STATUS, UNSUBSCRIBED, Beside, People
 from connectors.activecampaign.objects import Known, moment
-from connectors.activecampaign.pull import Source, State, begin, changed_since, cursor_of, zone_of
+from connectors.activecampaign.pull import OVERLAP, Source, State, begin, changed_since, cursor_of, zone_of
 from connectors.api import Page, Record
 
 SIZE = 20
@@ -33,30 +33,33 @@ def activities(source: Source, state: State, days: int, turn: int, *, tracking: 
     walk, zone = begin(source, state), str(state.get("zone") or "")
     walk.setdefault("start", stamp(source.at - timedelta(days=days)))
     people = People(source.client, source.known, (), extra=("contactLists",))
-    asked, now = dict(state.get("asked") or {}), dict(walk.get("asked") or {})
     person = Person(source.client, source.known, tracking=tracking)
-    more = "done" not in walk
-    while more:
+    asked, now = dict(state.get("asked") or {}), dict(walk.get("asked") or {})
+    lately = stamp(unstamp(walk["began"]) - OVERLAP)
+    while "done" not in walk:
         place = int(walk.get("id") or 0)
         page = source.client.beyond(place, {**people.query, **changed_since(walk, zone)}, SIZE)
         found: list[Record] = []
         for row, beside in people.beside(page):
-            id, changed = str(row["id"]), str(row.get("udate"))
+            id, changed = str(row["id"]), moment(row.get("udate"))
             if asked.get(id) != changed:
                 found += person.did(row, beside)
-            now[id] = changed
+            if changed >= lately and len(now) < REMEMBERED:
+                now[id] = changed
         zone = zone_of(page.rows, "udate", zone)
-        more = len(page.rows) >= SIZE
         walk |= {"id": max((int(row["id"]) for row in page.rows), default=place), "asked": now}
-        walk |= {} if more else {"done": True}
+        walk |= {"done": True} if len(page.rows) < SIZE else {}
         yield Page(found, cursor_of({**state, "zone": zone, "walk": walk}), True)
-    kept = now if len(now) <= REMEMBERED else {}
-    after = {"since": walk["began"], "zone": zone, "asked": kept}
-    page = source.client.beyond(int(state.get("turn") or 0), people.query, turn) if turn else Rows([])
-    others = ((row, beside) for row, beside in people.beside(page) if str(row["id"]) not in now)
-    found = [record for row, beside in others for record in person.did(row, beside)]
-    last = max((int(row["id"]) for row in page.rows), default=0)
-    yield Page(found, cursor_of({**after, "turn": last if len(page.rows) >= turn else 0}), False)
+    others, last = _in_turn(people, int(state.get("turn") or 0), turn)
+    found = [record for row, beside in others if str(row["id"]) not in now for record in person.did(row, beside)]
+    yield Page(found, cursor_of({"since": walk["began"], "zone": zone, "asked": now, "turn": last}), False)
+
+
+def _in_turn(people: People, place: int, number: int) -> tuple[list[tuple[Row, Beside]], int]:
+    """So many contacts next after the id `place`, and where the next ones start: at the beginning behind the last."""
+    page = people.client.beyond(place, people.query, number) if number else Rows([])
+    more = bool(number) and len(page.rows) >= number
+    return people.beside(page), max(int(row["id"]) for row in page.rows) if more else 0
 
 
 class Person:

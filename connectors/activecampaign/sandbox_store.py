@@ -26,6 +26,12 @@ TIED = (
 )
 """What goes with a contact that is deleted."""
 
+NOTICED = {
+    "contact": {"id": "id", "email": "email", "first_name": "firstName", "last_name": "lastName", "phone": "phone"},
+    "deal": {"id": "id", "stageid": "stage", "pipelineid": "group", "status": "status", "contactid": "contact"},
+}
+"""What a delivery tells of a row, by its own names."""
+
 
 @dataclass
 class Store:
@@ -192,34 +198,11 @@ class Store:
 
     def notice(self, event: str, row: Row, more: Mapping[str, Any] | None = None, kind: str = "contact") -> None:
         """One form-encoded delivery for every hook that wants the event."""
+        form = {"type": event, "date_time": self.now(), "initiated_from": "admin", "initiated_by": "admin", "list": "0"}
+        form |= {f"{kind}[{name}]": str(row[member]) for name, member in NOTICED[kind].items()}
+        if kind == "deal":
+            form["deal[value]"] = f"{int(row['value']) / 100:.2f}"  # formatted, not cents
+        body = urlencode({**form, **(more or {})}).encode()
         for hook in () if self.quiet else list(self.rows["webhooks"].values()):
-            if event not in hook["events"]:
-                continue
-            form = {
-                "type": event,
-                "date_time": self.now(),
-                "initiated_from": "admin",
-                "initiated_by": "admin",
-                "list": "0",
-            }
-            if kind == "contact":
-                names = {
-                    "id": "id",
-                    "email": "email",
-                    "first_name": "firstName",
-                    "last_name": "lastName",
-                    "phone": "phone",
-                }
-                form |= {f"contact[{name}]": str(row[member]) for name, member in names.items()}
-            else:
-                names = {
-                    "id": "id",
-                    "stageid": "stage",
-                    "pipelineid": "group",
-                    "status": "status",
-                    "contactid": "contact",
-                }
-                form |= {f"deal[{name}]": str(row[member]) for name, member in names.items()}
-                form["deal[value]"] = f"{int(row['value']) / 100:.2f}"
-            body = urlencode({**form, **(more or {})}).encode()
-            self.deliveries.append({"url": hook["url"], "body": body})
+            if event in hook["events"]:
+                self.deliveries.append({"url": hook["url"], "body": body})
