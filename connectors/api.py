@@ -77,8 +77,8 @@ class Operation:
     An update names its record by `id`; `match` has the keys it is known by now. A create has in `match` the remote
     fields whose values identify the record should it exist already (`{"email": "ana@x.io"}`): the connector upserts by
     them where the platform can. `values` are remote field -> value in the platform's own form, only what is to change;
-    None clears. A conversion is a create whose `match` has its event id. Archiving and erasing name their record as an update does, without values; a record that is away
-    already is done.
+    None clears. A conversion is a create whose `match` has its `event_id`. Archiving and erasing name their record as
+    an update does, without values; a record that is away already is done.
     """
 
     key: str

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,11 +15,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, select, update
-from sqlalchemy.exc import OperationalError
 
 from config.errors import Fenced
 from connectors import registry
 from connectors.api import Operation, Result, Verb
+from connectors.sandbox import Answer, Call
 from sync import scaffold
 from sync.fence import Fence
 from sync.runs import Options, Runner
@@ -36,9 +37,7 @@ from config.errors import ClosedloopError
 from sync.cli.app import exit_code
 from sync.runs import Options, Runner
 from sync import push
-from sync.state import leases
 from sync.workspace import Workspace
-leases.SECONDS = 3.0
 push.DOUBT = 1.0
 try:
     with Workspace.open(Path(sys.argv[1])) as workspace:
@@ -116,8 +115,6 @@ def platforms() -> Iterator[dict[str, Any]]:
         found = {
             name: stack.enter_context(registry.platform(name).sandbox(seed=9)) for name in ("hubspot", "salesforce")
         }
-        for sandbox in found.values():
-            sandbox.latency = 0.1
         for number in range(PEOPLE):
             values = {"email": f"p{number}@x.example", "firstname": f"P{number}", "lastname": "X", "jobtitle": "Chief"}
             found["hubspot"].put("contacts", values)
@@ -145,32 +142,36 @@ def written(platforms: dict[str, Any]) -> int:
     )  # fmt: skip
 
 
-def until(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
+def stop_in_call(process: subprocess.Popen[bytes], platforms: dict[str, Any], number: int) -> None:
+    """Stop the process while it waits for the answer to its call `number` that writes.
+
+    There it holds no lock of the database's, and has no call that passed the fence and has not left: such a call no
+    fence can hold back, so elsewhere one call more could go out.
+    """
+    stopped = threading.Event()
+
+    def watched(answer: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
+        def answering(call: Call) -> Answer:
+            answered = answer(call)
+            if written(platforms) == number and not stopped.is_set():
+                process.send_signal(signal.SIGSTOP)
+                stopped.set()
+            return answered
+
+        return answering
+
+    for sandbox in platforms.values():
+        sandbox.answer = watched(sandbox.answer)
+    while not stopped.wait(0.5):
         assert process.poll() is None, process.communicate()[1].decode()[-1500:]
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.01)
 
 
-def stop_between_transactions(process: subprocess.Popen[bytes], url: str) -> None:
-    """Stop the process where it holds no lock of the database's: in one, everybody would wait for it."""
+def expire_leases(url: str) -> None:
+    """As if the time of every lease had run out."""
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    for _ in range(200):
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(0.05)
-        try:
-            with engine.connect() as connection:
-                sqlite = engine.dialect.name == "sqlite"
-                connection.exec_driver_sql("PRAGMA busy_timeout=100" if sqlite else "SET lock_timeout='100ms'")
-                connection.exec_driver_sql("UPDATE leases SET expires_at = expires_at")
-                connection.rollback()
-            engine.dispose()
-            return
-        except OperationalError:
-            process.send_signal(signal.SIGCONT)
-            time.sleep(0.03)
-    raise AssertionError("always in a transaction")
+    with engine.begin() as tx:
+        assert tx.execute(update(leases).values(expires_at=0.0)).rowcount > 0
+    engine.dispose()
 
 
 @pytest.mark.slow
@@ -180,13 +181,12 @@ def test_a_process_that_slept_past_its_lease_writes_nothing_more(
 ) -> None:
     project(tmp_path, platforms, state_url)
     first = start(tmp_path, "sync")
-    until(lambda: written(platforms) >= 2, first)
+    stop_in_call(first, platforms, number=2)
     busy = start(tmp_path, "backfill")
     told = busy.communicate(timeout=60)[1].decode()
     assert busy.returncode == 5, told
     assert "holds connection:" in told
-    stop_between_transactions(first, state_url)
-    time.sleep(3.5)
+    expire_leases(state_url)
     second = start(tmp_path, "backfill")
     told = second.communicate(timeout=120)[1].decode()
     assert second.returncode == 0, told[-1500:]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from config.clock import SystemClock
 from config.errors import ClosedloopError
 from sync.state.database import State
 from sync.state.schema import tokens
@@ -55,7 +56,8 @@ def test_a_key_that_is_none_is_named(state: State, tmp_path: Path, monkeypatch: 
 
 
 def test_only_one_renews_a_token_at_a_time(state: State, tmp_path: Path) -> None:
-    ours, theirs = (StateTokens(state, "crm", folder=tmp_path) for _ in range(2))
+    waits = State(state.engine, SystemClock())  # a clock that stands still makes no pause between two looks
+    ours, theirs = (StateTokens(one, "crm", folder=tmp_path) for one in (state, waits))
     order: list[str] = []
 
     def renew() -> None:
