@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, update
 
 from config.clock import Clock
+from config.errors import ClosedloopError
 from connectors.api import Connector, Page
 from mappings.compiler import Mapped
 from sync.absorb import Absorbed, StreamRow, absorb_pages, stream_for
@@ -90,14 +91,21 @@ def _stream(state: State, connection: str, mapped: Mapped) -> StreamRow:
 
 
 def _groups(pages: Iterator[Page], clock: Clock) -> Iterator[list[Page]]:
-    """The pages in lists of at least GROUP records, or of what came in PATIENCE; the last list may hold less."""
+    """The pages in lists of at least GROUP records, or of what came in PATIENCE; the last list may hold less. What came
+    before an error comes before it here: a platform that stops us every hour is still read to its end."""
     group: list[Page] = []
     held, began = 0, clock.now()
-    for page in pages:
-        group.append(page)
-        held += len(page.records)
-        if held >= GROUP or not page.more or (clock.now() - began).total_seconds() >= PATIENCE:
+    try:
+        for page in pages:
+            group.append(page)
+            held += len(page.records)
+            if held >= GROUP or not page.more or (clock.now() - began).total_seconds() >= PATIENCE:
+                whole, group, held = group, [], 0
+                yield whole
+                began = clock.now()
+    except ClosedloopError:
+        if group:
             yield group
-            group, held, began = [], 0, clock.now()
+        raise
     if group:
         yield group
