@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, update
 
 from config.clock import Clock
 from config.errors import ClosedloopError
 from connectors.api import Connector, Page
 from mappings.compiler import Mapped
+from mappings.model import Kind
 from sync.absorb import Absorbed, StreamRow, absorb_pages, stream_for
 from sync.state.database import State
 from sync.state.schema import records, streams
@@ -85,6 +86,8 @@ def _stream(state: State, connection: str, mapped: Mapped) -> StreamRow:
             return stream
         if stream.mapping:
             tx.execute(update(streams).where(streams.c.id == stream.id).values(cursor=None, complete=False))
+            if mapped.kind is Kind.FIGURE:  # other dimensions make other rows; the old ones would count twice
+                tx.execute(delete(records).where(records.c.stream == stream.id))
             tx.execute(update(records).where(records.c.stream == stream.id).values(raw_hash=0))
         tx.execute(update(streams).where(streams.c.id == stream.id).values(mapping=mapped.fingerprint))
         return stream_for(tx, connection, mapped.object, mapped.kind)
