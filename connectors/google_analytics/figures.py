@@ -68,13 +68,11 @@ def described(metadata: Mapping[str, Any]) -> dict[str, FieldSchema]:
     """The property's dimensions and metrics and the fields made here; without what the log-in may not see."""
     found = {name: FieldSchema(name, type, writable=False) for name, type in MADE.items()}
     for row in metadata.get("dimensions") or ():
-        for name in (row["apiName"], *(row.get("deprecatedApiNames") or ())):
-            kind = "date" if name == DAY else "text"
-            found[name] = FieldSchema(name, kind, str(row.get("uiName") or ""), writable=False)
+        name = row["apiName"]
+        found[name] = FieldSchema(name, "date" if name == DAY else "text", str(row.get("uiName") or ""), writable=False)
     for row in _seen(metadata):
-        for name in (row["apiName"], *(row.get("deprecatedApiNames") or ())):
-            kind = _TYPES.get(str(row.get("type")), "number")
-            found[name] = FieldSchema(name, kind, str(row.get("uiName") or ""), writable=False)
+        name, kind = row["apiName"], _TYPES.get(str(row.get("type")), "number")
+        found[name] = FieldSchema(name, kind, str(row.get("uiName") or ""), writable=False)
     return found
 
 
@@ -84,7 +82,7 @@ def _seen(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def queries(metadata: Mapping[str, Any], fields: Sequence[str]) -> list[Query]:
     """The reports that tell `fields`. Raises Misconfigured for what is unknown, or more than a report takes."""
-    metrics = {n for row in _seen(metadata) for n in (row["apiName"], *(row.get("deprecatedApiNames") or ()))}
+    metrics = {row["apiName"] for row in _seen(metadata)}
     known = described(metadata).keys()
     wanted = list(dict.fromkeys(CAMPAIGNS.get(name, name) for name in fields if name in CAMPAIGNS or name not in MADE))
     if unknown := [name for name in wanted if name not in known]:

@@ -47,7 +47,7 @@ def _sent(sender: Sender, events: Sequence[Event]) -> Iterator[Result]:
                 error = met
                 stop = None if isinstance(met, InDoubt | RecordRejected) else met
         for event in waiting.values():
-            yield Result(event.key, event.id if isinstance(error, InDoubt) else "", error=error)
+            yield Result(event.key, error=error)
 
 
 def push_erasures(client: Client, operations: Sequence[Operation]) -> Iterator[Result]:

@@ -34,8 +34,8 @@ class GoogleAnalyticsSandbox(Sandbox):
     """One property with one web stream.
 
     Switches: `habits` (see `Habits`), `quotas.price`, `quotas.limits`, `failing` (server errors to come), `blocked`
-    (metrics the log-in may not see), `role` (none, viewer, editor), `enabled` (the APIs in the project), `zone`,
-    `currency`; `login.scopes`, `login.withdrawn`.
+    (metrics the log-in may not see), `role` (none, viewer, editor), `enabled` (the APIs in the project), `created`,
+    `zone`, `currency`; `login.scopes`, `login.withdrawn`.
     """
 
     name = "google_analytics"
@@ -54,7 +54,7 @@ class GoogleAnalyticsSandbox(Sandbox):
         self.erased: list[str] = []
         self.habits = Habits()
         super().__init__(**options)
-        self.created = stamp(self.clock.now() - timedelta(days=20))
+        self.created = stamp(self.clock.now() - timedelta(days=3))
         self.quotas = Quotas(self.clock)
         self.login = Login(self.clock, self.random)
 

@@ -109,7 +109,7 @@ def collected(raw: bytes, known: bool, now: datetime) -> tuple[list[Row], list[s
 
 def leaks(event: Row) -> list[str]:
     """The members of an event that look like personal data."""
-    texts = {"user_id": event.get("user_id", ""), **event["params"]}
+    texts = {"user_id": event.get("user_id", ""), **event["params"], "session_id": ""}
     found = [name for name, value in texts.items() if isinstance(value, str) and SEEMS_PERSONAL.search(value)]
     return found if re.fullmatch(CLIENT_ID, event["client_id"]) else [*found, "client_id"]
 

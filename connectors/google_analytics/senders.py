@@ -26,7 +26,7 @@ BODY = 25
 REQUEST = 500
 """Events in a request to the Data Manager API, which takes 2,000."""
 KEPT = "requests"
-"""The name under which the latest ingestions are kept: id, time, ids of their events."""
+"""The name under which the latest ingestions are kept: id, time, and what their events are known by."""
 REMEMBERED = 40
 
 
@@ -176,7 +176,7 @@ class DataManager:
     def _remember(self, request: str, events: Sequence[Event]) -> None:
         """Keep what a later look-up needs. Another process may do so at the same time, so nobody else is let in."""
         with self._tokens.alone(KEPT):
-            kept = [*self._kept(), [request, stamp(self._now), [event.event_id for event in events]]]
+            kept = [*self._kept(), [request, stamp(self._now), [event.id for event in events]]]
             self._tokens.put(KEPT, orjson.dumps(kept[-REMEMBERED:]).decode())
 
     def _kept(self) -> list[list[Any]]:
@@ -187,8 +187,9 @@ class DataManager:
         """Events of remembered requests that were taken, or still are being taken in."""
         asked, found = set(ids), {}
         for request, at, events in self._kept():
-            if asked & set(events) and self._client.ingested(request).get("requestStatus") != "FAILED":
-                found.update({id: Record(id, orjson.dumps({"event_id": id}), at) for id in asked & set(events)})
+            here = {id.rpartition("/")[2]: id for id in events if id.rpartition("/")[2] in asked}
+            if here and self._client.ingested(request).get("requestStatus") != "FAILED":
+                found.update({short: _record(short, id, at) for short, id in here.items()})
         return found
 
     def notes(self) -> tuple[str, ...]:
@@ -200,6 +201,10 @@ class DataManager:
             if status.get("requestStatus") in ("FAILED", "PARTIAL_SUCCESS") and reasons:
                 told.append(f"of {len(events)} events sent at {at} some were refused: {', '.join(reasons)}")
         return tuple(told)
+
+
+def _record(event_id: str, id: str, at: str) -> Record:
+    return Record(id, orjson.dumps({"event_id": event_id}), at)
 
 
 def _reasons(status: Mapping[str, Any]) -> list[str]:

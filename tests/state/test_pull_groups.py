@@ -36,7 +36,7 @@ def test_what_came_before_an_error_is_given_before_it() -> None:
         yield from pages(clock, 2, 10, 0.001)
         raise QuotaExhausted("Enough.")
 
-    found = []
+    found: list[list[Page]] = []
     with pytest.raises(QuotaExhausted):
         found.extend(_groups((replace(page, more=True) for page in stopped()), clock))
     assert [[page.cursor for page in group] for group in found] == [["0", "1"]]
