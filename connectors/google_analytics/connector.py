@@ -91,7 +91,8 @@ class GoogleAnalyticsConnector:
         stream = self._client.web_stream()
         if not stream:
             return (f"the property has no web stream {self._client.stream}: events sent there are lost",)
-        absent = [name for name in KEY_EVENTS if name not in self._client.key_events()]
+        marked = self._client.key_events()
+        absent = [name for name in KEY_EVENTS if name not in marked]
         notes = (
             [f"{', '.join(absent)}: no key events of the property, so they count as no conversions"] if absent else []
         )
