@@ -100,7 +100,14 @@ class Client:
 
     def about(self) -> Mapping[str, Any]:
         """The property: displayName, timeZone, currencyCode, createTime, serviceLevel."""
-        return self._admin(f"/v1beta/properties/{self.property}")
+        try:
+            return self._admin(f"/v1beta/properties/{self.property}")
+        except RecordRejected as error:
+            raise Misconfigured(
+                f"There is no property {self.property} ({error.code}).",
+                fix="Correct settings.property: it is the number in the property's details.",
+                connection=self._account.connection,
+            ) from error
 
     def web_stream(self) -> str:
         """The resource name of the stream with our measurement id; '' where the property has none such."""

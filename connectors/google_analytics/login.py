@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import orjson
 
-from config.errors import AuthorizationLost, InDoubt, Misconfigured, RecordRejected, RetryLater
+from config.errors import AuthorizationLost, Misconfigured, RecordRejected
 from config.secrets import Secret
 from connectors.api import Account, Surroundings
 from connectors.oauth import Exchange, RenewedToken
@@ -100,11 +100,9 @@ def _granted(account: Account, post: Post) -> Exchange:
 
 
 def _asked(account: Account, post: Post, form: Mapping[str, str], fix: str) -> Mapping[str, Any]:
-    """The token call. Nothing rotates, so that a lost answer is asked for again."""
+    """The token call. Nothing rotates, so that a lost answer may be asked for again."""
     try:
         return post(form)
-    except InDoubt as error:
-        raise RetryLater(error.what, after=5, connection=account.connection) from error
     except RecordRejected as error:
         what = f"Google refuses the log-in ({error.code})."
         raise AuthorizationLost(what, fix=fix, connection=account.connection, code=error.code) from error

@@ -457,6 +457,13 @@ def test_wrong_settings_are_said_at_once(
         opened(site, clock, **settings)
 
 
+def test_a_property_that_is_not_there_is_named(site: GoogleAnalyticsSandbox, clock: ManualClock) -> None:
+    connector = opened(site, clock, property="987")
+    with pytest.raises(Misconfigured, match="no property 987"):
+        connector.check()
+    connector.close()
+
+
 def test_settings_of_days_are_days(site: GoogleAnalyticsSandbox, clock: ManualClock) -> None:
     for name, value in (("start", "soon"), ("trailing_days", "x")):
         connector = opened(site, clock, **{name: value})
