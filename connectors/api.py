@@ -37,6 +37,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     `raw` is a JSON object, the platform's own bytes where they can be had: field name -> value. Members may nest; a
     mapping reaches into them with dots (`merge_fields.FNAME`). `version` is the platform's modification time as
     `config.clock.stamp` writes it, so that versions compare as text. A gone record may have `raw=b"{}"`.
+
+    An activity is written once: what comes again under its id is no news. Only one that is `revised` (a meeting that
+    can be moved) takes the place of what was told before; its connector never tells an older state after a newer one.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     gone: Gone | None = None
     into: str = ""
     into_object: str = ""
+    revised: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,12 +126,10 @@ class Client:
         return {str(row["eventName"]) for row in rows}
 
     def forget(self, client_id: str) -> None:
-        """Google deletes what it holds of this client, in its own time. Asking twice changes nothing more."""
+        """Google deletes what it holds of this client, in its own time. Asking twice changes nothing more, and nothing
+        tells whether it was asked: a lost answer is a RetryLater."""
         path = f"/v1alpha/properties/{self.property}:submitUserDeletion"
-        try:
-            self._rest("admin").call("POST", path, json={"clientId": client_id}, lane="admin", repeatable=True)
-        except RetryLater as error:
-            raise doubted(error, self._account) from error
+        self._rest("admin").call("POST", path, json={"clientId": client_id}, lane="admin", repeatable=True)
 
     def _admin(self, path: str, query: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         return _object(self._rest("admin").get(path, query, lane="admin").told, self._account)

@@ -64,7 +64,7 @@ def push_erasures(client: Client, operations: Sequence[Operation]) -> Iterator[R
                 done.add(whose)
             except ClosedloopError as met:
                 error = met
-                stop = None if isinstance(met, RecordRejected | InDoubt) else met
+                stop = None if isinstance(met, RecordRejected) else met
         yield Result(operation.key, operation.id, error=error)
 
 

@@ -16,16 +16,19 @@ import orjson
 
 from config.clock import stamp
 from connectors.google_analytics import sandbox_events as intake
+from connectors.google_analytics.figures import OF_COST, Query, row_id
 from connectors.google_analytics.login import EDIT, INGEST, READ
 from connectors.google_analytics.pull import local_day
 from connectors.google_analytics.sandbox_login import APP, REFRESH, Login
-from connectors.google_analytics.sandbox_reports import Habits, Quotas, Refused, metadata, report
+from connectors.google_analytics.sandbox_reports import UNSET, Habits, Quotas, Refused, metadata, report
 from connectors.sandbox import Answer, Call, Sandbox
 
 Row = dict[str, Any]
 
 PROPERTY, STREAM = "123456789", "G-SANDBOX001"
 API_SECRET = "sandbox-api-secret"
+READY = Query("visits", (*OF_COST, "sessionDefaultChannelGroup", "landingPage"), ())
+"""The report of the ready mapping."""
 PROCESSING = timedelta(seconds=120)
 """How long the Data Manager says that a request is being worked on."""
 
@@ -92,11 +95,22 @@ class GoogleAnalyticsSandbox(Sandbox):
         return local_day(self.clock.now(), self.zone)
 
     def put(self, object: str, values: Mapping[str, Any]) -> str:
-        """Count visits (`object` is figures), by the names of dimensions and metrics; the day they were on."""
-        told = {"date": self.today.strftime("%Y%m%d"), "sessions": 1, "totalUsers": 1, **values}
+        """Count visits (`object` is figures), by the names of dimensions and metrics; the id of their row in a report
+        of the ready mapping's dimensions."""
+        told = {"date": self.today.isoformat(), "sessions": 1, "totalUsers": 1, **values}
         with self.lock:
             self.visits.append({**told, "date": str(told["date"]).replace("-", "")})
-        return str(told["date"])
+        return _id(self.visits[-1])
+
+    def edit(self, object: str, id: str, values: Mapping[str, Any]) -> None:
+        """Count the visits of a row otherwise."""
+        with self.lock:
+            next(visit for visit in self.visits if _id(visit) == id).update(values)
+
+    def remove(self, object: str, id: str) -> None:
+        """Count the visits of a row no more."""
+        with self.lock:
+            self.visits = [visit for visit in self.visits if _id(visit) != id]
 
     def visit(self, campaign: str = "(direct)", *, ago: int = 0, **values: Any) -> str:
         """Visits of a campaign, some days ago; the day."""
@@ -109,7 +123,8 @@ class GoogleAnalyticsSandbox(Sandbox):
             "sessionDefaultChannelGroup": "Direct" if campaign == "(direct)" else "Paid Search",
             "landingPage": "/",
         }
-        return self.put("figures", {"date": day, **usual, **values})
+        self.put("figures", {"date": day, **usual, **values})
+        return day
 
     def restate(self, day: str, campaign: str, into: str) -> None:
         """Attribute the visits of a day anew: those of one campaign become another's."""
@@ -331,6 +346,12 @@ class GoogleAnalyticsSandbox(Sandbox):
                 setattr(getattr(self, part), name, state[part][name])
         version, words, gauss = state["random"]
         self.random.setstate((version, tuple(words), gauss))
+
+
+def _id(visit: Row) -> str:
+    """The id of the row that visits are counted in."""
+    row = {name: str(visit.get(name, UNSET)) for name in READY.dimensions}
+    return f"{date.fromisoformat(visit['date']).isoformat()}:{row_id(READY, row)}"
 
 
 def _token(call: Call) -> str:

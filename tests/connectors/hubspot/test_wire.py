@@ -53,9 +53,7 @@ def tour(hubspot: Connector, clock: ManualClock) -> list[Any]:
         for page in hubspot.pull(object, cursors[object], FIELDS if object == "contacts" else []):
             out += [shown(record) for record in page.records]
     create = Operation("c", Verb.CREATE, "contacts", {"email": "n@example.com"}, match={"email": "n@example.com"})
-    update = Operation(
-        "u", Verb.UPDATE, "contacts", {"firstname": "N", "communication.email": "unsubscribed"}, id="10001"
-    )
+    update = Operation("u", Verb.UPDATE, "contacts", {"firstname": "N", "hs_email_optout": "true"}, id="10001")
     wrong = Operation("w", Verb.UPDATE, "contacts", {"lifecyclestage": "x"}, id="10001")
     out += [told(result) for result in hubspot.push([create, update, wrong], FIELDS)]
     values = {"subject": "S", "body": "B", "person": "contacts/10001", "reference": "r1"}
