@@ -11,17 +11,18 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from config.clock import ManualClock, stamp
 from connectors import registry
 from connectors.google_analytics.sandbox_reports import Row
 from connectors.sandbox import FaultKind
+from sync import forget as forgetting
 from sync import scaffold
 from sync.checkup import check_online
 from sync.replay import replay
 from sync.runs import Options, Report, Runner
-from sync.state.schema import conversions, quarantine, records, streams
+from sync.state.schema import conversions, journal, quarantine, records, streams
 from sync.workspace import Workspace
 
 TAIL = """
@@ -200,6 +201,33 @@ def test_a_name_in_a_reason_is_held_back_until_the_mapping_is_mended(
         settled(workspace)
         assert states(workspace)["lost", "sent"] == 1
     assert site.leaks == []
+
+
+def test_whoever_is_forgotten_is_erased_there_too(
+    tmp_path: Path, platforms: dict[str, Any], clock: ManualClock
+) -> None:
+    site = platforms["google_analytics"]
+    people(platforms)
+    project(tmp_path, platforms)
+    with Workspace.open(tmp_path, clock=clock) as workspace:
+        run(workspace, "backfill")
+        settled(workspace)
+        site.inject(FaultKind.NO_ANSWER, "submitUserDeletion", times=99)
+        forgetting.forget(workspace, forgetting.erasure(workspace, "ana@x.example"), Runner(workspace))
+        assert (site.erased, states(workspace)["qualified", "sent"]) == (
+            [],
+            2,
+        )  # asked for in vain: nothing is forgotten
+        site.faults.clear()
+        with workspace.state.begin() as tx:  # a process that died while it asked
+            mine = (journal.c.verb == "erase") & (journal.c.object == "lead_events")
+            tx.execute(update(journal).where(mine).values(state="sent"))
+        run(workspace)
+        assert site.erased == []
+        forgetting.forget(workspace, forgetting.erasure(workspace, "ana@x.example"), Runner(workspace))
+        assert site.erased == [ANA]
+        assert {event["client_id"] for event in site.all()} == {BOB}
+        assert states(workspace)["qualified", "sent"] == 1
 
 
 def test_figures_come_in_and_are_replaced_day_by_day(
