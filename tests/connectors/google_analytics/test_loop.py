@@ -53,7 +53,7 @@ def project(folder: Path, platforms: dict[str, Any], **settings: Any) -> None:
     scaffold.write(folder, chosen, tail=TAIL)
     file = folder / "closedloop.yaml"
     here = f"      measurement_id: {platforms['google_analytics'].account()['settings']['measurement_id']}"
-    more = "".join(f"\n      {name}: {value}" for name, value in {"refresh_every": 0, **settings}.items())
+    more = "".join(f"\n      {name}: {value}" for name, value in settings.items())
     assert here in file.read_text()
     file.write_text(file.read_text().replace(here, f"      measurement_id: G-SANDBOX001{more}\n      # "))
     file = folder / "mappings" / "hubspot.yaml"
@@ -236,7 +236,7 @@ def test_figures_come_in_and_are_replaced_day_by_day(
     site = platforms["google_analytics"]
     day = site.visit("Spring", ago=1, sessions=3, totalRevenue="10.50", keyEvents=1, advertiserAdCost="2.25")
     site.visit(ago=1, sessions=5)
-    project(tmp_path, platforms)
+    project(tmp_path, platforms, refresh_every=0)
     with Workspace.open(tmp_path, clock=clock) as workspace:
         run(workspace, "backfill")
         cost, direct, spring = sorted(
