@@ -58,7 +58,9 @@ class RemoteObject(_Strict):
     after: tuple[str, ...] = ()  # objects to pull first
     brief: bool = False  # the hand-off brief is written as this object
     max_age: int = 0  # of conversions: days after which the platform takes an outcome no more; 0 for no such limit
-    repeats: bool = True  # of conversions: the platform tells a repeat by its event id, so that a lost one may be resent
+    repeats: bool = (
+        True  # of conversions: the platform tells a repeat by its event id, so that a lost one may be resent
+    )
 
 
 class Limit(_Strict):

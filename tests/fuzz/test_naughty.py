@@ -24,12 +24,18 @@ def test_every_text_goes_round_and_comes_to_rest(loop: Loop) -> None:
     assert not reports[-1].counts["write"]
     there = {row["email"]: row for row in loop.beta.all("contacts")}
     wrong = [
-        text
-        for number, text in enumerate(TEXTS)
-        if (there[f"p{number}@x.example"].get("first") or None) != canonical.text(text)
+        text for number, text in enumerate(TEXTS) if (there[f"p{number}@x.example"].get("first") or None) != _said(text)
     ]
     assert wrong == []
     assert len(there) == len(TEXTS)
+
+
+def _said(text: str) -> str | None:
+    """What arrives of a text: itself, or nothing where it holds what no platform should be given."""
+    try:
+        return canonical.text(text)
+    except Unreadable:
+        return None
 
 
 def test_every_address_is_a_key_or_is_told(loop: Loop) -> None:

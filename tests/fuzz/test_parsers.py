@@ -43,7 +43,9 @@ def broken(text: str, random: Random) -> str:
 def is_told(error: ClosedloopError, path: Path) -> bool:
     """Whether it says where: in the file, at a line and a column."""
     problems = error.problems if isinstance(error, Misconfigured) else ()
-    return all(problem.line >= 1 and problem.column >= 1 and problem.message for problem in problems) and bool(error.what)
+    return all(problem.line >= 1 and problem.column >= 1 and problem.message for problem in problems) and bool(
+        error.what
+    )
 
 
 def read(path: Path, raw: bytes) -> bool:

@@ -183,7 +183,7 @@ BUGS = (
     Bug(
         "a write in doubt is not looked up",
         "sync/push.py",
-        '        found = workspace.connector(connection).read(object, key, sorted(wanted), fields)\n',
+        "        found = workspace.connector(connection).read(object, key, sorted(wanted), fields)\n",
         "        found = {}\n",
     ),
     Bug(
