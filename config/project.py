@@ -52,6 +52,9 @@ class ConnectionConfig(_Part):
     cron: str = Field("", description="When the daemon syncs, as a cron expression, instead of `every`.")
     jitter: Duration = Field(0, description="At most this much later, drawn anew each time.")
     push: bool = Field(True, description="false: read only, nothing is ever written there.")
+    on_delete: Literal["ignore", "unlink", "archive", "opt_out"] = Field(
+        "ignore", description="What it means for a person's other records when one is deleted or archived there."
+    )
 
     def resolve_auth(self, folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, Secret | str]:
         """The `auth:` block with every reference resolved; Misconfigured names all secrets that are missing."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select, update
 from mappings.model import Kind
 from sync.core import brief
 from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_lead
+from sync.deletes import fates
 from sync.load import chunks, lead_rows, lead_view, record_views
 from sync.pins import pinned
 from sync.push import open_targets
@@ -71,10 +72,11 @@ def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], ba
     in_doubt = {name: open_targets(tx, name) for name in workspace.connections}
     refused = _refused(tx, ids)
     linked = pinned(tx, record_views(tx, workspace, ids))
+    fate = fates(tx, workspace, linked)
     problems: list[dict[str, Any]] = []
     for row in lead_rows(tx, ids):
         lead = lead_view(row, linked.get(row.id, ()))
-        outcome = plan_lead(lead, wanted, workspace.fields, refused)
+        outcome = plan_lead(lead, wanted, workspace.fields, refused, fate.get(row.id))
         waiting = [op for op in outcome.operations if _is_open(op, in_doubt[op.connection])]
         batch.operations.extend(op for op in outcome.operations if op not in waiting)
         problems.extend(_problem_rows(run, lead.id, outcome, workspace.now()))
@@ -114,7 +116,7 @@ def _problem_rows(run: str, lead: str, outcome: Outcome, at: str) -> Iterator[di
             "field": name,
             "code": "not_expressible",
             "reason": why,
-            "fix": f"Correct the value, or the mapping of {name}.",
+            "fix": f"Correct the value, or the mapping of {name}." if name else "Decide it, and do it there by hand.",
             "fingerprint": "",
             "state": "open",
             "attempts": 1,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mappings.model import CONSENT, LIFECYCLE, Field, FieldType, Rule, Values
-from sync.core.plan import Outcome, Target, fingerprint, plan_lead
+from sync.core.plan import Fate, Outcome, Target, fingerprint, plan_lead
 from sync.core.views import LeadView, Provenance, RecordView
 
 FIELDS = {
@@ -66,6 +66,10 @@ def refusing(*places: tuple[Any, ...]) -> Callable[..., bool]:
 
 
 def planned(
-    of: LeadView, *targets: Target, refused: Callable[..., bool] = nothing_refused, fields: Any = FIELDS
+    of: LeadView,
+    *targets: Target,
+    refused: Callable[..., bool] = nothing_refused,
+    fields: Any = FIELDS,
+    fate: Fate | None = None,
 ) -> Outcome:
-    return plan_lead(of, targets or (target(),), fields, refused)
+    return plan_lead(of, targets or (target(),), fields, refused, fate)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.plan import Change, Planned, fingerprint, standing
+from sync.core.plan import Change, Fate, Planned, fingerprint, standing
 from sync.core.views import UNDECIDED, Provenance
 from tests.core.plans import FIELDS, lead, nothing_refused, plainly, planned, record, refusing, target
 
@@ -280,6 +280,61 @@ def test_a_new_record_that_was_refused_as_a_whole_is_not_sent_again() -> None:
 def test_a_field_that_is_not_pushed_is_no_part_of_a_new_record() -> None:
     narrow = target(pushed=frozenset({"email"}))
     assert planned(lead({"email": "a@x.io", "title": "Chief"}), narrow).operations[0].after == {"email": "a@x.io"}
+
+
+# deletions
+
+ARCHIVE = Fate("archive", "alpha/contacts/1 was deleted there")
+
+
+def test_who_was_deleted_elsewhere_is_put_away_with_what_it_held_and_nobody_is_made() -> None:
+    here = record(body={"email": "a@x.io", "title": "Clerk", "vip": None, "odd": 1}, changed={"title": "3"}, hash=7)
+    gone = record("2", gone="archived")
+    outcome = planned(lead({"title": "Chief"}, here, gone), target(can_archive=True), target("mail"), fate=ARCHIVE)
+    assert outcome.operations == [
+        Planned(
+            connection="crm",
+            object="contacts",
+            verb="archive",
+            lead="ld_1",
+            record="1",
+            changes=(
+                Change("email", "R_email", "a@x.io", None, "", "", ""),
+                Change("title", "R_title", "Clerk", None, "", "", "3"),
+            ),
+            values={},
+            match={"R_email": "a@x.io"},
+            seen=7,
+            why="alpha/contacts/1 was deleted there",
+        )
+    ]
+    assert outcome.problems == []
+
+
+def test_where_it_was_put_away_once_a_record_is_kept_in_step() -> None:
+    fate = replace(ARCHIVE, done=frozenset({"crm"}))
+    where = target(can_archive=True)
+    [operation] = planned(lead({"title": "Chief"}, record()), where, fate=fate).operations
+    assert operation.verb == "update"
+    assert planned(lead({"email": "a@x.io"}), where, fate=fate).operations == []
+
+
+@pytest.mark.parametrize(
+    ("values", "can", "why"), [({"deal_stage": None}, True, "in a deal"), ({}, False, "no program can")]
+)
+def test_who_cannot_be_put_away_is_told(values: Any, can: bool, why: str) -> None:
+    where = target(can_archive=can)
+    outcome = planned(lead(values, record(), record("2", object="other")), where, fate=ARCHIVE)
+    assert outcome.operations == []
+    [(place, id, name, told)] = outcome.problems
+    assert (place, id, name) == (where, "1", "")
+    assert told.startswith(ARCHIVE.why)
+    assert why in told
+
+
+def test_what_is_unlinked_is_left_alone() -> None:
+    outcome = planned(lead({"title": "Chief"}, record()), fate=Fate("unlink", "gone"))
+    assert (outcome.operations, outcome.problems) == ([], [])
 
 
 # identity
