@@ -194,6 +194,9 @@ class Guards(_Part):
     emptied: Limit = Field(
         Limit(share=0.2, over=100), description="A full pull brings less than this share of the records known."
     )
+    flapping: int = Field(
+        3, ge=0, description="So often a day a value is written over what came back instead, then a person is asked."
+    )
     describe_every: Duration = Field(3600, description="How often the mapped fields are compared with the account's.")
 
 
