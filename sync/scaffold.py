@@ -11,7 +11,7 @@ from config.errors import Misconfigured
 from connectors import registry
 from connectors.manifest import Manifest
 
-CRMS = ("salesforce", "zoho_crm")
+CRMS = ("salesforce", "zoho")
 _BRIEF_OBJECT = {"salesforce": "leads"}
 
 
