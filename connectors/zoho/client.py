@@ -224,7 +224,7 @@ class Client:
         """The contacts of a deal with their roles; none where the deal is no more."""
         number = 1
         while True:
-            query = {"fields": "id,Contact_Role", "per_page": PAGE, "page": number}
+            query = {"fields": "id,Contact_Role", **({"page": number} if number > 1 else {})}
             try:
                 page = self._rows(f"{BASE}/Deals/{deal}/Contact_Roles", query, "data", "")
             except RecordRejected as error:

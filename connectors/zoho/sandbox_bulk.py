@@ -34,10 +34,12 @@ def told(job: Row, count: int) -> Row:
         "id": job["id"],
         "operation": "read",
         "state": job["state"],
-        "query": job["query"],
+        "query": {**job["query"], "module": {**job["query"]["module"], "id": "6100000000000002175"}},
         "created_by": {"id": job["by"], "name": "Rita Ortega"},
         "created_time": job["at"],
         "file_type": "csv",
+        "Attachment_Source__s": "custom_file",
+        "File_Id__s": None,
     }
     if job["state"] == "COMPLETED":
         link = f"/crm/bulk/v8/read/{job['id']}/result"

@@ -76,6 +76,7 @@ MODULES: Mapping[str, Mapping[str, Field]] = {
         **_PERSON,
         "Account_Name": Field("lookup", 100, to="Accounts"),
         "Title": Field(length=100),
+        "Assistant": Field(length=50),
         **{f"Mailing_{name}": Field(length=250) for name in ("Street", "City", "State", "Zip", "Country")},
     },
     "Accounts": {
@@ -171,15 +172,22 @@ OTHER_LAYOUT = ("Partner gewonnen",)
 """Stages of a second layout's pipeline: the field of the usual layout does not list them."""
 
 
+def stage_picks(names: list[str]) -> list[Row]:
+    """The stages as the field lists them."""
+    return [
+        {**row, "reference_value": name, "deal_category": STAGES[name][0].split()[0], "probability": STAGES[name][1]}
+        for name, row in zip(names, stage_rows(names), strict=True)
+    ]
+
+
 def stage_rows(names: list[str]) -> list[Row]:
+    """The stages as a pipeline has them."""
     return [
         {
             "display_value": name,
             "actual_value": name,
-            "reference_value": name,
             "sequence_number": number,
-            "deal_category": STAGES[name][0].split()[0],
-            "probability": STAGES[name][1],
+            "colour_code": "#63C57E",
             "forecast_category": {"name": "Closed" if "Closed" in STAGES[name][0] else "Pipeline", "id": f"67{number}"},
             "forecast_type": STAGES[name][0],
             "id": f"680{number}",
@@ -195,7 +203,7 @@ def told_field(module: str, name: str) -> Row:
     """A field as the metadata tells it."""
     field = MODULES[module][name]
     written = not field.read_only
-    picks = stage_rows([stage for stage in STAGES if stage not in OTHER_LAYOUT]) if name == "Stage" else []
+    picks = stage_picks([stage for stage in STAGES if stage not in OTHER_LAYOUT]) if name == "Stage" else []
     array = "jsonarray" if name == "Tag" else _JSON.get(field.type, "string")
     nothing = dict.fromkeys(
         ("associated_module", "tooltip", "display_format_properties", "association_details", "created_time", "external")
@@ -232,6 +240,7 @@ def told_field(module: str, name: str) -> Row:
         "system_mandatory": field.mandatory,
         "unique": {"case_sensitive": False} if field.unique else {},
         "pick_list_values": picks,
+        **({"blueprint_supported": True, "quick_sequence_number": None} if field.type == "picklist" else {}),
         "operation_type": dict.fromkeys(("web_update", "api_create", "web_create", "api_update"), written),
         "email_parser": {"fields_update_supported": False, "record_operations_supported": False},
         "view_type": {"view": True, "edit": written, "quick_create": False, "create": written},

@@ -278,7 +278,8 @@ def test_who_is_in_a_deal_is_followed_and_swept(
     clock.advance(3600)
     assert pulled(connector, "contact_roles", cursor, [])[0] == []
     clock.advance(86_400)
-    cursors, swept = [], []
+    cursors: list[str] = []
+    swept: list[Any] = []
     for page in connector.pull("contact_roles", cursor, []):
         swept += page.records
         cursors.append(page.cursor)
