@@ -64,7 +64,7 @@ def _started(source: Source, object: str, page: int, until: str) -> Job:
         told = source.client.call("POST", f"{BULK}/read", json={"query": query}, repeatable=True).told
     except (RecordRejected, PermissionMissing) as error:
         raise Unusable from error
-    return {"id": str(told["data"][0]["details"]["id"]), "row": 0, "until": until, "page": page}
+    return {"id": source.client.id_of(told["data"][0]["details"]), "row": 0, "until": until, "page": page}
 
 
 def _given(source: Source, object: str, job: Job, total: int | None) -> Iterator[Page]:

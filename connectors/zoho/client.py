@@ -149,7 +149,7 @@ class Client:
     def _locate(self) -> None:
         """Know the API's host before anything is sent there."""
         if not self._located:
-            if self._world.tokens.get(DOMAIN) is None and self.rest.credentials is not None:
+            if self.rest.credentials is not None:
                 self.rest.credentials.headers()
             self.rest.host = self._host()
             self._located = True
@@ -212,7 +212,7 @@ class Client:
             yield from page.rows
             if not page.more or not page.rows:
                 return
-            last = str(page.rows[-1]["id"])
+            last = self.id_of(page.rows[-1])
 
     def count(self, module: str) -> int | None:
         """How many records the module has, where that is told."""
@@ -232,7 +232,7 @@ class Client:
                     return
                 raise
             yield from page.rows
-            if not page.more:
+            if not page.more or not page.rows:
                 return
             number += 1
 
@@ -241,7 +241,7 @@ class Client:
         while True:
             page = self._rows(f"{BASE}/users", {"type": "AllUsers", "per_page": PAGE, "page": number}, "users", "")
             yield from page.rows
-            if not page.more:
+            if not page.more or not page.rows:
                 return
             number += 1
 
@@ -259,6 +259,13 @@ class Client:
 
     def _listed(self, path: str, query: Mapping[str, Any], name: str) -> Sequence[Row]:
         return self._rows(path, query, name, "").rows
+
+    def id_of(self, row: Row) -> str:
+        """The id of a row, which is to stand in an address or a query. Raises RetryLater where it is no id."""
+        id = str(row["id"])
+        if not is_id(id):
+            raise RetryLater("Zoho's answer has an id of an unknown shape.", connection=self._account.connection)
+        return id
 
     def _rows(self, path: str, query: Mapping[str, Any], name: str, since: str) -> Rows:
         headers = {"if-modified-since": f"{unstamp(since):%Y-%m-%dT%H:%M:%S}+00:00"} if since else {}

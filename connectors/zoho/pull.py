@@ -24,12 +24,14 @@ import orjson
 
 from config.clock import stamp, unstamp
 from config.errors import RecordRejected
+from config.log import Log
 from connectors.api import Gone, Page, Record
 from connectors.zoho import coql
 from connectors.zoho.client import PAGE, Client, Row, Rows, portions
-from connectors.zoho.objects import CONVERTED, OBJECTS, Known, contact_of, further, gone, reader, wanted
+from connectors.zoho.objects import CONVERTED, OBJECTS, Known, contact_of, further, gone, moment, reader, wanted
 
 OVERLAP = timedelta(seconds=300)
+log = Log(__name__)
 AGED = ("EXPIRED_VALUE", "TOKEN_BOUND_DATA_MISMATCH", "INVALID_DATA")
 """What a list says to a page token that it does not take (any more): they live a day."""
 
@@ -98,7 +100,7 @@ def _changed(source: Source, object: str, window: Window, place: State) -> Itera
         if not page.more or not page.rows:
             yield records, None
             return
-        at, id, limit = str(page.rows[-1]["Modified_Time"]), str(page.rows[-1]["id"]), coql.MOST
+        at, id, limit = str(page.rows[-1]["Modified_Time"]), source.client.id_of(page.rows[-1]), coql.MOST
         yield records, {"at": at, "id": id}
 
 
@@ -114,11 +116,22 @@ def rows_of(source: Source, object: str, where: str, order: str, limit: int) -> 
         try:
             page = source.client.query(coql.select(columns, facts.module, where, order, coql.FEW if missing else limit))
         except RecordRejected as error:
-            if error.code != "INVALID_QUERY" or error.field not in columns[1:] or error.field == "Modified_Time":
+            untaken = _untaken(error, columns)
+            if not untaken:
                 raise
-            refused.add(error.field)
+            log.info("coql.columns_refused", module=facts.module, columns=sorted(untaken))
+            refused |= untaken
             continue
         return Rows(_joined(source.client, facts.module, page.rows, missing), page.more)
+
+
+def _untaken(error: RecordRejected, columns: Sequence[str]) -> set[str]:
+    """The columns that a query is to do without: the one that Zoho names; where it names none, because one is a word
+    of the language, all of them."""
+    spare = set(columns) - {"id", "Modified_Time"}
+    if error.code == "INVALID_QUERY":
+        return spare & {error.field}
+    return spare if error.code == "SYNTAX_ERROR" else set()
 
 
 def _joined(client: Client, module: str, rows: Sequence[Row], missing: Sequence[str]) -> Sequence[Row]:
@@ -154,7 +167,7 @@ def converted_records(client: Client, rows: Sequence[Row]) -> list[Record]:
             str(row["id"]),
             row.get("Modified_Time") or "",
             Gone.CONVERTED,
-            contact_of(row) or contact_of(client.whole("Leads", str(row["id"]))),
+            contact_of(row) or contact_of(client.whole("Leads", client.id_of(row))),
         )
         for row in rows
     ]
@@ -175,11 +188,16 @@ def _walk(
                 raise
             place = {}
             continue
-        if not page.more or not page.rows:
+        if not page.more or not page.rows or _is_old(page.rows[-1], window.since):
             yield page, None
             return
         place = {"token": page.token} if page.token else {"page": place.get("page", 1) + 1}
         yield page, place
+
+
+def _is_old(row: Row, since: str) -> bool:
+    """Whether all that follows was known before: a module may not heed If-Modified-Since."""
+    return bool(since and row.get("Modified_Time")) and moment(row["Modified_Time"]) < since
 
 
 # what is gone

@@ -311,7 +311,7 @@ def push_away(client: Client, operations: Sequence[Operation], *, workflows: boo
                 errors = dict.fromkeys((op.id for op in batch), met)
         for operation in batch:
             error = stop or errors.get(operation.id)
-            if error is None and operation.verb is Verb.ERASE:
+            if error is None and operation.verb is Verb.ERASE and is_id(operation.id):
                 error = _erased(client, operation.id)
             yield Result(operation.key, operation.id, error=error)
 

@@ -55,5 +55,5 @@ def by_field(source: Source, object: str, key: str, values: Sequence[str]) -> di
                     found |= {value: record for value in asked.get(named, ()) if value not in found}
             if not page.more or not page.rows:
                 break
-            last = str(page.rows[-1]["id"])
+            last = source.client.id_of(page.rows[-1])
     return found

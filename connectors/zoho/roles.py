@@ -68,13 +68,13 @@ def _walk(source: Source, window: Window, place: Mapping[str, str]) -> Iterator[
         if not page.more or not page.rows:
             yield records, None
             return
-        at, id = str(page.rows[-1]["Modified_Time"]), str(page.rows[-1]["id"])
+        at, id = str(page.rows[-1]["Modified_Time"]), source.client.id_of(page.rows[-1])
         yield records, {"at": at, "id": id}
 
 
 def tie_records(client: Client, deals: Sequence[Row]) -> list[Record]:
     """All that each of the deals says of its people; without people, that too."""
-    return [_tie(deal, list(client.contact_roles(str(deal["id"])))) for deal in deals]
+    return [_tie(deal, list(client.contact_roles(client.id_of(deal)))) for deal in deals]
 
 
 def _tie(deal: Row, rows: Sequence[Row]) -> Record:

@@ -19,6 +19,7 @@ _QUERY = re.compile(
 )
 _TOKEN = re.compile(r"\s*(?:('(?:[^']|'')*')|(<=|>=|!=|[()=<>,])|([\w.$]+))")
 CRITERIA = 25
+RESERVED = {"select", "from", "where", "order", "group", "limit", "external", "in", "is", "like", "and", "or", "not"}
 
 
 class Refused(Exception):
@@ -53,6 +54,8 @@ def parse(text: str) -> Query:
     columns = tuple(part.strip() for part in found["columns"].split(","))
     if len(columns) > 50:
         raise Refused("LIMIT_EXCEEDED", clause="select", limit=50)
+    if any(column.lower() in RESERVED for column in columns):
+        raise Refused("SYNTAX_ERROR", clause="select")
     for column in columns:
         _field(module, column)
     limit = int(found["limit"] or 200)

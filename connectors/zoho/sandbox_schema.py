@@ -77,6 +77,7 @@ MODULES: Mapping[str, Mapping[str, Field]] = {
         "Account_Name": Field("lookup", 100, to="Accounts"),
         "Title": Field(length=100),
         "Assistant": Field(length=50),
+        "External": Field(length=50),
         **{f"Mailing_{name}": Field(length=250) for name in ("Street", "City", "State", "Zip", "Country")},
     },
     "Accounts": {

@@ -190,6 +190,37 @@ def test_columns_that_queries_do_not_take_or_hold_are_joined(
     assert [line for line in sent(zoho, "POST /coql") if line.status == 400] == refused  # refused once, known for good
 
 
+def test_a_column_that_is_a_word_of_the_query_language_stops_no_pull(zoho: ZohoSandbox, connector: Connector) -> None:
+    zoho.put("contacts", {"Last_Name": "R", "External": "E"})
+    assert raws(pulled(connector, "contacts", None, ["Last_Name", "External"])[0]) == [
+        {"Last_Name": "R", "External": "E"}
+    ]
+
+
+def test_the_name_behind_a_lookup_is_told_even_if_queries_do_not_join(zoho: ZohoSandbox, connector: Connector) -> None:
+    account = zoho.put("accounts", {"Account_Name": "Acme"})
+    zoho.put("contacts", {"Last_Name": "R", "Account_Name": account})
+    zoho.coql_refuses = {"Account_Name.Account_Name"}
+    fields = ["Account_Name.id", "Account_Name.Account_Name"]
+    told = {"Account_Name": {"id": account, "Account_Name": "Acme"}}
+    assert raws(pulled(connector, "contacts", None, fields)[0]) == [told]
+
+
+def test_a_module_that_does_not_heed_the_header_is_not_read_whole(
+    zoho: ZohoSandbox, connector: Connector, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PAGE", 2)
+    monkeypatch.setattr(sandbox_list, "newer", lambda row, since: True)
+    about = lead(zoho, "a@x.io")
+    for number in range(9):
+        zoho.put("notes", {"Note_Title": str(number), "Parent_Id": about, "$se_module": "Leads"})
+        clock.advance(600)
+    _, cursor = pulled(connector, "notes", None, ["Note_Title"])
+    before = connector.calls
+    pulled(connector, "notes", cursor, ["Note_Title"])
+    assert connector.calls - before == 1
+
+
 def test_deletions_are_told_and_a_merge_loser_is_one(
     zoho: ZohoSandbox, connector: Connector, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
