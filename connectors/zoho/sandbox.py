@@ -40,8 +40,8 @@ class ZohoSandbox(Sandbox):
     """An org with one client and the admin who connected it.
 
     Switches: `credits` (in any 24 hours), `busy` (so many calls find too many others running), `coql_refuses` (columns
-    that queries do not take), `age` (raised: page tokens have expired), `queued` (looks that a bulk job needs),
-    `jobs_fail`; `login.*` and `store.*` as they say.
+    that queries do not take), `coql_shows_converted` (leads), `age` (raised: page tokens have expired), `queued` (looks
+    that a bulk job needs), `jobs_fail`; `login.*` and `store.*` as they say.
     """
 
     name = "zoho"
@@ -50,6 +50,7 @@ class ZohoSandbox(Sandbox):
         self.credits, self.busy, self.age, self.queued = 51_000, 0, 0, 1
         self.jobs_fail = False
         self.coql_refuses: set[str] = set()
+        self.coql_shows_converted = False
         self.used: list[tuple[str, int]] = []
         self.jobs: dict[str, Row] = {}
         super().__init__(**options)
@@ -320,7 +321,9 @@ class ZohoSandbox(Sandbox):
             if refused := [column for column in query.columns if column in self.coql_refuses]:
                 raise Refused("INVALID_QUERY", column_name=refused[0])
             rows = [
-                row for row in self.store.rows[query.module].values() if not row.get("converted") and query.test(row)
+                row
+                for row in self.store.rows[query.module].values()
+                if query.test(row) and (self.coql_shows_converted or not row.get("converted"))
             ]
         except Refused as error:
             return self.error(400, error.code, **error.details)

@@ -163,7 +163,7 @@ NAMES: Mapping[str, str] = {
 
 STAGES: Mapping[str, tuple[str, int]] = {
     "Qualification": ("Open", 10),
-    "Negotiation/Review": ("Open", 90),
+    "Fast gewonnen (90 %)": ("Open", 90),
     "Abgeschlossen (gewonnen)": ("Closed Won", 100),
     "Closed Lost": ("Closed Lost", 0),
     "Partner gewonnen": ("Closed Won", 100),

@@ -156,6 +156,15 @@ def test_an_answer_in_another_order_is_not_believed(zoho: ZohoSandbox, connector
     assert {key: result.id for key, result in results.items()} == {"0": ids[0], "1": ids[1]}  # ids tell whose they are
 
 
+def test_a_refusal_that_speaks_of_another_row_is_not_believed(zoho: ZohoSandbox, connector: Connector) -> None:
+    id = lead(zoho, "a@x.io")
+    why = {"code": "INVALID_DATA", "details": {"api_name": "Phone", "json_path": "$.data[1].Phone"}, "status": "error"}
+    rows = [why, {"code": "SUCCESS", "status": "success", "action": "insert", "details": {"id": id}}]
+    zoho.inject(FaultKind.ANSWER, "POST /crm/v8/Leads/upsert", answer=Answer.of({"data": rows}, 207))
+    results = pushed(connector, create("a", "a@x.io"), create("b", "b@x.io"))
+    assert all(isinstance(result.error, InDoubt) for result in results.values())
+
+
 def test_a_row_that_is_missing_is_in_doubt(zoho: ZohoSandbox, connector: Connector) -> None:
     connector.check()
 

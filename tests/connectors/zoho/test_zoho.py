@@ -132,13 +132,13 @@ def test_an_edit_during_a_walk_loses_nobody(
     for number in range(6):
         made = {"Note_Title": "old", "Parent_Id": about, "$se_module": "Leads"}
         ids.append(lead(zoho, f"p{number}@x.io") if object == "leads" else zoho.put("notes", made))
-        clock.advance(1)
+        clock.advance(600)
     pages, seen = connector.pull(object, None, ["Email"]), []
     for number, page in enumerate(pages):
         seen += [record.id for record in page.records]
         cursor = page.cursor
         if number == 0:
-            zoho.edit(object, ids[0 if object == "leads" else 2], {"Description": "new", "Note_Content": "new"})
+            zoho.edit(object, ids[0], {"Description": "new", "Note_Content": "new"})
             clock.advance(600)
     seen += [record.id for record in pulled(connector, object, cursor, ["Email"])[0]]
     assert set(ids) <= set(seen)
@@ -240,10 +240,11 @@ def test_deletions_are_told_and_a_merge_loser_is_one(
     assert connector.read("contacts", "id", ids, FIELDS).keys() == {ids[3]}
 
 
-@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(("hidden", "shown"), [(False, False), (True, False), (False, True)])
 def test_a_converted_lead_lives_on_as_its_contact(
-    zoho: ZohoSandbox, connector: Connector, clock: ManualClock, *, hidden: bool
+    zoho: ZohoSandbox, connector: Connector, clock: ManualClock, *, hidden: bool, shown: bool
 ) -> None:
+    zoho.coql_shows_converted = shown
     id, other = lead(zoho, "a@x.io"), lead(zoho, "b@x.io")
     clock.advance(600)
     _, cursor = pulled(connector, "leads", None, FIELDS)
@@ -269,6 +270,7 @@ def test_deals_tell_their_outcome_by_the_forecast_type_of_the_stage(
     zoho.close(won, won=True, day="2026-11-20")
     zoho.close(lost, won=False, day="2026-11-20", reason="price")
     zoho.deal("partner", [], "Partner gewonnen")
+    zoho.deal("nearly", [], "Fast gewonnen (90 %)")
     clock.advance(600)
     fields = ["Deal_Name", "Amount", "Stage_Closed", "Stage_Won", "Win_Probability", "Reason_For_Loss__s"]
     records, cursor = pulled(connector, "deals", None, fields)
@@ -278,6 +280,7 @@ def test_deals_tell_their_outcome_by_the_forecast_type_of_the_stage(
         "won": (True, True, "1"),
         "lost": (True, False, "0"),
         "open": (False, False, "0.1"),
+        "nearly": (False, False, "0.9"),
         "partner": (True, True, "1"),  # a stage of another layout, known to its pipeline only
     }
     assert (told["lost"]["Reason_For_Loss__s"], told["open"]["Amount"]) == ("price", 5.25)
