@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,7 +34,10 @@ def chosen(rows: list[Row], query: Mapping[str, str], since: str) -> list[Row]:
     name = query.get("sort_by") or "id"
     if name not in ("id", "Created_Time", "Modified_Time"):
         raise Refused("INVALID_DATA", param_name="sort_by")
-    key: Callable[[Row], Any] = lambda row: (int(row["id"]) if name == "id" else unstamp(row[name]), int(row["id"]))  # noqa: E731
+
+    def key(row: Row) -> Any:
+        return int(row["id"]) if name == "id" else unstamp(row[name]), int(row["id"])
+
     return sorted(found, key=key, reverse=query.get("sort_order", "desc") == "desc")
 
 
