@@ -77,6 +77,19 @@ def _outcome(result: Result) -> Settled:
     return Settled.QUARANTINED if isinstance(result.error, RecordRejected) else Settled.HELD
 
 
+_MARK = (
+    update(journal)
+    .where(journal.c.op == bindparam("o"))
+    .values(
+        state=bindparam("s"),
+        error=bindparam("e"),
+        record=bindparam("r"),
+        settled_at=bindparam("t"),
+        created=bindparam("c"),
+    )
+)
+
+
 def _mark(tx: Connection, run: str, pairs: Sequence[Pair], outcomes: Sequence[Settled], at: str) -> None:
     rows = [
         {
@@ -89,18 +102,7 @@ def _mark(tx: Connection, run: str, pairs: Sequence[Pair], outcomes: Sequence[Se
         }
         for (operation, result), outcome in zip(pairs, outcomes, strict=True)
     ]
-    statement = (
-        update(journal)
-        .where(journal.c.op == bindparam("o"))
-        .values(
-            state=bindparam("s"),
-            error=bindparam("e"),
-            record=bindparam("r"),
-            settled_at=bindparam("t"),
-            created=bindparam("c"),
-        )
-    )
-    tx.execute(statement, rows)
+    tx.execute(_MARK, rows)
 
 
 def _applied(tx: Connection, workspace: Workspace, ledger: Ledger, done: Sequence[Pair], at: str) -> int:
@@ -130,6 +132,9 @@ def _applied(tx: Connection, workspace: Workspace, ledger: Ledger, done: Sequenc
     return len(baselines.foreign)
 
 
+_THESE = select(records).where(records.c.stream == bindparam("of"), records.c.id.in_(bindparam("some", expanding=True)))
+
+
 @dataclass
 class _Baselines:
     """The records of one object as the platform holds them after some writes.
@@ -154,8 +159,7 @@ class _Baselines:
         stream = self.stream
         known: dict[str, Any] = {}
         for some in chunks([result.id for _, result in done]):
-            query = select(records).where(records.c.stream == stream.id, records.c.id.in_(some))
-            known.update({row.id: row for row in self.tx.execute(query)})
+            known.update({row.id: row for row in self.tx.execute(_THESE, {"of": stream.id, "some": some})})
         for operation, result in done:
             self._take(stream.id, operation, result, known.get(result.id))
 
@@ -275,18 +279,20 @@ def quarantine_rows(tx: Connection, rows: list[dict[str, Any]]) -> None:
     tx.execute(upsert(quarantine, tx, key=_PLACE, update=renewed, add=["attempts"]), rows)
 
 
+_COMPLAINTS = select(quarantine).where(
+    quarantine.c.direction == "push",
+    quarantine.c.state.in_(["open", "replaying"]),
+    quarantine.c.connection == bindparam("of"),
+    quarantine.c.lead.in_(bindparam("some", expanding=True)),
+)
+
+
 def _close_quarantine(tx: Connection, done: Sequence[Planned], at: str) -> None:
     """What was refused before went through now: the entries of the fields written are resolved."""
     written = {(op.object, op.record, op.lead): {"", *op.after} for op in done}
     resolved: list[int] = []
     for some in chunks(sorted({op.lead for op in done})):
-        query = select(quarantine).where(
-            quarantine.c.direction == "push",
-            quarantine.c.state.in_(["open", "replaying"]),
-            quarantine.c.connection == done[0].connection,
-            quarantine.c.lead.in_(some),
-        )
-        for row in tx.execute(query):
+        for row in tx.execute(_COMPLAINTS, {"of": done[0].connection, "some": some}):
             if row.field in written.get((row.object, row.record, row.lead), ()):
                 resolved.append(row.id)
     for some in chunks(resolved):
