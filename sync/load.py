@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from mappings.model import Kind
-from sync.core.views import ActivityView, DealView, LeadView, Provenance, RecordView
+from sync.core.views import ActivityView, DealView, LeadView, Provenance, RecordView, inherited
 from sync.state.schema import activities, deal_people, leads, records, streams
 from sync.workspace import Workspace
 
@@ -34,6 +34,7 @@ _OF_LEADS = (
         records.c.changed,
         records.c.held,
         records.c.gone,
+        records.c.into,
         records.c.hash,
         streams.c.connection,
         streams.c.object,
@@ -50,6 +51,9 @@ def record_views(tx: Connection, workspace: Workspace, lead_ids: Sequence[str]) 
     for some in chunks(lead_ids):
         for row in tx.execute(_OF_LEADS, {"some": some}):
             found[row.lead].append(record_view(workspace, row))
+    for lead, views in found.items():
+        if any(view.into for view in views):
+            found[lead] = list(inherited(views))
     return found
 
 
@@ -67,6 +71,7 @@ def record_view(workspace: Workspace, row: Any) -> RecordView:
         pulled=mapped.pulled if mapped else frozenset(),
         on_blank=mapped.on_blank if mapped else {},
         gone=row.gone,
+        into=row.into or "",
         hash=row.hash,
     )
 
