@@ -479,7 +479,7 @@ def revise(before: _Known, old: Values, new: Values, since: str) -> tuple[dict[s
     for name, value in new.items():
         if (name in old and old[name] == value) or (name not in old and value is None):
             continue
-        if name in held and _is_rewrite(held[name], value):
+        if name in held and is_rewrite(held[name], value):
             held[name] = [held[name][0], value]
             continue
         held.pop(name, None)
@@ -487,7 +487,7 @@ def revise(before: _Known, old: Values, new: Values, since: str) -> tuple[dict[s
     return changed, held
 
 
-def _is_rewrite(held: list[Any], value: Any) -> bool:
+def is_rewrite(held: list[Any], value: Any) -> bool:
     """Whether `value` is what the platform made of the value we sent: what it returned then, or, where it returned
     nothing, what differs from it only in case, space, punctuation or by being cut off."""
     sent, returned = held

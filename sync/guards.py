@@ -207,6 +207,12 @@ def emptied(limit: Limit, known: int, arrived: int, connection: str, object: str
 
 def known_records(tx: Connection, connection: str, object: str) -> int:
     """The live records known of an object."""
-    mine = (streams.c.connection == connection) & (streams.c.object == object)
-    query = select(func.count()).select_from(records).join(streams, streams.c.id == records.c.stream)
-    return _count(tx, query.where(mine, records.c.gone.is_(None)))
+    return _count(tx, _RECORDS, {"of": connection, "named": object})
+
+
+_RECORDS = (
+    select(func.count())
+    .select_from(records)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"), records.c.gone.is_(None))
+)

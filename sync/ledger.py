@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from sync.absorb import Absorbed
 from sync.state.leases import Lease, renew
@@ -29,6 +29,7 @@ class Written:
 
 
 _COUNT = update(runs).where(runs.c.id == bindparam("run")).values(counts=bindparam("told"))
+_COUNTED = select(runs.c.counts).where(runs.c.id == bindparam("run"))
 
 PULL_STATES = ("applied", "unchanged", "held", "quarantined", "parked", "suppressed")
 
@@ -40,6 +41,12 @@ class Ledger:
         self.run = run
         self.counts: dict[str, Any] = counts or {"pull": {}, "write": {}, "handoffs": 0}
         self._leases: Sequence[Lease] = ()
+
+    @classmethod
+    def of(cls, tx: Connection, run: str) -> Ledger:
+        """The accounts of another run, as stored."""
+        told = tx.execute(_COUNTED, {"run": run}).scalar()
+        return cls(run, orjson.loads(told) if told and told != "{}" else None)
 
     def hold(self, leases: Sequence[Lease]) -> None:
         """From now on every transaction of the run checks these."""

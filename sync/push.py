@@ -25,11 +25,12 @@ from config.errors import (
 )
 from config.log import Log
 from connectors.api import Operation, Result, Verb
-from sync.absorb import absorb_records, stream_for
+from mappings.model import Kind, Values
+from sync.absorb import absorb_records, is_rewrite, stream_for
 from sync.core.plan import Planned
 from sync.ledger import Ledger, Written
 from sync.load import chunks
-from sync.settle import AWAY, adopt, settle
+from sync.settle import AWAY, adopt, date, settle
 from sync.state.schema import journal, records, streams
 from sync.workspace import Workspace
 
@@ -235,8 +236,9 @@ def _recover_object(workspace: Workspace, connection: str, object: str, rows: li
                 for row in those:
                     was_done = _judge(tx, workspace, row, found.get(value), mapped is not None)
                     done += bool(was_done)
-                    if row.run == ledger.run and row.state != "in_doubt":  # planned by this run before it was cut off
-                        ledger.wrote(tx, connection, object, _written(was_done))
+                    if row.state != "in_doubt":  # planned by a run that was cut off: this one, or one still to go on
+                        account = ledger if row.run == ledger.run else Ledger.of(tx, row.run)
+                        account.wrote(tx, connection, object, _written(was_done))
     return done
 
 
@@ -275,6 +277,14 @@ def _young(row: Any, workspace: Workspace) -> bool:
     return (workspace.clock.now() - unstamp(row.created_at)).total_seconds() < DOUBT
 
 
+def _holds(held: Values, after: Values, pulled: frozenset[str]) -> bool:
+    """Whether a record holds what was written, as far as it can be read back."""
+    seen = [name for name in after if name in pulled]
+    return bool(seen) and all(
+        held.get(name) == after[name] or is_rewrite([after[name], None], held.get(name)) for name in seen
+    )
+
+
 def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person: bool) -> bool | None:
     """Settle or withdraw one journal row by what was found: True when it had been done, False when not; None while it
     may still be done."""
@@ -300,11 +310,13 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     body = tx.execute(select(records.c.body).where(records.c.stream == stream, records.c.id == found.id)).scalar()
     held = orjson.loads(body) if body else {}
     after = orjson.loads(row.after)
-    done = row.verb not in AWAY and all(held.get(name) == value for name, value in after.items())
-    if row.verb == "create" or done:
+    done = row.verb not in AWAY and _holds(held, after, workspace.mapped(row.connection)[row.object].pulled)
+    if done or (row.verb == Verb.CREATE and not _young(row, workspace)):
         adopt(tx, workspace, row, found.id, at)
         return True
-    if row.verb == Verb.UPDATE and _young(row, workspace):
+    # somebody else may have made what was found: our create may still come, and meet it
+    if row.verb in (Verb.CREATE, Verb.UPDATE) and _young(row, workspace):
+        date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
         tx.execute(update(journal).where(mine).values(state="in_doubt"))
         return None
     tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not done", settled_at=at))

@@ -47,7 +47,7 @@ BUGS = (
     Bug(
         "what the platform rewrote is taken for an edit",
         "sync/absorb.py",
-        "if name in held and _is_rewrite(held[name], value):",
+        "if name in held and is_rewrite(held[name], value):",
         "if False:",
     ),
     Bug(
