@@ -25,9 +25,10 @@ def call(*errors: ClosedloopError) -> str:
     return retry.call(attempt, clock=clock, repeatable=True, attempts=len(errors))
 
 
-@pytest.mark.parametrize(
-    "last", [RetryLater("Busy.", after=1), QuotaExhausted("None left."), AuthorizationLost("Out.")]
-)
+REFUSALS = (RetryLater("Busy.", after=1), QuotaExhausted("None left."), AuthorizationLost("Out."))
+
+
+@pytest.mark.parametrize("last", REFUSALS)
 def test_a_write_that_may_have_happened_is_in_doubt_whatever_came_last(last: ClosedloopError) -> None:
     with pytest.raises(InDoubt, match="No answer") as told:
         call(InDoubt("No answer.", connection="crm"), last)
