@@ -72,15 +72,16 @@ def contacts(number: int) -> Iterator[dict[str, Any]]:
 def _contact(id: int, rng: random.Random) -> dict[str, Any]:
     created = BEGAN + timedelta(milliseconds=rng.randrange(60_000_000_000))
     modified = created + (BEFORE - created) * rng.random()
+    properties = {
+        **_properties(id, rng),
+        "createdate": instant(created),
+        "lastmodifieddate": instant(modified),
+        "hs_object_id": str(id),
+        "hs_merged_object_ids": None,
+    }
     return {
         "id": str(id),
-        "properties": {
-            **_properties(id, rng),
-            "createdate": instant(created),
-            "lastmodifieddate": instant(modified),
-            "hs_object_id": str(id),
-            "hs_merged_object_ids": None,
-        },
+        "properties": dict(sorted(properties.items())),  # as HubSpot has them
         "createdAt": instant(created),
         "updatedAt": instant(modified),
         "archived": False,

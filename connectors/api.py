@@ -37,6 +37,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     `raw` is a JSON object, the platform's own bytes where they can be had: field name -> value. Members may nest; a
     mapping reaches into them with dots (`merge_fields.FNAME`). `version` is the platform's modification time as
     `config.clock.stamp` writes it, so that versions compare as text. A gone record may have `raw=b"{}"`.
+
+    An activity is written once: what comes again under its id is no news. Only one that is `revised` (a meeting that
+    can be moved) takes the place of what was told before; its connector never tells an older state after a newer one.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     gone: Gone | None = None
     into: str = ""
     into_object: str = ""
+    revised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +81,8 @@ class Operation:
     An update names its record by `id`; `match` has the keys it is known by now. A create has in `match` the remote
     fields whose values identify the record should it exist already (`{"email": "ana@x.io"}`): the connector upserts by
     them where the platform can. `values` are remote field -> value in the platform's own form, only what is to change;
-    None clears. A conversion is a create whose `match` has its event id. Archiving and erasing name their record as an update does, without values; a record that is away
-    already is done.
+    None clears. A conversion is a create whose `match` has its `event_id`. Archiving and erasing name their record as
+    an update does, without values; a record that is away already is done.
     """
 
     key: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -58,7 +58,9 @@ class RemoteObject(_Strict):
     after: tuple[str, ...] = ()  # objects to pull first
     brief: bool = False  # the hand-off brief is written as this object
     max_age: int = 0  # of conversions: days after which the platform takes an outcome no more; 0 for no such limit
-    repeats: bool = True  # of conversions: the platform tells a repeat by its event id, so that a lost one may be resent
+    sample: dict[str, Any] = Field(default_factory=dict)  # a believable record for the sandbox; {n} is its number
+    edited: dict[str, Any] = Field(default_factory=dict)  # what somebody changes of it
+    repeats: bool = True  # of conversions: the platform knows a repeat by its event id, so a lost one may be resent
 
 
 class Limit(_Strict):

@@ -53,10 +53,23 @@ def _check_object(
             yield document.problem(
                 (*where, "match", number), f"{field!r} is matched by but not mapped.", "add an entry"
             )
+    if object.kind is Kind.CONVERSION:
+        yield from _check_conversion(where, object, document)
     yield from _check_condition((*where, "filter"), object.filter, document, {"record": {}}, run=False)
     if object.kind in (Kind.LEAD, Kind.CONVERSION):
         sample = {"lead": lead_context({}, known)}
         yield from _check_condition((*where, "create_when"), object.create_when, document, sample, run=True)
+
+
+def _check_conversion(where: Where, object: ObjectMapping, document: Document) -> Iterator[Problem]:
+    """An outcome without its name is none, and without its id it would be told again and again."""
+    places = {name: entry.remote for entry in object.fields for name in entry.names if entry.direction != "pull"}
+    if "event" not in places or places.get("event_id") != "event_id":
+        yield document.problem(
+            where,
+            "A conversion has to push `event`, and `event_id` as event_id.",
+            "add {remote: event_id, field: event_id, direction: push}",
+        )
 
 
 def _check_entry(

@@ -36,7 +36,7 @@ class Expression:
         """The value over `context`. Raises Misconfigured for a condition that cannot be evaluated there."""
         try:
             return self._program.execute(dict(context))
-        except (ValueError, TypeError, RuntimeError, KeyError) as error:
+        except (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError, AttributeError) as error:
             raise Misconfigured(
                 f"The condition `{self.text}` cannot be evaluated: {_first_line(error)}.",
                 fix="Check the names and types in it with `closedloop check`.",

@@ -159,10 +159,12 @@ def _datetime(argument: Any, context: Context) -> Transform:
     style = options.pop("write", "iso")
     if options or style not in _WRITE_INSTANT:
         raise ValueError(f"takes zone: and write: ({', '.join(_WRITE_INSTANT)})")
-    write = _WRITE_INSTANT[style]
-    return Transform(
-        lambda value: _parse_instant(value, zone), lambda at: write(unstamp(at), zone), gives=FieldType.DATETIME
-    )
+    write, is_stamp = _WRITE_INSTANT[style], _STAMP.fullmatch
+
+    def read(value: Any) -> str:
+        return value if value.__class__ is str and is_stamp(value) else _parse_instant(value, zone)
+
+    return Transform(read, lambda at: write(unstamp(at), zone), gives=FieldType.DATETIME)
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -179,8 +181,6 @@ _STAMP = re.compile(
 
 
 def _parse_instant(told: Any, zone: ZoneInfo) -> str:
-    if isinstance(told, str) and _STAMP.fullmatch(told):
-        return told
     value = _word(told)
     if re.fullmatch(r"-?\d{9,10}", value):
         return _from_epoch(int(value))
@@ -289,10 +289,11 @@ def _owner(argument: Any, context: Context) -> Transform:
     lookup = context.lookup
 
     def read(value: Any) -> str | None:
-        found = lookup.owner_email(_word(value)) if lookup else None
-        if found is None:
-            raise Unreadable("unknown_owner", "is no owner of this account")
-        return found
+        if lookup is not None:
+            found = lookup.owner_email(value) or lookup.owner_email(_word(value))  # ids come as they were told
+            if found is not None:
+                return found
+        raise Unreadable("unknown_owner", "is no owner of this account")
 
     def write(email: str) -> str:
         found = lookup.owner_id(email) if lookup else None
@@ -300,7 +301,7 @@ def _owner(argument: Any, context: Context) -> Transform:
             raise Unreadable("unknown_owner", "owns nothing in this account: there is no user with this address")
         return found
 
-    return Transform(read, write, pure=False)
+    return Transform(read, write, gives=FieldType.EMAIL, pure=False)
 
 
 def _prefix(argument: Any, _: Context) -> Transform:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from connectors.api import Page, Record
 from mappings.compiler import Mapped, ValueProblem
 from mappings.model import Kind, Values
-from sync import ties
+from sync import retold, ties
 from sync.complaints import Complaints
 from sync.state import rows
 from sync.state.database import upsert
@@ -184,6 +184,7 @@ class _Group:
         self.touches: list[rows.Row] = []
         self.farewells: list[rows.Row] = []
         self.happened: list[rows.Row] = []
+        self.retold = retold.Retold()
         self.associations: dict[str, Values] = {}
         self.new = self.changed = self.gone = self.filtered = self.quarantined = self.suppressed = 0
         self.forgotten: Suppression | None = None
@@ -371,22 +372,40 @@ class _Group:
     # activities
 
     def take_activities(self, by_id: dict[str, Record]) -> None:
-        """Activities are facts: written once, by their key, never changed and never taken back."""
+        """Activities are facts: written once, by their key, never changed and never taken back, unless their platform
+        says of one that it was revised."""
         found = rows.find(self.tx, activities, self.stream.id, ("key",), "key", list(by_id))
         known = {key for (key,) in found}
         fresh = [record for id, record in by_id.items() if id not in known and record.gone is None]
-        if not fresh:
+        again = [record for id, record in by_id.items() if id in known and record.gone is None and record.revised]
+        if not fresh and not again:
             return
-        self.complaints.recall([record.id for record in fresh])
+        self.complaints.recall([record.id for record in (*fresh, *again)])
         for record in fresh:
-            read = self._read(record)
-            if read is not None:
-                self._take_activity(record, read)
+            row = self._activity(record)
+            if row is not None:
+                self.happened.append((self.stream.id, *row))
+                self.new += 1
+        for record in again:
+            self._take_again(record)
 
-    def _take_activity(self, record: Record, read: _Reading) -> None:
+    def _take_again(self, record: Record) -> None:
+        """An activity that is here already, as it is told now; one that the filter leaves out now takes no part."""
+        filtered = self.filtered
+        row = self._activity(record)
+        if row is not None:
+            self.retold.told.append(row)
+        elif self.filtered > filtered:
+            self.retold.left_out.append(record.id)
+
+    def _activity(self, record: Record) -> rows.Row | None:
+        """The activity as a row; None where it has no part in this, or is not whole, which is counted then."""
+        read = self._read(record)
+        if read is None:
+            return None
         values, problems, _ = read
         if values.get("person") and self._hushed(str(values.get("person_object")), str(values["person"])):
-            return
+            return None
         if problems:
             self.quarantined += 1
         elif not values.get("type") or not values.get("at"):
@@ -394,8 +413,8 @@ class _Group:
         elif values.get("person") and not values.get("person_object"):
             self.refuse(record, "incomplete", "names a person without the object that the person's record is of")
         else:
-            self.happened.append(_activity_row(self.stream.id, record.id, values))
-            self.new += 1
+            return retold.row(record.id, values)
+        return None
 
     # reading
 
@@ -450,7 +469,8 @@ class _Group:
         """Write it all."""
         rows.insert(self.tx, records, _PLAIN, self.plain, encoded="body")
         rows.insert(self.tx, records, _INSERTED, self.inserts)
-        rows.insert(self.tx, activities, _HAPPENED, self.happened, quietly=True)
+        rows.insert(self.tx, activities, ("stream", *retold.COLUMNS), self.happened, quietly=True)
+        self.changed += retold.store(self.tx, self.stream.id, self.retold)
         change = partial(rows.update, self.tx, records, self.stream.id, "id")
         change(_UPDATED, self.updates, also='gone = NULL, "into" = NULL, dirty = true')
         change(_TOUCHED, self.touches)
@@ -466,7 +486,6 @@ _INSERTED = (*_PLAIN, "gone", "into", "problems", "dirty")
 _UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems")
 _TOUCHED = ("raw_hash", "version", "problems")
 _GONE = ("raw_hash", "gone", "into")
-_HAPPENED = ("stream", "key", "type", "at", "person", "email", "campaign", "title", "url", "detail")
 
 
 def revise(before: _Known, old: Values, new: Values, since: str) -> tuple[dict[str, str], dict[str, list[Any]]]:
@@ -511,9 +530,3 @@ def _problem_text(problems: list[ValueProblem]) -> str | None:
 
 def _into(record: Record, object: str) -> str | None:
     return f"{record.into_object or object}/{record.into}" if record.into else None
-
-
-def _activity_row(stream: int, key: str, values: Values) -> rows.Row:
-    person = f"{values['person_object']}/{values['person']}" if values.get("person") else None
-    rest = ("email", "campaign", "title", "url", "detail")
-    return (stream, key, values["type"], values["at"], person, *(values.get(name) for name in rest))

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from mappings.expressions import lead_context
 from mappings.model import Values
 from sync.conflicts import decisions, leads_asked, park_fields
+from sync.conversions import record_conversions
 from sync.core import outcomes, qualify
 from sync.core.merge import Decision, Merged, Voice, merge
 from sync.core.views import OURSELVES, DealView, LeadView, Provenance, RecordView
@@ -84,6 +85,7 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
     stored: list[dict[str, Any]] = []
     fresh: list[LeadView] = []
     standing: list[LeadView] = []
+    decided: list[tuple[LeadView, Sequence[DealView]]] = []
     asked = leads_asked(tx, [row.id for row in rows]) if workspace.asks else set()
     for evidence in _evidence(tx, workspace, rows):
         lead, verdict = _decide(evidence, workspace, at)
@@ -94,12 +96,14 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
             if undecided or evidence.lead.id in asked:
                 park_fields(tx, evidence.lead.id, undecided, at)
         stored.append(_row(lead, verdict, workspace, at))
+        decided.append((lead, evidence.deals))
         if lead.qualified_at:
             standing.append(lead)
     statement = update(leads).where(leads.c.id == bindparam("lead"))
     columns: dict[str, Any] = {name: bindparam(name) for name in stored[0] if name not in ("lead", "id")}
     tx.execute(statement.values(**columns), stored)
     _already_with_sales(tx, workspace, standing, at)
+    record_conversions(tx, workspace, decided, at)
     return len(rows), len(fresh)
 
 

@@ -18,6 +18,7 @@ from connectors.api import Verb
 from mappings.canonical import Unreadable, email
 from mappings.model import Kind
 from sync.ageing import BLANK
+from sync.conversions import forget_conversions
 from sync.core.plan import Planned
 from sync.load import chunks
 from sync.runs import Options, Report, Runner
@@ -193,6 +194,7 @@ def scrub(tx: Connection, person: Person) -> None:
     tx.execute(delete(activities).where(activities.c.email.in_(person.addresses)))
     tx.execute(delete(conflicts).where(_mentions(conflicts.c.options, [*person.addresses, *person.leads])))
     for some in chunks(person.leads):
+        forget_conversions(tx, some)
         for table in (conflicts, quarantine, handoffs, identities):
             tx.execute(delete(table).where(table.c.lead.in_(some)))
         _blank(tx, journal.c.lead.in_(some))

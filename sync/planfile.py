@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 from config.errors import Misconfigured
 from connectors.api import Record
 from sync.core.plan import Change, Planned
-from sync.planning import briefs_due, plan_batches
+from sync.planning import beside_leads, plan_batches
 from sync.runs import Options, Report, Runner
 from sync.state.schema import meta
 from sync.workspace import Workspace
@@ -52,7 +52,7 @@ def make_plan(workspace: Workspace, connections: Sequence[str], *, run: str = "p
     for batch in plan_batches(workspace, run, store=False):
         plan.operations.extend(op for op in batch.operations if op.connection in connections)
     for connection in connections:
-        plan.operations.extend(briefs_due(workspace, connection))
+        plan.operations.extend(beside_leads(workspace, connection))
     return plan
 
 
@@ -141,12 +141,18 @@ def _operation(entry: dict[str, Any]) -> Planned:
         lead=str(entry["lead"]),
         record=str(entry["record"]),
         changes=changes,
-        values=dict(entry["values"]),
-        match=dict(entry["match"]),
+        values=_named(entry["values"]),
+        match=_named(entry["match"]),
         seen=int(entry["seen"]),
         why=str(entry["why"]),
         handoff=bool(entry["handoff"]),
     )
+
+
+def _named(values: Any) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise TypeError("values")
+    return values
 
 
 def _change(entry: dict[str, Any]) -> Change:

@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from mappings.model import Kind
+from sync.conversions import conversions_due
 from sync.core import brief
 from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_lead
 from sync.load import chunks, lead_rows, lead_view, record_views
@@ -148,6 +149,18 @@ def briefs_due(workspace: Workspace, connection: str) -> list[Planned]:
         if not _is_open(operation, unsure)
         and not refused(connection, object, "", operation.lead, "", fingerprint(dict(operation.values)))
     ]
+
+
+def outcomes_due(workspace: Workspace, connection: str) -> list[Planned]:
+    """The outcomes that the platform of `connection` has not been told yet, as operations."""
+    with workspace.state.read() as tx:
+        unsure = open_targets(tx, connection)
+    return conversions_due(workspace, connection, unsure)
+
+
+def beside_leads(workspace: Workspace, connection: str) -> list[Planned]:
+    """All that is to be written to `connection` beside its people: briefs of hand-offs, outcomes as conversions."""
+    return [*briefs_due(workspace, connection), *outcomes_due(workspace, connection)]
 
 
 def brief_object(workspace: Workspace, connection: str) -> str | None:

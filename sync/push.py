@@ -30,7 +30,7 @@ from sync.absorb import absorb_records, is_rewrite, stream_for
 from sync.core.plan import Planned
 from sync.ledger import Ledger, Written
 from sync.load import chunks
-from sync.settle import AWAY, adopt, date, settle
+from sync.settle import AWAY, adopt, date, settle, uncounted
 from sync.state.schema import journal, records, streams
 from sync.workspace import Workspace
 
@@ -223,18 +223,24 @@ def recover(workspace: Workspace, connection: str, ledger: Ledger) -> tuple[int,
 def _recover_object(workspace: Workspace, connection: str, object: str, rows: list[Any], ledger: Ledger) -> int:
     mapped = workspace.mapped(connection).get(object)
     fields = mapped.remote_fields if mapped else ()
+    is_told = mapped is not None and mapped.kind is Kind.CONVERSION
+    final = is_told and not workspace.manifest(connection).objects[object].repeats
     done = 0
     for key, wanted in _look_up_keys(rows).items():
         found = workspace.connector(connection).read(object, key, sorted(wanted), fields)
         with workspace.state.begin() as tx:
             ledger.enter(tx)
-            if mapped is not None and found:
+            if mapped is not None and found and not is_told:
                 stream = stream_for(tx, connection, object, mapped.kind)
                 arrived, hush = list(found.values()), workspace.suppression
                 absorb_records(tx, stream, arrived, mapped, run=rows[0].run, at=workspace.now(), forgotten=hush)
             for value, those in wanted.items():
                 for row in those:
-                    was_done = _judge(tx, workspace, row, found.get(value), mapped is not None)
+                    if final and value not in found and not _young(row, workspace):
+                        uncounted(tx, row, workspace.now())
+                        was_done: bool | None = None
+                    else:
+                        was_done = _judge(tx, workspace, row, found.get(value), mapped is not None and not is_told)
                     done += bool(was_done)
                     if row.state != "in_doubt":  # planned by a run that was cut off: this one, or one still to go on
                         account = ledger if row.run == ledger.run else Ledger.of(tx, row.run)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from sync.absorb import absorb_records, stream_for
+from sync.conversions import again
 from sync.load import chunks
 from sync.state.schema import leads, quarantine, records
 from sync.workspace import Workspace
@@ -29,6 +30,7 @@ def replay(workspace: Workspace, ids: Sequence[int]) -> dict[str, int]:
     with workspace.state.begin() as tx:
         for some in chunks([row.id for row in pushed]):
             tx.execute(update(quarantine).where(quarantine.c.id.in_(some)).values(state="replaying"))
+        again(tx, pushed)
         for some in chunks([row.lead for row in pushed if row.lead]):
             tx.execute(update(leads).where(leads.c.id.in_(some), leads.c.state == "live").values(dirty=2))
     return {"read": _read_anew(workspace, pulled), "planned": len(pushed)}

@@ -28,7 +28,7 @@ from sync.drift import Frozen, compare, frozen, thaw
 from sync.first_run import Canary, approve, is_approved
 from sync.guards import Held, emptied, guard, is_guarded, judge, known_records
 from sync.ledger import Ledger, Written
-from sync.planning import Waiting, briefs_due, count_operation, plan_batches, waiting_for
+from sync.planning import Waiting, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
 from sync.pull import pull_object, restart
 from sync.push import close_accounts, recover, send
 from sync.state.database import upsert
@@ -494,7 +494,10 @@ class _Work:
             if len(chunk) >= (canary.size({operation.connection for operation in chunk}) or PUSH_CHUNK):
                 yield chunk
                 chunk = []
-        chunk.extend(brief for name in open_ for brief in briefs_due(self.workspace, name))
+        chunk.extend(operation for name in open_ for operation in beside_leads(self.workspace, name))
+        for name in self.waiting if count_waiting else ():
+            for operation in outcomes_due(self.workspace, name):
+                count_operation(self.waiting[name], operation)
         if chunk:
             yield chunk
 

@@ -19,6 +19,7 @@ from mappings.compiler import Mapped
 from mappings.model import Kind, Rule, Values
 from sync import pins
 from sync.absorb import StreamRow, body_bytes, content_hash, is_rewrite, stream_for
+from sync.conversions import told
 from sync.core.plan import Planned, fingerprint
 from sync.handoff import record_handoffs
 from sync.ledger import Ledger, Written
@@ -59,6 +60,7 @@ def settle(tx: Connection, workspace: Workspace, ledger: Ledger, pairs: Sequence
     refused = [pair for pair, outcome in zip(pairs, outcomes, strict=True) if outcome is Settled.QUARANTINED]
     if refused:
         quarantine_rows(tx, [_quarantine_row(ledger.run, op, result.error, at) for op, result in refused])
+        _tell(tx, workspace, [op for op, _ in refused], "refused")
     done = [pair for pair, outcome in zip(pairs, outcomes, strict=True) if outcome is Settled.APPLIED]
     foreign = _applied(tx, workspace, ledger, done, at) if done else 0
     return Written(
@@ -109,6 +111,9 @@ def _applied(tx: Connection, workspace: Workspace, ledger: Ledger, done: Sequenc
     """Store what was done; how many of them met a record that is another lead's."""
     first = done[0][0]
     mapped = workspace.mapped(first.connection).get(first.object)
+    if mapped is not None and mapped.kind is Kind.CONVERSION:
+        _tell(tx, workspace, [operation for operation, _ in done], "sent")
+        return 0
     if mapped is None or mapped.kind is not Kind.LEAD:
         for operation, result in done:
             _brief_settled(tx, operation.lead, operation.connection, operation.verb, result.id)
@@ -130,6 +135,15 @@ def _applied(tx: Connection, workspace: Workspace, ledger: Ledger, done: Sequenc
         record_handoffs(tx, workspace, first.object, handed, at, brief_due=True)
         ledger.handed_off(tx, len(handed))
     return len(baselines.foreign)
+
+
+def _tell(tx: Connection, workspace: Workspace, operations: Sequence[Planned], state: str) -> None:
+    """Note the state of the conversions among `operations`, all of one object."""
+    for operation in operations[:1]:
+        mapped = workspace.mapped(operation.connection).get(operation.object)
+        if mapped is not None and mapped.kind is Kind.CONVERSION:
+            ids = [str(one.match["event_id"]) for one in operations]
+            told(tx, operation.connection, operation.object, ids, state)
 
 
 _THESE = select(records).where(records.c.stream == bindparam("of"), records.c.id.in_(bindparam("some", expanding=True)))
@@ -265,7 +279,7 @@ def _quarantine_row(run: str, operation: Planned, error: Any, at: str) -> dict[s
         "direction": "push",
         "connection": operation.connection,
         "object": operation.object,
-        "record": operation.record,
+        "record": operation.record or str(operation.match.get("event_id", "")),
         "lead": operation.lead,
         "field": change.field if change else "",
         "code": error.code or "rejected",
@@ -325,6 +339,9 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
     mine = update(journal).where(journal.c.id == row.id)
     tx.execute(mine.values(state="settled", record=record_id, error=None, settled_at=at))
     mapped = workspace.mapped(row.connection).get(row.object)
+    if mapped is not None and mapped.kind is Kind.CONVERSION:
+        told(tx, row.connection, row.object, [event_of(row)], "sent")
+        return
     if mapped is None or mapped.kind is not Kind.LEAD:
         _brief_settled(tx, row.lead, row.connection, row.verb, record_id)
         return
@@ -345,6 +362,36 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
     handoff = workspace.project.handoff
     if row.verb == "create" and handoff and (handoff.to, handoff.object) == (row.connection, row.object):
         record_handoffs(tx, workspace, row.object, [(row.lead, record_id)], at, brief_due=True)
+
+
+def event_of(row: Any) -> str:
+    """The event id of a conversion's row in the journal."""
+    return str(orjson.loads(row.remote)["match"]["event_id"])
+
+
+def uncounted(tx: Connection, row: Any, at: str) -> None:
+    """A conversion may or may not have been told, and its platform cannot tell a repeat: a person decides."""
+    what = "The answer was lost, and this platform would count a repeat twice."
+    tx.execute(update(journal).where(journal.c.id == row.id).values(state="quarantined", error=what, settled_at=at))
+    told(tx, row.connection, row.object, [event_of(row)], "unsure")
+    entry = {
+        "run": row.run,
+        "direction": "push",
+        "connection": row.connection,
+        "object": row.object,
+        "record": event_of(row),
+        "lead": row.lead or "",
+        "field": "",
+        "code": "in_doubt",
+        "reason": what,
+        "fix": "Look whether it was counted; `quarantine replay` sends it again.",
+        "fingerprint": "",
+        "state": "open",
+        "attempts": 1,
+        "first_at": at,
+        "last_at": at,
+    }
+    quarantine_rows(tx, [entry])
 
 
 def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values | None:

@@ -6,7 +6,9 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -33,7 +35,7 @@ from connectors.api import (
 from connectors.hubspot import platform
 from connectors.hubspot.client import SEARCH_PAGE, VERSION, Client, Item
 from connectors.hubspot.streams import associations, campaigns, engagements, events, owners
-from connectors.hubspot.writes import push_briefs, push_records
+from connectors.hubspot.writes import AWAY, CONSENT, push_away, push_briefs, push_records
 
 # the property that moves with every change: contacts have one of their own, and the other's filter finds nothing
 STAMP = {"contacts": "lastmodifieddate"}
@@ -96,9 +98,10 @@ class HubSpotConnector:
             return ObjectSchema(object, {})
         told = orjson.loads(self._client.get(f"/crm/properties/{VERSION}/{object}"))
         fields = {row["name"]: _field(row) for row in told["results"]}
-        made = {"deals": _DEAL_EXTRAS, "contacts": ("communication.email",), **dict.fromkeys(ENGAGEMENTS, ("contact",))}
-        extra = made.get(object, ())
-        fields.update({name: FieldSchema(name, "text", writable=object == "contacts") for name in extra})
+        made = {"deals": _DEAL_EXTRAS, **dict.fromkeys(ENGAGEMENTS, ("contact",))}
+        fields.update({name: FieldSchema(name, "text", writable=False) for name in made.get(object, ())})
+        if CONSENT in fields:  # the property is calculated; what is written to it goes to the communication preferences
+            fields[CONSENT] = replace(fields[CONSENT], writable=True)
         return ObjectSchema(object, fields)
 
     # pull
@@ -107,6 +110,7 @@ class HubSpotConnector:
         self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False
     ) -> Iterator[Page]:
         at = self._world.clock.now()
+        self._facts(object)
         state: dict[str, Any] = orjson.loads(cursor) if cursor else {"since": since} if since else {}
         match object:
             case "owners":
@@ -124,6 +128,16 @@ class HubSpotConnector:
                 return engagements(self._client, object, self._records(object, state, ("hs_timestamp", *fields)))
             case _:
                 return self._records(object, state, fields)
+
+    def _facts(self, object: str) -> manifest.RemoteObject:
+        known = manifest.load(platform.folder).objects
+        if object not in known:
+            raise Misconfigured(
+                f"HubSpot has no object {object!r} here.",
+                fix=f"It has: {', '.join(known)}.",
+                connection=self._account.connection,
+            )
+        return known[object]
 
     def _records(self, object: str, state: dict[str, Any], fields: Sequence[str]) -> Iterator[Page]:
         properties = _properties(object, fields)
@@ -261,9 +275,13 @@ class HubSpotConnector:
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
         if not operations:
             return iter(())
+        away = [operation for operation in operations if operation.verb in AWAY]
+        kept = [operation for operation in operations if operation.verb not in AWAY]
         if operations[0].object == "notes":
-            return push_briefs(self._client, operations, stamp(self._world.clock.now()))
-        return push_records(self._client, operations)
+            written = push_briefs(self._client, kept, stamp(self._world.clock.now()))
+        else:
+            written = push_records(self._client, kept)
+        return chain(push_away(self._client, away), written)
 
     # webhooks
 
@@ -293,7 +311,7 @@ _DEAL_EXTRAS = ("stage_label", "pipeline_label", "stage_closed", "stage_won")
 
 def _properties(object: str, fields: Sequence[str]) -> list[str]:
     """What to ask for: the mapped properties, and those the connector needs itself."""
-    skipped = {"communication", *(_DEAL_EXTRAS if object == "deals" else ())}
+    skipped = _DEAL_EXTRAS if object == "deals" else ()
     names = [name.split(".", 1)[0] for name in fields]
     wanted = [name for name in names if name not in skipped]
     if object in ("contacts", "companies", "deals"):

@@ -98,6 +98,8 @@ class HubSpotSandbox(Sandbox):
         ):
             self.on("POST", f"{base}/batch/{verb}", handler)
         self.on("POST", f"{base}/batch/upsert", self._batch_upsert)
+        self.on("POST", f"{base}/batch/archive", self._batch_archive)
+        self.on("POST", f"{base}/gdpr-delete", self._erase)
         self.on("GET", f"{base}/{{id}}", self._get)
         self.on("PATCH", f"{base}/{{id}}", self._patch)
         self.on("DELETE", f"{base}/{{id}}", self._archive)
@@ -441,6 +443,19 @@ class HubSpotSandbox(Sandbox):
     def _archive(self, call: Call, object: str, id: str) -> Answer:
         if id in self.rows[object]:
             self.remove(object, id)
+        return Answer(204)
+
+    def _batch_archive(self, call: Call, object: str) -> Answer:
+        inputs = call.json["inputs"]
+        for item in inputs:
+            self._archive(call, object, str(item["id"]))
+        return self._too_many(inputs) or Answer(204)
+
+    def _erase(self, call: Call, object: str) -> Answer:
+        """Nothing is left, and no list tells of it."""
+        row = self.rows[object].pop(str(call.json["objectId"]), None)
+        if row is not None:
+            self._by_email.pop(str(row["properties"].get("email") or "").lower(), None)
         return Answer(204)
 
     def _merge(self, call: Call, object: str) -> Answer:

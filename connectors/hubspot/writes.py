@@ -21,7 +21,10 @@ from connectors.hubspot.client import BATCH, VERSION, Client, Item, Items, objec
 NOTE_TO = {"contacts": 202, "companies": 190, "deals": 214}
 """HUBSPOT_DEFINED association types of a note."""
 
-CONSENT = "communication.email"
+CONSENT = "hs_email_optout"
+"""Calculated by HubSpot. `true` is written as an opt-out of all e-mail in the communication preferences."""
+
+AWAY = (Verb.ARCHIVE, Verb.ERASE)
 
 
 def push_records(client: Client, operations: Sequence[Operation]) -> Iterator[Result]:
@@ -29,7 +32,7 @@ def push_records(client: Client, operations: Sequence[Operation]) -> Iterator[Re
     stop: ClosedloopError | None = None
     good = []
     for operation in operations:
-        if operation.values.get(CONSENT) in (None, "unsubscribed"):
+        if operation.verb is Verb.CREATE or _text(operation.values.get(CONSENT)) in ("", "true"):
             good.append(operation)
         else:
             yield Result(operation.key, error=_opt_in())
@@ -102,7 +105,7 @@ def _send(client: Client, batch: list[Operation]) -> Items:
 
 def _properties(operation: Operation) -> dict[str, str]:
     """Values as HubSpot takes them: text, `true`/`false`, '' to clear."""
-    return {name: _text(value) for name, value in operation.values.items() if not name.startswith("communication.")}
+    return {name: _text(value) for name, value in operation.values.items() if name != CONSENT}
 
 
 def _text(value: Any) -> str:
@@ -147,8 +150,7 @@ def _blamed(
 
 
 def _done(client: Client, operation: Operation, item: Item) -> Result:
-    consent = operation.values.get(CONSENT)
-    if consent is not None:
+    if _text(operation.values.get(CONSENT)) == "true":
         email = str(operation.values.get("email") or operation.match.get("email") or _email(item) or "")
         try:
             _unsubscribe(client, email or _read_email(client, operation.object, item.id))
@@ -173,6 +175,31 @@ def _opt_in() -> RecordRejected:
 def _unsubscribe(client: Client, email: str) -> None:
     path = f"/communication-preferences/{VERSION}/statuses/{quote(email, safe='')}/unsubscribe-all"
     client.call("POST", path, {"channel": "EMAIL"})
+
+
+def push_away(client: Client, operations: Sequence[Operation]) -> Iterator[Result]:
+    """Archive in batches, erase one by one. HubSpot answers alike for what is away already."""
+    archived = [operation for operation in operations if operation.verb is Verb.ARCHIVE]
+    for start in range(0, len(archived), BATCH):
+        batch = archived[start : start + BATCH]
+        inputs = {"inputs": [{"id": operation.id} for operation in batch]}
+        error = _done_or(client, f"{objects(batch[0].object)}/batch/archive", inputs)
+        yield from (Result(operation.key, operation.id, error=error) for operation in batch)
+    for operation in operations:
+        if operation.verb is Verb.ERASE:
+            path = f"{objects(operation.object)}/gdpr-delete"
+            yield Result(operation.key, operation.id, error=_done_or(client, path, {"objectId": operation.id}))
+
+
+def _done_or(client: Client, path: str, body: Any) -> ClosedloopError | None:
+    """None when it is done; asked for twice, it stays done."""
+    try:
+        client.post(path, body)
+    except RecordRejected as error:
+        return None if error.code in ("object_not_found", "not_found") else error
+    except ClosedloopError as error:
+        return error
+    return None
 
 
 def _missing(client: Client, operations: list[Operation]) -> Iterator[Result]:

@@ -118,12 +118,18 @@ class MailchimpConnector:
     ) -> Iterator[Page]:
         state: dict[str, Any] = orjson.loads(cursor) if cursor else {"since": since} if since else {}
         match object:
+            case "members":
+                return self._members(state, fields)
             case "campaigns":
                 return self._campaigns()
             case "email_activity":
                 return self._activity(state)
             case _:
-                return self._members(state, fields)
+                raise Misconfigured(
+                    f"Mailchimp has no object {object!r} here.",
+                    fix="It has: members, campaigns, email_activity.",
+                    connection=self._account.connection,
+                )
 
     def _members(self, state: dict[str, Any], fields: Sequence[str]) -> Iterator[Page]:
         """Members by the time of their last change, between two fixed instants, then the archived ones.

@@ -44,6 +44,9 @@ def push_members(audience: Audience, operations: Sequence[Operation]) -> Iterato
     writer = _Writer(audience)
     good: list[Operation] = []
     for operation in operations:
+        if operation.verb in (Verb.ARCHIVE, Verb.ERASE):
+            yield writer.put_away(operation)
+            continue
         refused = _refused(operation) or writer.unknown_group(operation)
         if refused is not None:
             yield Result(operation.key, error=refused)
@@ -182,6 +185,21 @@ class _Writer:
         if not set(body) - {"email_address"} and body.get("email_address") == email_of(operation):
             return Piece(operation.key, "GET", path, None)
         return Piece(operation.key, "PATCH", path, body)
+
+    def put_away(self, operation: Operation) -> Result:
+        """Archive a member, or delete them for good: then nobody can add the address again but the person. Who is away
+        already is away."""
+        email = email_of(operation)
+        path = self._path(f"members/{subscriber_hash(email) if email else operation.id}")
+        try:
+            if operation.verb is Verb.ERASE:
+                self._client.call("POST", f"{path}/actions/delete-permanent")
+            else:
+                self._client.call("DELETE", path)
+        except ClosedloopError as error:
+            if error.code not in ("resource_not_found", "404", "method_not_allowed"):
+                return Result(operation.key, error=error)
+        return Result(operation.key, operation.id)
 
     # all in one job
 

@@ -64,6 +64,8 @@ def show_status(found: dict[str, Any], now: datetime, console: Console) -> None:
     ):
         if rows_of:
             console.print(show.table(title, tuple(rows_of[0]), [tuple(r.values()) for r in rows_of], right=("number",)))
+    if found["conversions_due"]:
+        console.print(f"{found['conversions_due']} outcomes are still to be told.")
     if found["briefs_due"]:
         console.print(f"{found['briefs_due']} hand-off briefs are still to be written.")
 

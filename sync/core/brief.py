@@ -18,7 +18,7 @@ _WORDS = {
     "email_bounce": "did not receive",
     "email_unsubscribe": "unsubscribed from",
     "page": "viewed",
-    "meeting": "met",
+    "meeting": "meeting:",
     "call": "had a call",
     "event": "took part in",
     "note": "was noted",

@@ -11,7 +11,17 @@ from config.errors import Misconfigured
 from mappings.model import Lead
 from sync.core.views import LeadView
 from sync.load import activity_views, deal_views, lead_rows, lead_view, people, record_views
-from sync.state.schema import conflicts, handoffs, identities, journal, leads, quarantine, records, streams
+from sync.state.schema import (
+    conflicts,
+    conversions,
+    handoffs,
+    identities,
+    journal,
+    leads,
+    quarantine,
+    records,
+    streams,
+)
 from sync.workspace import Workspace
 
 
@@ -70,6 +80,7 @@ def explain(tx: Connection, workspace: Workspace, lead_id: str) -> dict[str, Any
         "activities": [
             {"at": a.at, "type": a.type, "title": a.title, "url": a.url, "connection": a.connection} for a in activities
         ],
+        "conversions": _rows(tx, conversions, conversions.c.lead == lead_id),
         "handoffs": _rows(tx, handoffs, handoffs.c.lead == lead_id),
         "writes": _rows(tx, journal, journal.c.lead == lead_id),
         "quarantine": _open(tx, quarantine, lead),

@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import Connection, func, select
 
 from config.errors import ClosedloopError
+from sync.conversions import count_due
 from sync.drift import frozen
 from sync.state.schema import (
     activities,
@@ -36,6 +37,7 @@ def status(tx: Connection, runs_shown: int = 5) -> dict[str, Any]:
             tx, journal, journal.c.state.in_(["sent", "in_doubt"]), journal.c.connection, journal.c.object
         ),
         "frozen": _frozen(tx),
+        "conversions_due": count_due(tx),
         "briefs_due": tx.execute(
             select(func.count()).select_from(handoffs).where(handoffs.c.brief_state == "due")
         ).scalar(),

@@ -268,6 +268,25 @@ handoffs = Table(
     Index("handoffs_due", "connection", "brief_state"),
 )
 
+conversions = Table(  # outcomes told, or to be told, to ad and analytics platforms
+    "conversions",
+    metadata,
+    Column("connection", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("lead", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("event_at", Text, nullable=False),
+    Column("value", Text),
+    Column("reason", Text),
+    Column("state", Text, nullable=False),  # due, sent, refused, unsure
+    Column("at", Text, nullable=False),
+    PrimaryKeyConstraint("connection", "object", "event_id"),
+    Index("conversions_by_lead", "lead"),
+    Index("conversions_due", "connection", "object", info={WHERE: "state = 'due'"}),
+    sqlite_with_rowid=False,
+)
+
 pins = Table(  # wishes that a person took back: not written again while the record holds what it was given instead
     "pins",
     metadata,

@@ -105,7 +105,9 @@ def changed(answer: Answer, random: Random) -> Answer:
     """The answer with one thing wrong in it."""
     if random.random() < 0.2 or not answer.body:
         cut = random.randrange(len(answer.body) + 1)
-        body = random.choice([answer.body[:cut], bytes(random.randrange(256) for _ in range(cut % 200)), b"[]", b"null"])
+        body = random.choice(
+            [answer.body[:cut], bytes(random.randrange(256) for _ in range(cut % 200)), b"[]", b"null"]
+        )
         return Answer(answer.status, body, answer.headers)
     try:
         told = orjson.loads(answer.body)

@@ -13,6 +13,14 @@ from tests.engine.conftest import Loop
 from tests.fuzz.naughty import ADDRESSES, TEXTS
 
 
+def readable(text: str) -> str | None:
+    """What of a text is kept: nothing of one that is refused."""
+    try:
+        return canonical.text(text)
+    except Unreadable:
+        return None
+
+
 def test_every_text_goes_round_and_comes_to_rest(loop: Loop) -> None:
     loop.alpha.page_size = 50
     people_of = {}
@@ -26,7 +34,7 @@ def test_every_text_goes_round_and_comes_to_rest(loop: Loop) -> None:
     wrong = [
         text
         for number, text in enumerate(TEXTS)
-        if (there[f"p{number}@x.example"].get("first") or None) != canonical.text(text)
+        if (there[f"p{number}@x.example"].get("first") or None) != readable(text)
     ]
     assert wrong == []
     assert len(there) == len(TEXTS)

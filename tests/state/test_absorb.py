@@ -17,7 +17,7 @@ from mappings.model import Kind
 from mappings.transforms import Context
 from sync.absorb import LARGEST, OUTSIDE, Absorbed, StreamRow, absorb, absorb_pages, absorb_records, stream_for
 from sync.state.database import State
-from sync.state.schema import activities, deal_people, quarantine, records, streams
+from sync.state.schema import activities, deal_people, identities, leads, quarantine, records, streams
 
 FIELDS: list[dict[str, Any]] = [
     {"remote": "email", "field": "email", "transform": ["email"]},
@@ -296,6 +296,66 @@ def test_activities_are_written_once(state: State) -> None:
         ("a1", "email_click", "contacts/7", None),
         ("a2", "form", None, "ana@x.io"),
     ]
+
+
+def revised(id: str, **values: Any) -> Record:
+    told = {"type": "meeting", "person_object": "contacts", **values}
+    return Record(id=id, raw=orjson.dumps(told), version="v1", revised=True)
+
+
+def stored(state: State) -> list[tuple[Any, ...]]:
+    with state.read() as tx:
+        rows = tx.execute(sa.select(activities).order_by(activities.c.key)).all()
+    return [(r.key, r.type, r.at, r.person, r.title, bool(r.dirty)) for r in rows]
+
+
+def test_a_revised_activity_is_the_same_one_as_it_stands_now(state: State) -> None:
+    bench = Bench(state, mapping(Kind.ACTIVITY, ACTIVITY))
+    monday, friday = "2026-11-30T10:00:00.000Z", "2026-12-04T10:00:00.000Z"
+    booked = revised("m1", at=monday, person="7", title="Demo")
+    assert bench.pull(booked, revised("m2", at=monday, person="8")) == Absorbed(pulled=2, new=2)
+    with state.begin() as tx:
+        tx.execute(sa.update(activities).values(dirty=False))
+    assert bench.pull(booked) == Absorbed(pulled=1, unchanged=1)
+    assert bench.pull(revised("m1", at=friday, person="7", title="Demo")) == Absorbed(pulled=1, changed=1)
+    assert stored(state) == [
+        ("m1", "meeting", friday, "contacts/7", "Demo", True),
+        ("m2", "meeting", monday, "contacts/8", None, False),
+    ]
+    broken = revised("m1", at="some day", person="7", title="Demo")
+    assert bench.pull(broken) == Absorbed(pulled=1, quarantined=1)
+    gone = Record(id="m1", raw=b"{}", gone=Gone.DELETED, revised=True)
+    assert bench.pull(gone) == Absorbed(pulled=1, unchanged=1)
+    cancelled = revised("m1", type="note", at=friday, person="7", title="cancelled: Demo")
+    assert bench.pull(cancelled).changed == 1
+    assert stored(state)[0] == ("m1", "note", friday, "contacts/7", "cancelled: Demo", True)
+    assert {state for *_, state, _ in bench.complaints()} == {"resolved"}
+
+
+def test_whoever_loses_a_revised_activity_is_decided_anew(state: State) -> None:
+    """By the person's record, by the address, or because the filter leaves the activity out now."""
+    bench = Bench(state, mapping(Kind.ACTIVITY, ACTIVITY, filter="record.type != 'event'"))
+    at = "2026-11-30T10:00:00.000Z"
+    with state.begin() as tx:
+        people = stream_for(tx, "crm", "contacts", Kind.LEAD)
+        for lead in ("ana", "bob", "cy", "dan"):
+            made = {"id": lead, "body": "{}", "reasons": "{}", "created_at": at, "updated_at": at, "dirty": 0}
+            tx.execute(sa.insert(leads).values(**made))
+        for id, lead in (("7", "ana"), ("8", "bob"), ("9", "dan")):
+            row = {"stream": people.id, "id": id, "raw_hash": 0, "hash": 0, "body": "{}", "first_at": at, "lead": lead}
+            tx.execute(sa.insert(records).values(**row))
+        tx.execute(sa.insert(identities).values(kind="email", value="cy@x.io", lead="cy"))
+    bench.pull(
+        revised("m1", at=at, person="7"), revised("m2", at=at, email="cy@x.io"), revised("m3", at=at, person="9")
+    )
+    moved = [revised(id, at=at, person="8") for id in ("m1", "m2")]
+    left = revised("m3", type="event", at=at, person="9")
+    assert bench.pull(*moved, left) == Absorbed(pulled=3, changed=2, filtered=1)
+    assert [row[:4:3] for row in stored(state)] == [("m1", "contacts/8"), ("m2", "contacts/8")]
+    with state.read() as tx:
+        marked = tx.execute(sa.select(leads.c.id).where(leads.c.dirty == 1).order_by(leads.c.id)).scalars().all()
+    assert marked == ["ana", "cy", "dan"]  # bob is marked by the row itself
+    assert bench.pull(left) == Absorbed(pulled=1, filtered=1)
 
 
 def test_an_activity_without_type_time_or_whose_it_is_waits_until_it_is_whole(state: State) -> None:

@@ -49,6 +49,19 @@ def test_a_full_disk(at: Callable[[str], State]) -> None:
     state.close()
 
 
+def test_a_full_disk_of_the_server(state: State) -> None:
+    """PostgreSQL's own words for it, raised by a real server."""
+    if state.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite's disk is filled for real above")
+    words = 'could not extend file "base/5/16384": No space left on device'
+    refuse = sa.text(f"DO $$ BEGIN RAISE EXCEPTION '{words}' USING ERRCODE = 'disk_full'; END $$")
+    half = meta.insert().values(name="half", value="written")
+    with pytest.raises(StateUnusable, match=r"disk is full.*Make room"), state.begin() as tx:
+        [tx.execute(statement) for statement in (half, refuse)]
+    with state.read() as tx:
+        assert tx.execute(sa.select(meta).where(meta.c.name == "half")).all() == []
+
+
 def test_a_read_only_file(at: Callable[[str], State], tmp_path: Path) -> None:
     at("closed.db").close()
     (tmp_path / "closed.db").chmod(0o444)

@@ -1,4 +1,4 @@
 """Alembic's scripts; run by sync.state.migrate."""
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision."""

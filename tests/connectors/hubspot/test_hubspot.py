@@ -286,11 +286,11 @@ def test_a_hundred_and_fifty_changes_cost_two_calls(portal: HubSpotSandbox, hubs
 
 def test_an_opt_out_is_written_and_an_opt_in_never(portal: HubSpotSandbox, hubspot: Connector) -> None:
     ids = fill(portal, 2)
-    consent = "communication.email"
+    consent = "hs_email_optout"
     results = push(
         hubspot,
-        Operation("out", Verb.UPDATE, "contacts", {consent: "unsubscribed"}, id=ids[0]),
-        Operation("in", Verb.UPDATE, "contacts", {consent: "subscribed", "firstname": "N"}, id=ids[1]),
+        Operation("out", Verb.UPDATE, "contacts", {consent: "true"}, id=ids[0]),
+        Operation("in", Verb.UPDATE, "contacts", {consent: "false", "firstname": "N"}, id=ids[1]),
     )
     assert portal.get("contacts", ids[1])["firstname"] == "P1"  # refused as a whole, nothing of it is written
     assert results["out"].error is None

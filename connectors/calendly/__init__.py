@@ -1,0 +1,23 @@
+"""Calendly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from connectors.api import Account, Connector, Platform, Surroundings
+
+
+def _open(account: Account, surroundings: Surroundings) -> Connector:
+    from connectors.calendly.connector import open
+
+    return open(account, surroundings)
+
+
+def _sandbox(**options: Any) -> Any:
+    from connectors.calendly.sandbox import CalendlySandbox
+
+    return CalendlySandbox(**options)
+
+
+platform = Platform("calendly", Path(__file__).parent, _open, _sandbox)
