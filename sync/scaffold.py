@@ -165,7 +165,8 @@ def connection_text(name: str, chosen: Chosen) -> str:
 def _auth(name: str, facts: Manifest, mode: str, chosen: Chosen) -> dict[str, str]:
     known = facts.auth[mode]
     found = {}
-    for member in (*known.settings, *known.needed, *(m for m in known.optional if chosen.auth.get(m))):
+    spare = [member for member in (*known.secrets, *known.optional) if member not in known.needed]
+    for member in (*known.settings, *known.needed, *(m for m in spare if chosen.auth.get(m))):
         given = chosen.auth.get(member)
         found[member] = str(given) if given else f"env:{variable(name, member)}" if member in known.secrets else '""'
     return found

@@ -55,8 +55,19 @@ class Login:
         url, _, user = instance.partition(" ")
         return Grant(Secret(token), self._instance(url), user)
 
-    def fresh(self) -> Grant:
-        """A new session, kept for later. Raises AuthorizationLost, RetryLater or Misconfigured."""
+    def fresh(self, refused: str = "") -> Grant:
+        """A new session, kept for later. Raises AuthorizationLost, RetryLater or Misconfigured.
+
+        A refresh token may work once: of several processes one renews and the others take what it got, unless that is
+        the session that was `refused`.
+        """
+        if self.mode != "refresh_token":
+            return self._renewed()
+        with self._surroundings.tokens.alone(REFRESH):
+            kept = self.kept()
+            return kept if kept and kept.token.reveal() != refused else self._renewed()
+
+    def _renewed(self) -> Grant:
         if self.mode == "session":
             fix = "Give a new access token, or use another mode of auth: they renew themselves."
             raise AuthorizationLost("The given session is over.", fix=fix, connection=self._account.connection)

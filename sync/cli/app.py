@@ -114,7 +114,7 @@ def exit_code(error: BaseException) -> Exit:
 
 def main() -> None:
     """Run the command line; never a traceback for an error that has a name."""
-    for module in ("run", "act", "setup", "look", "conflicts", "demo"):
+    for module in ("run", "act", "setup", "connect", "connector", "look", "conflicts", "demo"):
         __import__(f"sync.cli.{module}")
     memory.settle()
     _speak_any_charset()
