@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test funnel campaign lint format types contracts check bench lock schema clean
+.PHONY: help install demo test funnel truth campaign lint format types contracts check bench lock schema clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
@@ -24,6 +24,9 @@ test: $(STAMP) ## run the tests, on SQLite and on PostgreSQL
 
 funnel: $(STAMP) ## run the loop on the real funnel; the last line is JSON
 	$(BIN)/python -m tests.funnel
+
+truth: $(STAMP) ## hold every platform against recorded answers and vendors' descriptions; the last line is JSON
+	$(BIN)/python -m tests.truth
 
 lint: $(STAMP) ## ruff: mistakes and format
 	$(BIN)/ruff check .

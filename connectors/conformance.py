@@ -410,25 +410,31 @@ def consent_is_never_loosened(bench: Bench) -> None:
 
 def creates_can_be_put_away(bench: Bench) -> None:
     """What was made can be put away again, so that an undo can take it back."""
-    _put_away(bench, Verb.ARCHIVE)
+    with bench.connected() as connector:
+        made = bench.push(connector, bench.person(5))["op5"]
+        _put_away(bench, connector, Verb.ARCHIVE, bench.people, made.id, "new5@people.example")
 
 
 def people_can_be_erased(bench: Bench) -> None:
     """A person can be erased, by right."""
-    _put_away(bench, Verb.ERASE)
-
-
-def _put_away(bench: Bench, verb: Verb) -> None:
-    assert verb.value in bench.facts.objects[bench.people].push, f"the manifest has no {verb.value} for {bench.people}"
+    objects = [name for name in bench.sampled if "erase" in bench.facts.objects[name].push]
+    assert objects, "the manifest has no `erase` for people"
     with bench.connected() as connector:
-        operation = bench.person(5)
-        made = bench.push(connector, operation)["op5"]
-        away = Operation("away", verb, bench.people, {}, id=made.id, match=operation.match)
-        assert bench.push(connector, away)["away"].error is None
-        bench.clock.advance(600)
-        left = bench.read(connector, bench.people, "id", made.id)
-        assert all(record.gone is not None for record in left.values()), "the record is still there"
-        assert bench.push(connector, away)["away"].error is None, "what is away already is done"
+        [(id, record)] = bench.read(connector, objects[0], "id", bench.ids[objects[0]][0]).items()
+        mapped = bench.mapping[objects[0]]
+        email = str(mapped.read(mapped.decode(record.raw))[0]["email"])
+        _put_away(bench, connector, Verb.ERASE, objects[0], id, email)
+
+
+def _put_away(bench: Bench, connector: Connector, verb: Verb, object: str, id: str, email: str) -> None:
+    assert verb.value in bench.facts.objects[object].push, f"the manifest has no {verb.value} for {object}"
+    match = {bench.mapping[object].entries["email"].remote: email}
+    away = Operation("away", verb, object, {}, id=id, match=match)
+    assert bench.push(connector, away)["away"].error is None
+    bench.clock.advance(30 * 86_400 if verb is Verb.ERASE else 600)  # some take their legal month
+    left = bench.read(connector, object, "id", id)
+    assert all(record.gone is not None for record in left.values()), "the record is still there"
+    assert bench.push(connector, away)["away"].error is None, "what is away already is done"
 
 
 def briefs_are_taken(bench: Bench) -> None:

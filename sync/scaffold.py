@@ -10,9 +10,11 @@ from typing import Any
 from config.errors import Misconfigured
 from connectors import registry
 from connectors.manifest import Manifest
+from mappings.model import Kind
 
-CRMS = ("salesforce", "zoho_crm")
-_BRIEF_OBJECT = {"salesforce": "leads"}
+CRMS = ("salesforce", "zoho")
+GENERIC = ("singer",)
+"""Connectors to no platform of their own: nobody but the user can say to what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,19 @@ daemon:
 def _handoff(connection: str, platform: str) -> str:
     return (
         "\n# Qualified leads go to sales, with the story of what they saw\n"
-        f"handoff:\n  to: {connection}\n  object: {_BRIEF_OBJECT.get(platform, 'leads')}\n  brief: true\n"
+        f"handoff:\n  to: {connection}\n  object: {_people(platform)}\n  brief: true\n"
     )
+
+
+def _people(platform: str) -> str:
+    """The object that new people of a CRM are made as: its first that takes them."""
+    objects = registry.facts(platform).objects.items()
+    return next(name for name, facts in objects if facts.kind is Kind.LEAD and "create" in facts.push)
+
+
+def ready() -> list[str]:
+    """The platforms that a new project can be written for without a question."""
+    return [name for name in registry.names() if name not in GENERIC]
 
 
 def connection_text(name: str, chosen: Chosen) -> str:

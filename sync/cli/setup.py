@@ -22,6 +22,7 @@ def init(
     platform: Annotated[
         list[str] | None, typer.Option("--platform", "-p", help="A platform to connect; repeat it.")
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Connect every platform there is a connector for.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Connect to sandboxes of one's own instead of real accounts.")
@@ -32,7 +33,7 @@ def init(
     from sync import scaffold
 
     place = options.folder or Path.cwd()
-    chosen = platform or _ask(registry.names())
+    chosen = scaffold.ready() if every else platform or _ask(registry.names())
     connections = scaffold.names(chosen)
     if sandbox:
         scaffold.refuse_existing(place, connections, force=force)

@@ -68,6 +68,20 @@ def play(folder: Path, tour: Callable[[], Any]) -> None:
     assert out == orjson.loads(outcome.read_bytes())
 
 
+def judged(log: Iterable[Logged], find: Callable[[Logged], tuple[str, Any] | None]) -> tuple[set[str], set[str]]:
+    """The kinds of requests that `find` knows a schema of, and those of them of which a body does not fit."""
+    operations: set[str] = set()
+    invalid: set[str] = set()
+    for line in log:
+        found = find(line) if line.body else None
+        if found is None:
+            continue
+        operations.add(found[0])
+        if not jsonschema.Draft202012Validator(found[1]).is_valid(orjson.loads(line.body)):
+            invalid.add(found[0])
+    return operations, invalid
+
+
 def validate(log: Iterable[Logged], find: Callable[[Logged], tuple[str, Any] | None]) -> Counter[str]:
     """Check each sent body against the schema that `find` gives as (operation, schema); operations by number."""
     checked: Counter[str] = Counter()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import orjson
 import pytest
 import vcr
@@ -21,8 +22,10 @@ from config.clock import ManualClock
 from connectors.api import Account, Connector, Operation, Record, Result, Surroundings, Verb
 from connectors.salesforce import bulk, platform, pull, push
 from connectors.salesforce.sandbox import SalesforceSandbox
+from connectors.sandbox import Logged
 from tests.conftest import START
 from tests.connectors.salesforce.conftest import Budget, Tokens
+from tests.connectors.wire import validate
 from tests.shared import shared
 
 CASSETTES = Path(__file__).parent / "cassettes"
@@ -30,12 +33,20 @@ RECORDING = bool(os.environ.get("CLOSEDLOOP_RECORD"))
 KEPT = ("content-type", "sforce-limit-info", "sforce-locator", "sforce-numberofrecords")
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def few() -> Iterator[None]:
     """Bulk from a handful of records on, so that a tour stays short."""
-    monkeypatch.setattr(pull, "BULK_FROM", 5)
-    monkeypatch.setattr(push, "BULK_FROM", 5)
-    monkeypatch.setattr(bulk, "CHUNK", 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pull, "BULK_FROM", 5)
+        patch.setattr(push, "BULK_FROM", 5)
+        patch.setattr(bulk, "CHUNK", 4)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def small() -> Iterator[None]:
+    with few():
+        yield
 
 
 def populate(org: SalesforceSandbox) -> list[str]:
@@ -144,29 +155,40 @@ def test_the_cassette_holds_no_secret() -> None:
     assert "authorization" not in text
 
 
-def test_bulk_bodies_fit_the_spec(org: SalesforceSandbox, clock: ManualClock) -> None:
-    """The third-party description of Bulk 2.0 is the only spec that is sound; the rest have none."""
-    spec = yaml.safe_load(shared("specs", "salesforce", "bulk-api-2.yml").read_text(encoding="utf-8"))
+_PLACES = {
+    ("POST", "/ingest"): "/ingest",
+    ("PATCH", "/ingest/{}"): "/ingest/{jobId}",
+    ("POST", "/query"): "/query",
+}
+
+
+@cache
+def spec() -> Any:
+    """The third-party description of Bulk 2.0 is the only one that is sound; the rest have none."""
+    return yaml.safe_load(shared("specs", "salesforce", "bulk-api-2.yml").read_text(encoding="utf-8"))
+
+
+def described(line: Logged) -> tuple[str, Any] | None:
+    found = re.search(r"/jobs(/.*)", line.path)
+    place = (line.method, re.sub(r"750\w+", "{}", found.group(1))) if found else ("", "")
+    if place not in _PLACES:
+        return None
+    operation = spec()["paths"][_PLACES[place]][line.method.lower()]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    return str(operation["operationId"]), {**schema, "components": spec()["components"]}
+
+
+def toured(org: SalesforceSandbox, clock: ManualClock) -> SalesforceSandbox:
+    """The org after the tour."""
+    spec()
     populate(org)
     connector = _connector(org, clock, live=True)
     tour(connector, clock)
     connector.close()
-    paths = {
-        ("POST", "/ingest"): "/ingest",
-        ("PATCH", "/ingest/{}"): "/ingest/{jobId}",
-        ("POST", "/query"): "/query",
-    }
-    checked = Counter[str]()
-    for line in org.log:
-        found = re.search(r"/jobs(/.*)", line.path)
-        if found is None or not line.body:
-            continue
-        place = (line.method, re.sub(r"750\w+", "{}", found.group(1)))
-        if place not in paths:
-            continue
-        operation = spec["paths"][paths[place]][line.method.lower()]
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        jsonschema.validate(orjson.loads(line.body), {**schema, "components": spec["components"]})
-        checked[operation["operationId"]] += 1
+    return org
+
+
+def test_bulk_bodies_fit_the_spec(org: SalesforceSandbox, clock: ManualClock) -> None:
+    checked = validate(toured(org, clock).log, described)
     print(dict(checked))
     assert set(checked) == {"createIngestJob", "updateIngestJob", "createQueryJob"}
