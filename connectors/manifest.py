@@ -104,8 +104,7 @@ class Manifest(_Strict):
     settings: dict[str, Setting] = Field(default_factory=dict)
     objects: dict[str, RemoteObject]
     limits: dict[str, Limit] = Field(default_factory=dict)
-    capabilities: tuple[str, ...] = ()
-    exemptions: dict[str, str] = Field(default_factory=dict)  # what it cannot do -> why
+    exemptions: dict[str, str] = Field(default_factory=dict)  # rule of conformance.py, or what else it cannot -> why
 
 
 def mode_of(facts: Manifest, auth: Mapping[str, object]) -> AuthMode | None:
