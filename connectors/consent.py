@@ -63,7 +63,8 @@ def app_of(account: Account, title: str, mode: AuthMode) -> App:
             fix="Give its secrets in the project file, or choose another mode: see the connector's README.",
             connection=connection,
         )
-    wanted = ["client_id", *(["client_secret"] if "client_secret" in mode.secrets else [])]
+    secret_too = ["client_secret"] if "client_secret" in mode.secrets else []
+    wanted = dict.fromkeys(["client_id", *secret_too, *(name for name in mode.settings if name not in mode.optional)])
     if missing := [f"auth.{name}" for name in wanted if not account.auth.get(name)]:
         raise Misconfigured(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",

@@ -55,7 +55,9 @@ def init(
         console.print("\nStart the sandboxes, then run `closedloop check --online` elsewhere:")
         console.print(f"  closedloop sandbox {' '.join(connections)} --state {state} --fill 300", markup=False)
         return
-    console.print("\nSet these, then run `closedloop check --online`:")
+    waiting = scaffold.unconnected(connections)
+    connecting = ", run `closedloop connect` for " + ", ".join(waiting) if waiting else ""
+    console.print(f"\nSet these{connecting}, then run `closedloop check --online`:", markup=False, soft_wrap=True)
     for name in scaffold.variables(connections):
         console.print(f"  export {name}=…")
 

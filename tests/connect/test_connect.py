@@ -23,6 +23,7 @@ from config.errors import AuthorizationLost, Misconfigured, RetryLater
 from connectors import registry
 from connectors.consent import Asked
 from connectors.manifest import mode_of
+from sync import scaffold
 from sync.callback import listening
 from sync.connect import Door, connect, connection_of
 from sync.state.schema import tokens
@@ -164,6 +165,25 @@ def test_a_missing_member_is_named(member: str, tmp_path: Path) -> None:
         file.write_text("\n".join(line for line in file.read_text().split("\n") if f"{member}:" not in line))
         with Workspace.open(tmp_path) as workspace, pytest.raises(Misconfigured, match=rf"auth\.{member} is missing"):
             connect(workspace, "calendly", door(sandbox))
+
+
+def test_an_address_that_the_platform_wants_to_hear_again_is_asked_for(tmp_path: Path) -> None:
+    with (
+        opened(tmp_path, "outreach") as (sandbox, workspace),
+        pytest.raises(Misconfigured, match=r"auth\.redirect_uri is missing"),
+    ):
+        connect(workspace, "outreach", door(sandbox))
+
+
+def test_a_new_project_says_what_is_to_be_connected(tmp_path: Path) -> None:
+    chosen = {"calendly": scaffold.Chosen("calendly", "oauth"), "hubspot": scaffold.Chosen("hubspot")}
+    assert scaffold.unconnected(chosen) == ["calendly"]
+    assert scaffold.variables(chosen) == ["CALENDLY_CLIENT_SECRET", "HUBSPOT_TOKEN"]
+    text = scaffold.connection_text("calendly", chosen["calendly"])
+    assert "refresh_token" not in text
+    given = scaffold.Chosen("mailchimp", "oauth", {"access_token": "env:MINE"})
+    assert scaffold.unconnected({"mailchimp": given}) == []
+    assert "client_secret" not in scaffold.connection_text("mailchimp", given)
 
 
 def test_a_mode_without_a_consent_is_told(tmp_path: Path) -> None:
