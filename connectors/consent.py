@@ -92,14 +92,26 @@ def plain(value: Secret | str) -> str:
 
 def _address(usual: str, grant: Grant, account: Account) -> str:
     """The usual address, at the sandbox's host or the one that the connection names."""
-    named = account.auth.get(grant.host) or account.settings.get(grant.host) if grant.host else ""
-    other = account.base_url or (plain(named) if isinstance(named, Secret) else str(named or ""))
+    other = account.base_url or _named(grant, account)
     if not other:
         return usual
     host = urlsplit(other if "://" in other else f"https://{other}")
     if host.scheme != "https" and host.hostname not in ("127.0.0.1", "localhost"):
         raise Misconfigured("A log-in needs an https address.", connection=account.connection)
     return urlunsplit(urlsplit(usual)._replace(scheme=host.scheme, netloc=host.netloc))
+
+
+def _named(grant: Grant, account: Account) -> str:
+    """The host that the connection names; "" where it names none, or the usual one."""
+    value = account.auth.get(grant.host) or account.settings.get(grant.host) or ""
+    word = plain(value) if isinstance(value, Secret) else str(value)
+    if not word or not grant.hosts:
+        return word
+    if word not in grant.hosts:
+        raise Misconfigured(
+            f"{grant.host} is {word!r}.", fix=f"It is one of {', '.join(grant.hosts)}.", connection=account.connection
+        )
+    return grant.hosts[word]
 
 
 def ask(app: App, redirect: str) -> Asked:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +21,12 @@ import pytest
 import sqlalchemy as sa
 
 from config.errors import AuthorizationLost, Misconfigured, RetryLater
+from config.secrets import Secret
 from connectors import registry
-from connectors.consent import Asked
-from connectors.manifest import mode_of
+from connectors.api import Account
+from connectors.consent import Asked, app_of, ask, exchange
+from connectors.manifest import AuthMode, mode_of
+from connectors.sandbox import Answer, Call
 from sync import scaffold
 from sync.callback import listening
 from sync.connect import Door, connect, connection_of
@@ -69,30 +73,73 @@ def test_what_is_asked_is_what_the_manifest_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", registry.names())
 def test_every_consent_names_addresses_of_the_platforms_hosts(name: str) -> None:
-    for mode in registry.facts(name).auth.values():
-        if mode.grant is None:
+    for known in registry.facts(name).auth.values():
+        if known.grant is None:
             continue
-        assert mode.grant.gives in mode.secrets
-        assert mode.grant.gives not in mode.needed
-        for address in (mode.grant.authorize, mode.grant.token):
+        assert known.grant.gives in known.secrets
+        assert known.grant.gives not in known.needed
+        for address in (known.grant.authorize, known.grant.token):
             assert urlsplit(address).scheme == "https"
-        assert "client_secret" in mode.secrets
+        assert "client_id" in known.settings
 
 
 def test_the_log_in_host_that_a_connection_names_is_asked() -> None:
-    from config.secrets import Secret
-    from connectors.api import Account
-    from connectors.consent import app_of
-
-    facts = registry.facts("salesforce")
     auth: dict[str, Secret | str] = {"mode": "refresh_token", "client_id": "c", "client_secret": Secret("s")}
-    mode = mode_of(facts, auth)
-    assert mode is not None
-    assert app_of(Account("crm", "salesforce", auth), "S", mode).authorize.startswith("https://login.salesforce.com/")
+    web = mode_of(registry.facts("salesforce"), auth)
+    assert web is not None
+    assert app_of(Account("crm", "salesforce", auth), "S", web).authorize.startswith("https://login.salesforce.com/")
     there = Account("crm", "salesforce", {**auth, "login_url": "acme.my.salesforce.com"})
-    assert app_of(there, "S", mode).token == "https://acme.my.salesforce.com/services/oauth2/token"
+    assert app_of(there, "S", web).token == "https://acme.my.salesforce.com/services/oauth2/token"
     with pytest.raises(Misconfigured, match="https"):
-        app_of(Account("crm", "salesforce", {**auth, "login_url": "http://acme.example"}), "S", mode)
+        app_of(Account("crm", "salesforce", {**auth, "login_url": "http://acme.example"}), "S", web)
+
+
+def mode(**grant: Any) -> AuthMode:
+    """A log-in whose consent is shaped by `grant`."""
+    usual = {"authorize": "https://a.example/ask", "token": "https://a.example/token"}
+    facts = {"about": "An app.", "secrets": ["client_secret", "refresh_token"], "settings": ["client_id"]}
+    return AuthMode.model_validate({**facts, "scopes": ["read", "write"], "grant": {**usual, **grant}})
+
+
+AUTH: dict[str, Secret | str] = {"client_id": "me", "client_secret": Secret("s3cret")}
+
+
+def test_a_region_names_its_host_and_an_unknown_one_is_told() -> None:
+    regional = mode(host="region", hosts={"us": "https://a.example", "eu": "https://a.europe.example"})
+    there = Account("crm", "x", AUTH, {"region": "eu"})
+    assert app_of(there, "X", regional).authorize == "https://a.europe.example/ask"
+    assert app_of(Account("crm", "x", AUTH), "X", regional).authorize == "https://a.example/ask"
+    with pytest.raises(Misconfigured, match=r"region is 'mars'.*It is one of us, eu"):
+        app_of(Account("crm", "x", AUTH, {"region": "mars"}), "X", regional)
+
+
+def test_the_page_is_asked_as_the_platform_wants_it() -> None:
+    shaped = mode(separator=",", extra={"access_type": "offline"}, scopes=["first"])
+    asked = ask(app_of(Account("crm", "x", AUTH), "X", shaped), "https://me.example/back")
+    query = parse_qs(urlsplit(asked.address).query)
+    assert query["scope"] == ["first,read,write"]
+    assert query["access_type"] == ["offline"]
+    assert query["redirect_uri"] == ["https://me.example/back"]
+    assert "code_challenge" not in query
+    assert asked.verifier == ""
+
+
+@pytest.mark.parametrize("client", ["post", "basic"])
+def test_an_app_tells_its_secret_in_the_form_or_the_header_and_never_in_both(client: str, tmp_path: Path) -> None:
+    told: list[Call] = []
+
+    def answer(call: Call) -> Answer:
+        told.append(call)
+        return Answer.of({"access_token": "a", "refresh_token": "r"})
+
+    with registry.platform("calendly").sandbox() as sandbox:
+        sandbox.inject("answer", "POST /token", answer=answer)
+        app = app_of(Account("crm", "x", AUTH, base_url=sandbox.base_url), "X", mode(client=client))
+        assert exchange(app, ask(app, "https://me.example/back"), Secret("c"))["refresh_token"] == "r"
+    header, form = told[0].headers.get("authorization", ""), told[0].form
+    assert (b64decode(header.removeprefix("Basic ")) == b"me:s3cret") is (client == "basic")
+    assert form.get("client_secret", "") == ("s3cret" if client == "post" else "")
+    assert (form["code"], form["redirect_uri"], form["client_id"]) == ("c", "https://me.example/back", "me")
 
 
 def test_an_answer_to_another_question_is_not_taken(tmp_path: Path) -> None:
@@ -141,8 +188,6 @@ def test_an_exchange_without_an_answer_is_to_be_tried_again(fault: str, told: st
 
 
 def test_a_platform_that_gives_no_lasting_token_is_told(tmp_path: Path) -> None:
-    from connectors.sandbox import Answer
-
     with opened(tmp_path, "calendly") as (sandbox, workspace):
         sandbox.inject("answer", "POST /oauth/token", answer=Answer.of({"access_token": "a"}))
         with pytest.raises(AuthorizationLost, match="gave no refresh token"):
