@@ -23,6 +23,8 @@ SOAP_VERSION = "64.0"
 """SOAP login() does not exist from API 65 on, and retires on 1 June 2027."""
 ACCESS, INSTANCE, REFRESH = "access_token", "instance_url", "refresh_token"
 """Names under which the tokens are kept."""
+FIRST = "first_refresh_token"
+"""Where the refresh token is kept that a rotated one goes back to: one that a person replaced since wins again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Login:
         if status != 200 or not isinstance(body, dict) or "access_token" not in body:
             raise of_login(body, status, self._account.connection)
         if body.get("refresh_token"):
+            self._surroundings.tokens.put(FIRST, self._plain("refresh_token"))
             self._surroundings.tokens.put(REFRESH, str(body["refresh_token"]))
         user = str(body.get("id") or "").rpartition("/")[2]
         instance = self._instance(str(body.get("instance_url") or self._host()))
@@ -108,11 +111,15 @@ class Login:
         if self._plain("client_secret"):
             form["client_secret"] = self._need("client_secret")
         if self.mode == "refresh_token":
-            form["refresh_token"] = self._surroundings.tokens.get(REFRESH) or self._need("refresh_token")
+            form["refresh_token"] = self._rotated() or self._need("refresh_token")
         if self.mode == "password":
             token = self._plain("security_token")
             form |= {"username": self._need("username"), "password": self._need("password") + token}
         return form
+
+    def _rotated(self) -> str | None:
+        tokens = self._surroundings.tokens
+        return tokens.get(REFRESH) if tokens.get(FIRST) in (None, self._need("refresh_token")) else None
 
     def _assertion(self) -> str:
         audience = self._plain("audience") or _audience(self._host())
