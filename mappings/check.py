@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -96,8 +97,17 @@ def _check_entry(
             good = False
             shown = spec if isinstance(spec, str) else next(iter(spec), "")
             yield document.problem((*where, "transform", number), f"The transform {shown!r} {error}.")
+    for name in filter(_UNNAMEABLE.search, (entry.remote, *(step.sibling for step in steps))):
+        good = False
+        yield document.problem(
+            where, f"No platform has a field of the name {name!r}.", "correct remote: or the transform"
+        )
     if good:
         yield from _check_chain(where, entry, known, steps, document)
+
+
+_UNNAMEABLE = re.compile(r'[\\"\x00-\x1f]')
+"""What the reader of records cannot have in a name, and no platform has in one."""
 
 
 def _check_chain(

@@ -233,15 +233,24 @@ def _recover_object(workspace: Workspace, connection: str, object: str, rows: li
                 absorb_records(tx, stream, arrived, mapped, run=rows[0].run, at=workspace.now(), forgotten=hush)
             for value, those in wanted.items():
                 for row in those:
-                    if final and value not in found and not _young(row, workspace):
+                    if is_told and row.verb in AWAY:
+                        was_done: bool | None = _unasked(tx, row, workspace.now())
+                    elif final and value not in found and not _young(row, workspace):
                         uncounted(tx, row, workspace.now())
-                        was_done: bool | None = None
+                        was_done = None
                     else:
                         was_done = _judge(tx, workspace, row, found.get(value), mapped is not None and not is_told)
                     done += bool(was_done)
                     if row.run == ledger.run and row.state != "in_doubt":  # planned by this run before it was cut off
                         ledger.wrote(tx, connection, object, _written(was_done))
     return done
+
+
+def _unasked(tx: Connection, row: Any, at: str) -> bool:
+    """An erasure of what was told is found by no look-up, and may be asked for twice: the next `forget` asks again."""
+    what = "nothing tells whether it was erased"
+    tx.execute(update(journal).where(journal.c.id == row.id).values(state="withdrawn", error=what, settled_at=at))
+    return False
 
 
 def _written(done: bool | None) -> Written:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import xxhash
 
-from mappings.model import Field, Rule, Values
+from mappings.model import CONSENT, Field, Rule, Values
 from sync.core.views import UNDECIDED, LeadView, Provenance, RecordView
 
 
@@ -93,6 +93,9 @@ class Target:
     can_update: bool = True
     handoff: bool = False
 
+
+_UNSAID = ("pending", "unknown")
+"""Consents that nobody gave and nobody withdrew."""
 
 Refused = Callable[[str, str, str, str, str, str], bool]
 """(connection, object, record, lead, field, fingerprint) -> held in quarantine already."""
@@ -196,6 +199,8 @@ def _differs(name: str, lead: LeadView, record: RecordView, fields: Mapping[str,
         why = lead.reasons.get(name)
         return bool(why and why.cleared) and have not in (None, [])
     known = fields.get(name)
+    if known is not None and known.options == CONSENT and want in _UNSAID:
+        return False  # that nobody knows is no evidence: it takes no consent away that somebody else has
     if known is not None and known.rule in (Rule.MOST_RESTRICTIVE, Rule.FURTHEST) and have in known.options:
         # consent only ever tightens and a stage only moves forward by itself
         return want in known.options and known.options.index(want) > known.options.index(have)

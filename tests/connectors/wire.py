@@ -26,6 +26,7 @@ def recorder(folder: Path) -> Any:
 
     def request(asked: Any) -> Any:
         asked.uri = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", asked.uri)
+        asked.uri = re.sub(r"api_secret=[^&]*", "api_secret=x", asked.uri)
         asked.headers = {}
         if asked.body:
             asked.body = re.sub(rb"(client_secret|refresh_token)=[^&]*", rb"\1=x", asked.body)
