@@ -9,6 +9,7 @@ import sys
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,7 +25,7 @@ from config.errors import AuthorizationLost, Misconfigured, RetryLater
 from config.secrets import Secret
 from connectors import registry
 from connectors.api import Account
-from connectors.consent import Asked, app_of, ask, exchange
+from connectors.consent import Asked, app_of, ask, code_of, exchange
 from connectors.manifest import AuthMode, mode_of
 from connectors.sandbox import Answer, Call
 from sync import scaffold
@@ -175,6 +176,18 @@ def test_a_used_code_and_a_wrong_secret_are_told_without_either(tmp_path: Path) 
         with pytest.raises(AuthorizationLost, match=r"refuses the code \(invalid_grant\)") as told:
             connect(workspace, "calendly", door(sandbox, lambda address: address.replace("code-2", "code-9")))
         assert "code-9" not in f"{told.value} {told.value.__cause__}"
+
+
+@pytest.mark.parametrize("changed", ["verifier", "redirect"])
+def test_whoever_did_not_ask_cannot_use_the_code(changed: str) -> None:
+    facts = registry.facts("calendly").auth["oauth"]
+    auth: dict[str, Secret | str] = {"client_id": "sandbox-app", "client_secret": Secret("sandbox-app-secret")}
+    with registry.platform("calendly").sandbox() as sandbox:
+        app = app_of(Account("c", "calendly", auth, base_url=sandbox.base_url), "Calendly", facts)
+        asked = ask(app, "https://me.example/back")
+        code = code_of(app, asked, follow(asked.address, sandbox))
+        with pytest.raises(AuthorizationLost, match=r"refuses the code \(invalid_grant\)"):
+            exchange(app, replace(asked, **{changed: "another"}), code)
 
 
 @pytest.mark.parametrize(("fault", "told"), [("no_answer", "cannot be reached"), ("html", "no JSON")])
