@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test funnel truth campaign lint format types contracts check bench lock schema clean
+.PHONY: help install demo test funnel truth planted mutation campaign lint format types contracts check bench lock schema clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
@@ -43,6 +43,12 @@ contracts: $(STAMP) ## which room may import which
 	$(BIN)/lint-imports
 
 check: lint types contracts test demo ## all that CI runs
+
+planted: $(STAMP) ## plant each known bug in a copy, and see the tests turn red; the last line is JSON
+	$(BIN)/python -m tests.planted
+
+mutation: $(STAMP) ## change the pure core one place at a time, and see the tests turn red; the last line is JSON
+	$(BIN)/python -m tests.mutation
 
 campaign: $(STAMP) ## simulate for MINUTES (2) from SEED (0) on all cores; the last line is JSON
 	$(BIN)/python -m tests.simulation.campaign --minutes $(or $(MINUTES),2) --seed $(or $(SEED),0)

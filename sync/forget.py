@@ -35,6 +35,7 @@ from sync.state.schema import (
     pins,
     quarantine,
     records,
+    strangers,
     streams,
 )
 from sync.workspace import Workspace
@@ -220,6 +221,7 @@ def scrub(tx: Connection, person: Person) -> None:
         for table in (conflicts, quarantine, handoffs, identities):
             tx.execute(delete(table).where(table.c.lead.in_(some)))
         _blank(tx, journal.c.lead.in_(some))
+        tx.execute(delete(strangers).where(strangers.c.one.in_(some) | strangers.c.other.in_(some)))
         tx.execute(delete(leads).where(leads.c.id.in_(some)))
     tx.execute(delete(identities).where(identities.c.kind == "email", identities.c.value.in_(person.addresses)))
 

@@ -13,6 +13,8 @@ from mappings.model import Kind
 from sync.conversions import conversions_due
 from sync.core import brief
 from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_lead
+from sync.deletes import fates
+from sync.flapping import flaps
 from sync.load import chunks, lead_rows, lead_view, record_views
 from sync.pins import pinned
 from sync.push import open_targets
@@ -72,20 +74,32 @@ def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], ba
     in_doubt = {name: open_targets(tx, name) for name in workspace.connections}
     refused = _refused(tx, ids)
     linked = pinned(tx, record_views(tx, workspace, ids))
-    problems: list[dict[str, Any]] = []
-    for row in lead_rows(tx, ids):
-        lead = lead_view(row, linked.get(row.id, ()))
-        outcome = plan_lead(lead, wanted, workspace.fields, refused)
+    fate = fates(tx, workspace, linked)
+    views = [lead_view(row, linked.get(row.id, ())) for row in lead_rows(tx, ids)]
+    outcomes = {lead.id: plan_lead(lead, wanted, workspace.fields, refused, fate.get(lead.id)) for lead in views}
+    fought = flaps(tx, workspace, [op for outcome in outcomes.values() for op in outcome.operations])
+    if fought:
+        frozen = {flap.refused for flap in fought}
+        for lead in views:
+            if any(flap.place[3] == lead.id for flap in fought):
+                left = _either(frozen, refused)
+                outcomes[lead.id] = plan_lead(lead, wanted, workspace.fields, left, fate.get(lead.id))
+    problems = [flap.row(run, workspace.now()) for flap in fought]
+    for id, outcome in outcomes.items():
         waiting = [op for op in outcome.operations if _is_open(op, in_doubt[op.connection])]
         batch.operations.extend(op for op in outcome.operations if op not in waiting)
-        problems.extend(_problem_rows(run, lead.id, outcome, workspace.now()))
+        problems.extend(_problem_rows(run, id, outcome, workspace.now()))
         if not outcome.operations:
-            batch.at_rest.append(lead.id)
+            batch.at_rest.append(id)
     if store:
         if problems:
             quarantine_rows(tx, problems)
         for some in chunks(batch.at_rest):
             tx.execute(update(leads).where(leads.c.id.in_(some), leads.c.dirty == 2).values(dirty=0))
+
+
+def _either(frozen: set[tuple[str, ...]], refused: Refused) -> Refused:
+    return lambda *place: place in frozen or refused(*place)
 
 
 def _is_open(operation: Planned, unsure: set[tuple[str, str, str]]) -> bool:
@@ -115,7 +129,7 @@ def _problem_rows(run: str, lead: str, outcome: Outcome, at: str) -> Iterator[di
             "field": name,
             "code": "not_expressible",
             "reason": why,
-            "fix": f"Correct the value, or the mapping of {name}.",
+            "fix": f"Correct the value, or the mapping of {name}." if name else "Decide it, and do it there by hand.",
             "fingerprint": "",
             "state": "open",
             "attempts": 1,

@@ -53,6 +53,8 @@ conflicts = typer.Typer(help="What only a person can decide: list it, look at it
 app.add_typer(conflicts, name="conflicts")
 connector = typer.Typer(help="For whoever writes a connector.", no_args_is_help=True)
 app.add_typer(connector, name="connector")
+duplicates = typer.Typer(help="Leads that are probably one person: list them, link them, or not.", no_args_is_help=True)
+app.add_typer(duplicates, name="duplicates")
 state = typer.Typer(help="The state's own affairs.", no_args_is_help=True)
 app.add_typer(state, name="state")
 
