@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test funnel truth planted mutation campaign lint format types contracts check bench lock schema clean
+.PHONY: help install demo test funnel truth planted mutation campaign drill lint format types contracts check bench lock schema clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
@@ -52,6 +52,9 @@ mutation: $(STAMP) ## change the pure core one place at a time, and see the test
 
 campaign: $(STAMP) ## simulate for MINUTES (2) from SEED (0) on all cores; the last line is JSON
 	$(BIN)/python -m tests.simulation.campaign --minutes $(or $(MINUTES),2) --seed $(or $(SEED),0)
+
+drill: $(STAMP) ## kill the real command KILLS (200) times on both databases; the last line is JSON
+	$(BIN)/python -m tests.simulation.drill --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
 
 bench: $(STAMP) ## measure against the peers, in an environment of their own
 	$(BIN)/python benchmarks/run.py

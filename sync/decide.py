@@ -72,10 +72,14 @@ class _Evidence:
     decisions: Mapping[str, Decision]
 
 
+_TO_MERGE = (
+    select(leads).where(leads.c.dirty == 1, leads.c.state == "live").order_by(leads.c.id).limit(bindparam("limit"))
+)
+
+
 def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tuple[int, int]:
     """Merge up to `limit` dirty leads; (leads merged, leads that newly qualified)."""
-    query = select(leads).where(leads.c.dirty == 1, leads.c.state == "live").order_by(leads.c.id).limit(limit)
-    rows = list(tx.execute(query))
+    rows = list(tx.execute(_TO_MERGE, {"limit": limit}))
     if not rows:
         return 0, 0
     at = workspace.now()

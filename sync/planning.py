@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from mappings.model import Kind
 from sync.conversions import conversions_due
@@ -58,11 +58,21 @@ def plan_batches(workspace: Workspace, run: str, *, store: bool = True) -> Itera
         yield batch
 
 
+_TO_PLAN = (
+    select(leads.c.id).where(leads.c.dirty == 2, leads.c.id > bindparam("after")).order_by(leads.c.id).limit(BATCH)
+)
+_REST = update(leads).where(leads.c.id.in_(bindparam("some", expanding=True)), leads.c.dirty == 2).values(dirty=0)
+_REFUSED = select(quarantine).where(
+    quarantine.c.direction == "push",
+    quarantine.c.state == "open",
+    quarantine.c.lead.in_(bindparam("some", expanding=True)),
+)
+
+
 def _plan_batch(workspace: Workspace, run: str, after: str, store: bool) -> Batch:
     opened = workspace.state.begin() if store else workspace.state.read()
     with opened as tx:
-        query = select(leads.c.id).where(leads.c.dirty == 2, leads.c.id > after).order_by(leads.c.id).limit(BATCH)
-        ids = list(tx.execute(query).scalars())
+        ids = list(tx.execute(_TO_PLAN, {"after": after}).scalars())
         batch = Batch(leads=len(ids), last=ids[-1] if ids else "")
         if ids:
             _fill(tx, workspace, run, ids, batch, store)
@@ -95,7 +105,7 @@ def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], ba
         if problems:
             quarantine_rows(tx, problems)
         for some in chunks(batch.at_rest):
-            tx.execute(update(leads).where(leads.c.id.in_(some), leads.c.dirty == 2).values(dirty=0))
+            tx.execute(_REST, {"some": some})
 
 
 def _either(frozen: set[tuple[str, ...]], refused: Refused) -> Refused:
@@ -109,10 +119,7 @@ def _is_open(operation: Planned, unsure: set[tuple[str, str, str]]) -> bool:
 def _refused(tx: Connection, ids: Sequence[str]) -> Refused:
     held: set[tuple[str, ...]] = set()
     for some in chunks(ids):
-        query = select(quarantine).where(
-            quarantine.c.direction == "push", quarantine.c.state == "open", quarantine.c.lead.in_(some)
-        )
-        for row in tx.execute(query):
+        for row in tx.execute(_REFUSED, {"some": some}):
             held.add((row.connection, row.object, row.record, row.lead, row.field, row.fingerprint))
     return lambda *place: place in held
 

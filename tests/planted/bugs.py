@@ -50,7 +50,7 @@ BUGS = (
     Bug(
         "what the platform rewrote is taken for an edit",
         "sync/absorb.py",
-        "if name in held and _is_rewrite(held[name], value):",
+        "if name in held and is_rewrite(held[name], value):",
         "if False:",
         tests="tests/engine/test_writes.py::test_a_rewrite_seen_only_in_the_echo_is_no_edit",
     ),
