@@ -525,6 +525,11 @@ def kept(facts: manifest.Manifest) -> list[str]:
     return [name for name in RULES if name not in facts.exemptions]
 
 
+def promise(rule: str) -> str:
+    """What a rule says, in one sentence."""
+    return (RULES[rule].__doc__ or "").split("\n")[0]
+
+
 @contextmanager
 def bench(platform: Platform) -> Iterator[Bench]:
     """The platform's sandbox, started and filled."""

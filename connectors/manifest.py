@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,19 +17,40 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Grant(_Strict):
+    """How a person's consent is got in a browser: OAuth's authorization code (RFC 6749), as the platform wants it."""
+
+    authorize: str  # the page that asks
+    token: str  # where the code is exchanged
+    gives: str = "refresh_token"  # the member of `auth:` that comes of it
+    pkce: bool = False  # the platform takes a proof of possession (RFC 7636)
+    client: Literal["post", "basic"] = "post"  # how the app tells its secret: in the form, or by HTTP Basic
+    scopes: tuple[str, ...] = ()  # asked for beside the mode's own
+    separator: str = " "  # between scopes
+    extra: dict[str, str] = Field(default_factory=dict)  # more parameters of the page's address
+    host: str = ""  # the member of `auth:` or `settings:` that names another host for both addresses
+    hosts: dict[str, str] = Field(default_factory=dict)  # ... where it holds no host but a word: the host of each
+    loopback: str = "127.0.0.1"  # the name of this machine that apps may be called back at
+
+
 class AuthMode(_Strict):
-    """A way to log in: the members of the connection's `auth:` block, which are secret, and which may be left out."""
+    """A way to log in: the members of the connection's `auth:` block, which are secret, and which may be left out.
+
+    With a `grant`, the member that it gives may be left out too: `closedloop connect` gets it.
+    """
 
     about: str
     secrets: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    grant: Grant | None = None
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The secrets that a log-in cannot do without."""
-        return tuple(name for name in self.secrets if name not in self.optional)
+        """The secrets that a person must give, for a log-in cannot do without."""
+        spared = (*self.optional, *([self.grant.gives] if self.grant else ()))
+        return tuple(name for name in self.secrets if name not in spared)
 
 
 class Setting(_Strict):
@@ -83,8 +105,12 @@ class Manifest(_Strict):
     settings: dict[str, Setting] = Field(default_factory=dict)
     objects: dict[str, RemoteObject]
     limits: dict[str, Limit] = Field(default_factory=dict)
-    capabilities: tuple[str, ...] = ()
-    exemptions: dict[str, str] = Field(default_factory=dict)  # what it cannot do -> why
+    exemptions: dict[str, str] = Field(default_factory=dict)  # rule of conformance.py, or what else it cannot -> why
+
+
+def mode_of(facts: Manifest, auth: Mapping[str, object]) -> AuthMode | None:
+    """The mode of a connection's `auth:` block, the first where it names none; None for a mode that there is not."""
+    return facts.auth.get(str(auth.get("mode") or next(iter(facts.auth), "")))
 
 
 @cache

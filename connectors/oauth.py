@@ -7,23 +7,57 @@ in between leaves a pair that works. Two processes never renew at once; the seco
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
 from config.clock import stamp, unstamp
-from config.errors import AuthorizationLost
+from config.errors import AuthorizationLost, Misconfigured
 from config.secrets import Secret
-from connectors.api import Account, Surroundings
+from connectors.api import Account, Surroundings, Tokens
+from connectors.manifest import AuthMode
 
 KEPT = "oauth"
 """The name under which the pair is kept: one row, so that both tokens change at once."""
+CONNECTED = "connected"
+"""The name under which what a consent gave is kept (`closedloop connect`)."""
 SKEW = 60
 """Seconds before its end at which a token is renewed."""
 
 Exchange = Callable[[Mapping[str, str]], Mapping[str, Any]]
 """Post a token request's form; the platform's JSON. Raises AuthorizationLost when the grant is refused."""
+
+
+def connected(
+    auth: Mapping[str, Secret | str], mode: AuthMode | None, tokens: Tokens, connection: str
+) -> Mapping[str, Secret | str]:
+    """The `auth:` block with the member that a consent gives, where the project file leaves it out.
+
+    Raises Misconfigured where nobody has given a consent yet.
+    """
+    if mode is None or mode.grant is None or auth.get(mode.grant.gives):
+        return auth
+    kept = tokens.get(CONNECTED)
+    if kept is None:
+        raise Misconfigured(
+            f"{connection} is not connected.",
+            fix=f"Run `closedloop connect {connection}`, or give auth.{mode.grant.gives} in the project file.",
+            connection=connection,
+        )
+    return {**auth, mode.grant.gives: Secret(kept)}
+
+
+def pair_of(told: Mapping[str, Any], first: str, refresh: str, now: datetime) -> str:
+    """What a token call told, as the pair is kept. `first` is the token that the project, or a consent, began with."""
+    expires = now + timedelta(seconds=int(told.get("expires_in") or 3600))
+    pair = {
+        "first": first,
+        "access": str(told["access_token"]),
+        "refresh": str(told.get("refresh_token") or refresh),
+        "expires": stamp(expires),
+    }
+    return orjson.dumps(pair).decode()
 
 
 class RenewedToken:
@@ -68,18 +102,11 @@ class RenewedToken:
             if not told.get("access_token"):
                 raise AuthorizationLost(
                     "The platform gave no access token.",
-                    fix="Connect the account again.",
+                    fix=f"Connect the account again: `closedloop connect {self._account.connection}`.",
                     connection=self._account.connection,
                 )
-            expires = self._world.clock.now() + timedelta(seconds=int(told.get("expires_in") or 3600))
-            pair = {
-                "first": first,
-                "access": str(told["access_token"]),
-                "refresh": str(told.get("refresh_token") or refresh),
-                "expires": stamp(expires),
-            }
-            self._world.tokens.put(KEPT, orjson.dumps(pair).decode())
-            return pair["access"]
+            self._world.tokens.put(KEPT, pair_of(told, first, refresh, self._world.clock.now()))
+            return str(told["access_token"])
 
     def _kept(self) -> dict[str, str] | None:
         """The stored pair, unless the project's refresh token was replaced since."""

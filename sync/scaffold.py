@@ -9,7 +9,7 @@ from typing import Any
 
 from config.errors import Misconfigured
 from connectors import registry
-from connectors.manifest import Manifest
+from connectors.manifest import AuthMode, Manifest
 from mappings.model import Kind
 
 CRMS = ("salesforce", "zoho")
@@ -178,7 +178,9 @@ def connection_text(name: str, chosen: Chosen) -> str:
 def _auth(name: str, facts: Manifest, mode: str, chosen: Chosen) -> dict[str, str]:
     known = facts.auth[mode]
     found = {}
-    for member in (*known.settings, *known.needed, *(m for m in known.optional if chosen.auth.get(m))):
+    wanted = _wanted(known, chosen)
+    spare = [member for member in (*known.secrets, *known.optional) if member not in wanted]
+    for member in (*known.settings, *wanted, *(m for m in spare if chosen.auth.get(m))):
         given = chosen.auth.get(member)
         found[member] = str(given) if given else f"env:{variable(name, member)}" if member in known.secrets else '""'
     return found
@@ -206,8 +208,27 @@ def variables(connections: Mapping[str, Chosen]) -> list[str]:
     for name, chosen in connections.items():
         facts = registry.facts(chosen.platform)
         mode = chosen.mode or next(iter(facts.auth))
-        found += [variable(name, m) for m in facts.auth[mode].needed if not chosen.auth.get(m)]
+        found += [variable(name, m) for m in _wanted(facts.auth[mode], chosen) if not chosen.auth.get(m)]
     return found
+
+
+def _wanted(mode: AuthMode, chosen: Chosen) -> tuple[str, ...]:
+    """The secrets that a project must name: those of the log-in, and the app's where it is to be connected."""
+    app = ("client_secret",) if to_connect(mode, chosen) and "client_secret" in mode.secrets else ()
+    return tuple(dict.fromkeys((*mode.needed, *app)))
+
+
+def to_connect(mode: AuthMode, chosen: Chosen) -> bool:
+    """Whether `closedloop connect` gets what is not known yet."""
+    return mode.grant is not None and not chosen.auth.get(mode.grant.gives)
+
+
+def unconnected(connections: Mapping[str, Chosen]) -> list[str]:
+    """The connections that wait for `closedloop connect`."""
+    modes = {name: registry.facts(one.platform).auth for name, one in connections.items()}
+    return [
+        name for name, one in connections.items() if to_connect(modes[name][one.mode or next(iter(modes[name]))], one)
+    ]
 
 
 def sandbox_connection(folder: Path, name: str, sandbox: Any) -> Chosen:

@@ -17,10 +17,12 @@ from sqlalchemy import select
 from config.clock import Clock, SystemClock, stamp
 from config.errors import Misconfigured, Problem
 from config.project import Project, load_project
+from config.secrets import Secret
 from connectors import registry
 from connectors.api import Account, Connector, Platform, Surroundings
-from connectors.manifest import Manifest, RemoteObject
+from connectors.manifest import Manifest, RemoteObject, mode_of
 from connectors.manifest import load as manifest_of
+from connectors.oauth import connected
 from connectors.sound import Sound
 from mappings.compiler import Defaults, LeadFields, Mapped, lead_fields, load_mapping
 from mappings.expressions import Expression
@@ -181,22 +183,30 @@ class Workspace:
             return self._connectors[connection]
 
     def _open(self, name: str) -> Connector:
+        settings, facts, tokens = self.project.connections[name], self.manifest(name), self.tokens(name)
+        auth = connected(settings.resolve_auth(self.folder), mode_of(facts, settings.auth), tokens, name)
+        surroundings = Surroundings(
+            clock=self.clock,
+            budget=FencedBudget(StateBudget(self.state, self.clock), self.fence, name),
+            tokens=tokens,
+        )
+        return Sound(self.find(settings.platform).open(self.account(name, auth), surroundings), name, facts.title)
+
+    def account(self, name: str, auth: Mapping[str, Secret | str]) -> Account:
+        """The connection's account, with these secrets."""
         settings = self.project.connections[name]
-        platform = self.find(settings.platform)
-        account = Account(
+        return Account(
             connection=name,
             platform=settings.platform,
-            auth=settings.resolve_auth(self.folder),
+            auth=auth,
             settings=settings.settings,
             base_url=settings.base_url,
             ca_file=str(self.folder / settings.ca_file) if settings.ca_file else "",
         )
-        surroundings = Surroundings(
-            clock=self.clock,
-            budget=FencedBudget(StateBudget(self.state, self.clock), self.fence, name),
-            tokens=StateTokens(self.state, name, folder=self.folder),
-        )
-        return Sound(platform.open(account, surroundings), name, self.manifest(name).title)
+
+    def tokens(self, connection: str) -> StateTokens:
+        """What is kept of the connection's log-in."""
+        return StateTokens(self.state, connection, folder=self.folder)
 
     @property
     def calls(self) -> dict[str, int]:

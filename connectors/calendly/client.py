@@ -110,7 +110,8 @@ class Client:
         except RecordRejected as error:
             raise AuthorizationLost(
                 "Calendly refuses the refresh token.",
-                fix="It works once, and ends with the user's consent: connect the account again.",
+                fix="It works once, and ends with the user's consent: connect the account again, by "
+                f"`closedloop connect {self._account.connection}`.",
                 connection=self._account.connection,
             ) from error
         if told.get("scope"):

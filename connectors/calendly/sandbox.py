@@ -86,6 +86,7 @@ class CalendlySandbox(Sandbox):
         return {"auth": {**auth, "webhook_secret": HOOK_SECRET}, "settings": {}}
 
     def route(self) -> None:
+        self.on("GET", "/oauth/authorize", lambda call: self.login.consents.page(call))
         self.on("POST", "/oauth/token", self._grant)
         self.on("GET", "/users/me", lambda call: self._one("users", self.user))
         self.on("GET", "/users/{id}", lambda call, id: self._one("users", id))
@@ -207,7 +208,7 @@ class CalendlySandbox(Sandbox):
 
     def before(self, call: Call) -> Answer | None:
         self.store.erase()
-        if call.path == "/oauth/token":
+        if call.path.startswith("/oauth/"):
             return None
         if not self.login.opens(call.headers.get("authorization", "").removeprefix("Bearer ")):
             return Refused(401, "Unauthenticated", "The access token is invalid").answer
@@ -226,7 +227,7 @@ class CalendlySandbox(Sandbox):
         return Refused(429, "Too Many Requests", "You have exceeded your rate limit.").answer
 
     def after(self, call: Call, answer: Answer) -> Answer:
-        if call.path == "/oauth/token":
+        if call.path.startswith("/oauth/"):
             return answer
         told = {
             "X-RateLimit-Limit": str(self.per_minute),

@@ -265,7 +265,7 @@ class Client:
             if error.status in (400, 401):
                 raise AuthorizationLost(
                     "HubSpot refuses the refresh token.",
-                    fix="Connect the account again and renew the secret.",
+                    fix=f"Connect the account again, by `closedloop connect {self._account.connection}`.",
                     connection=self._account.connection,
                     code="invalid_grant",
                 ) from error

@@ -20,6 +20,7 @@ from config.clock import stamp, unstamp
 from connectors import manifest
 from connectors.hubspot.client import VERSION
 from connectors.sandbox import Answer, Call, Sandbox
+from connectors.sandbox_consent import Consents
 
 Row = dict[str, Any]
 
@@ -84,6 +85,8 @@ class HubSpotSandbox(Sandbox):
         return {"auth": {"mode": "oauth", "client_id": "sandbox-app", **secrets}, "settings": {}}
 
     def route(self) -> None:
+        self.consents = Consents("sandbox-app")
+        self.on("GET", "/oauth/authorize", self.consents.page)
         self.on("POST", f"/oauth/{VERSION}/token", self._grant)
         base = f"/crm/objects/{VERSION}/{{object}}"
         self.on("GET", "/account-info/v3/details", self._details)
@@ -249,7 +252,8 @@ class HubSpotSandbox(Sandbox):
     def _grant(self, call: Call) -> Answer:
         form = call.form
         known = form.get("client_id") == "sandbox-app" and form.get("client_secret") == "sandbox-secret"
-        if form.get("grant_type") != "refresh_token" or not known or form.get("refresh_token") != self.refresh_token:
+        known = known and (self.consents.redeemed(form) or form.get("refresh_token") == self.refresh_token)
+        if form.get("grant_type") not in ("refresh_token", "authorization_code") or not known:
             told = {"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}
             return Answer.of({**told, "correlationId": self._uuid()}, 400)
         token = f"access-{self._uuid()}"

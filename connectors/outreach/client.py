@@ -93,7 +93,8 @@ class Client:
         except RecordRejected as error:
             raise AuthorizationLost(
                 "Outreach refuses the refresh token.",
-                fix="It ends after 14 idle days, and with the user's consent: connect the account again.",
+                fix="It ends after 14 idle days, and with the user's consent: connect the account again, by "
+                f"`closedloop connect {self._account.connection}`.",
                 connection=self._account.connection,
             ) from error
         if told.get("scope"):

@@ -68,6 +68,7 @@ class OutreachSandbox(Sandbox):
         }
 
     def route(self) -> None:
+        self.on("GET", "/oauth/authorize", lambda call: self.login.consents.page(call))
         self.on("POST", "/oauth/token", self._grant)
         base = "/api/v2"
         self.on("GET", f"{base}/schema/openapi.json", lambda call: Answer.of(openapi()))
@@ -209,7 +210,7 @@ class OutreachSandbox(Sandbox):
         return told or self._error(429, "rateLimitExceeded", "One token per minute.", {"Retry-After": "60"})
 
     def before(self, call: Call) -> Answer | None:
-        if call.path == "/oauth/token":
+        if call.path.startswith("/oauth/"):
             return None
         if self.maintenance > self.store.now():
             return self._error(503, "scheduledServerMaintenance", "Maintenance.", {"Retry-After": self.maintenance})
@@ -232,7 +233,7 @@ class OutreachSandbox(Sandbox):
         return self._error(429, "rateLimitExceeded", f"You have exceeded your limit of {self.hourly} calls per hour.")
 
     def after(self, call: Call, answer: Answer) -> Answer:
-        if call.path == "/oauth/token":
+        if call.path.startswith("/oauth/"):
             return answer
         left = max(0, self.hourly - self.used)
         told = {

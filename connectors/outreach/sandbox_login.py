@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from config.clock import Clock, stamp, unstamp
 from connectors.sandbox import Answer
+from connectors.sandbox_consent import Consents
 
 TOKEN_LIFE = timedelta(hours=2)
 REFRESH_LIFE = timedelta(days=14)
@@ -33,6 +34,7 @@ class Login:
     access: dict[str, str] = field(default_factory=dict)
     refresh: dict[str, str] = field(default_factory=dict)
     minted: str = ""
+    consents: Consents = field(default_factory=lambda: Consents(APP["client_id"]))
 
     def found(self) -> None:
         """The first refresh token, as a person's consent gives it."""
@@ -48,14 +50,16 @@ class Login:
     def grant(self, form: Mapping[str, str]) -> Answer | None:
         """A new pair for a live refresh token; one a minute (None: too soon)."""
         now, told = stamp(self.clock.now()), form.get("refresh_token", "")
-        if any(form.get(name) != value for name, value in APP.items()):
+        app = {**APP, "redirect_uri": form.get("redirect_uri", "")} if "code" in form else APP
+        if any(form.get(name) != value for name, value in app.items()):
             return Answer.of({"error": "invalid_client", "error_description": "Client authentication failed."}, 401)
-        if self.refresh.get(told, "") <= now:
+        consented = self.consents.redeemed(form)
+        if not consented and self.refresh.get(told, "") <= now:
             return Answer.of({"error": "invalid_grant", "error_description": "The refresh token is invalid."}, 400)
         if self.minted and now < stamp(unstamp(self.minted) + timedelta(seconds=60)):
             return None
         self.minted = now
-        if self.rotates:
+        if self.rotates and not consented:
             del self.refresh[told]
         access, refresh = self._token("access"), self._token("refresh")
         self.access[access] = stamp(self.clock.now() + TOKEN_LIFE)

@@ -159,7 +159,7 @@ class Client:
             if self.login.mode == "session":
                 raise
             log.info("salesforce.session_renewed", connection=self.account.connection)
-            self._use(self.login.fresh())
+            self._use(self.login.fresh(self._grant.token.reveal() if self._grant else ""))
         return self._once(method, path, object, repeatable, request)
 
     def _once(

@@ -23,6 +23,8 @@ SOAP_VERSION = "64.0"
 """SOAP login() does not exist from API 65 on, and retires on 1 June 2027."""
 ACCESS, INSTANCE, REFRESH = "access_token", "instance_url", "refresh_token"
 """Names under which the tokens are kept."""
+FIRST = "first_refresh_token"
+"""Where the refresh token is kept that a rotated one goes back to: one that a person replaced since wins again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,19 @@ class Login:
         url, _, user = instance.partition(" ")
         return Grant(Secret(token), self._instance(url), user)
 
-    def fresh(self) -> Grant:
-        """A new session, kept for later. Raises AuthorizationLost, RetryLater or Misconfigured."""
+    def fresh(self, refused: str = "") -> Grant:
+        """A new session, kept for later. Raises AuthorizationLost, RetryLater or Misconfigured.
+
+        A refresh token may work once: of several processes one renews and the others take what it got, unless that is
+        the session that was `refused`.
+        """
+        if self.mode != "refresh_token":
+            return self._renewed()
+        with self._surroundings.tokens.alone(REFRESH):
+            kept = self.kept()
+            return kept if kept and kept.token.reveal() != refused else self._renewed()
+
+    def _renewed(self) -> Grant:
         if self.mode == "session":
             fix = "Give a new access token, or use another mode of auth: they renew themselves."
             raise AuthorizationLost("The given session is over.", fix=fix, connection=self._account.connection)
@@ -85,6 +98,7 @@ class Login:
         if status != 200 or not isinstance(body, dict) or "access_token" not in body:
             raise of_login(body, status, self._account.connection)
         if body.get("refresh_token"):
+            self._surroundings.tokens.put(FIRST, self._plain("refresh_token"))
             self._surroundings.tokens.put(REFRESH, str(body["refresh_token"]))
         user = str(body.get("id") or "").rpartition("/")[2]
         instance = self._instance(str(body.get("instance_url") or self._host()))
@@ -97,11 +111,15 @@ class Login:
         if self._plain("client_secret"):
             form["client_secret"] = self._need("client_secret")
         if self.mode == "refresh_token":
-            form["refresh_token"] = self._surroundings.tokens.get(REFRESH) or self._need("refresh_token")
+            form["refresh_token"] = self._rotated() or self._need("refresh_token")
         if self.mode == "password":
             token = self._plain("security_token")
             form |= {"username": self._need("username"), "password": self._need("password") + token}
         return form
+
+    def _rotated(self) -> str | None:
+        tokens = self._surroundings.tokens
+        return tokens.get(REFRESH) if tokens.get(FIRST) in (None, self._need("refresh_token")) else None
 
     def _assertion(self) -> str:
         audience = self._plain("audience") or _audience(self._host())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from connectors.sandbox import Answer, Call
+from connectors.sandbox_consent import Consents
 
 if TYPE_CHECKING:
     from connectors.salesforce.sandbox import SalesforceSandbox
@@ -35,8 +36,10 @@ class Login:
         self.approved = True  # the JWT user may use the app
         self.rotates = False  # a refresh token is good once
         self.refresh = REFRESH
+        self.consents = Consents(CLIENT)
 
     def route(self) -> None:
+        self.sandbox.on("GET", "/services/oauth2/authorize", self.consents.page)
         self.sandbox.on("POST", "/services/oauth2/token", self.token)
         self.sandbox.on("POST", "/services/Soap/u/{version}", self.soap)
 
@@ -87,7 +90,7 @@ class Login:
         grant = form.get("grant_type", "")
         if grant == JWT_GRANT:
             return self._by_jwt(form.get("assertion", ""))
-        if grant not in ("client_credentials", "refresh_token", "password"):
+        if grant not in ("client_credentials", "refresh_token", "password", "authorization_code"):
             return _no("unsupported_grant_type", "grant type not supported")
         if form.get("client_id") != CLIENT:
             return _no("invalid_client_id", "client identifier invalid")
@@ -97,6 +100,9 @@ class Login:
             return _no("invalid_grant", "authentication failure")
         if grant == "refresh_token" and form.get("refresh_token") != self.refresh:
             return _no("invalid_grant", "expired access/refresh token")
+        if grant == "authorization_code":
+            given = self.consents.redeemed(form)
+            return self._grant(refresh_token=self.refresh) if given else _no("invalid_grant", "invalid code")
         more = {}
         if grant == "refresh_token" and self.rotates:
             self.refresh = f"{REFRESH}-{self.given + 1}"

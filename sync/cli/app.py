@@ -51,6 +51,8 @@ quarantine = typer.Typer(help="What was refused: list it, look at it, try it aga
 app.add_typer(quarantine, name="quarantine")
 conflicts = typer.Typer(help="What only a person can decide: list it, look at it, decide it.", no_args_is_help=True)
 app.add_typer(conflicts, name="conflicts")
+connector = typer.Typer(help="For whoever writes a connector.", no_args_is_help=True)
+app.add_typer(connector, name="connector")
 duplicates = typer.Typer(help="Leads that are probably one person: list them, link them, or not.", no_args_is_help=True)
 app.add_typer(duplicates, name="duplicates")
 state = typer.Typer(help="The state's own affairs.", no_args_is_help=True)
@@ -116,7 +118,7 @@ def exit_code(error: BaseException) -> Exit:
 
 def main() -> None:
     """Run the command line; never a traceback for an error that has a name."""
-    for module in ("run", "act", "setup", "look", "conflicts", "demo"):
+    for module in ("run", "act", "setup", "connect", "connector", "look", "conflicts", "demo"):
         __import__(f"sync.cli.{module}")
     memory.settle()
     _speak_any_charset()

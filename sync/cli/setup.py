@@ -6,7 +6,7 @@ import signal
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -15,6 +15,11 @@ from config.errors import Misconfigured
 from sync.cli import show
 from sync.cli.app import Exit, app, exit_code, folder, options
 from sync.cli.run import Json, opened
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from connectors.manifest import Manifest
 
 
 @app.command()
@@ -50,7 +55,9 @@ def init(
         console.print("\nStart the sandboxes, then run `closedloop check --online` elsewhere:")
         console.print(f"  closedloop sandbox {' '.join(connections)} --state {state} --fill 300", markup=False)
         return
-    console.print("\nSet these, then run `closedloop check --online`:")
+    waiting = scaffold.unconnected(connections)
+    connecting = ", run `closedloop connect` for " + ", ".join(waiting) if waiting else ""
+    console.print(f"\nSet these{connecting}, then run `closedloop check --online`:", markup=False, soft_wrap=True)
     for name in scaffold.variables(connections):
         console.print(f"  export {name}=…")
 
@@ -134,24 +141,52 @@ def _show_findings(found: Any, online: bool) -> None:
 
 
 @app.command()
-def connectors(json: Json = False) -> None:
-    """The installed connectors: what each can read, write and notice."""
-    from connectors import registry
+def connectors(
+    rules: Annotated[bool, typer.Option("--rules", help="Say what each rule of the quality scale promises.")] = False,
+    json: Json = False,
+) -> None:
+    """The installed connectors: what each reads and writes, and which rules of the quality scale it keeps."""
+    from connectors import conformance, registry
 
     facts = [registry.facts(name) for name in registry.names()]
     if json:
-        show.json([fact.model_dump(mode="json") for fact in facts])
+        show.json([{**fact.model_dump(mode="json"), "quality": _quality(fact)} for fact in facts])
         return
     console = show.stdout()
     for fact in facts:
-        console.print(f"[bold]{fact.title}[/bold] ({fact.name}), API {fact.api}, by {fact.sdk}")
-        reads = ", ".join(name for name, object in fact.objects.items() if object.pull)
-        writes = ", ".join(name for name, object in fact.objects.items() if object.push)
-        for label, told in (("reads", reads), ("writes", writes), ("log-in", ", ".join(fact.auth))):
-            console.print(f"  {label:8} {told}", markup=False)
-        console.print(f"  can      {', '.join(fact.capabilities)}", markup=False)
-        for what, why in fact.exemptions.items():
-            console.print(f"  no {what}: {why}", style="dim", markup=False)
+        show_connector(fact, console)
+    if rules:
+        console.print("[bold]The rules[/bold]")
+        for rule in conformance.RULES:
+            console.print(f"  {rule:13} {conformance.promise(rule)}", markup=False)
+
+
+def show_connector(facts: Manifest, console: Console) -> None:
+    """A platform: its objects, its log-ins, and its place on the quality scale with the reason for each gap."""
+    quality = _quality(facts)
+    console.print(f"[bold]{escape(facts.title)}[/bold] ({facts.name}), API {facts.api}, by {facts.sdk}")
+    reads = ", ".join(name for name, object in facts.objects.items() if object.pull)
+    writes = ", ".join(name for name, object in facts.objects.items() if object.push)
+    modes = ", ".join(f"{name} (closedloop connect)" if mode.grant else name for name, mode in facts.auth.items())
+    number = len(quality["kept"])
+    kept = f"{number} of {number + len(quality['exempt'])} rules: {', '.join(quality['kept'])}"
+    for label, told in (("reads", reads), ("writes", writes), ("log-in", modes), ("keeps", kept)):
+        console.print(f"  {label:8} {told}", markup=False)
+    for label in ("exempt", "besides"):
+        for what, why in quality[label].items():
+            console.print(f"  {label:8} {what}: {why}", style="dim", markup=False)
+
+
+def _quality(facts: Manifest) -> dict[str, Any]:
+    """The rules that a platform keeps, those it is exempt from, and what else it cannot do: each with the reason."""
+    from connectors import conformance
+
+    told = facts.exemptions.items()
+    return {
+        "kept": conformance.kept(facts),
+        "exempt": {what: why for what, why in told if what in conformance.RULES},
+        "besides": {what: why for what, why in told if what not in conformance.RULES},
+    }
 
 
 @app.command()

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import orjson
 from cryptography.fernet import Fernet, InvalidToken
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from config.clock import stamp
 from config.errors import Misconfigured, RetryLater, StateUnusable
@@ -59,15 +59,22 @@ class StateTokens:
 
     def put(self, name: str, value: str) -> None:
         """Keep the token in place of the one before."""
-        sealed = self._fernet().encrypt(orjson.dumps({"for": [self._connection, name], "token": value})).decode()
-        row = {
-            "connection": self._connection,
-            "name": name,
-            "ciphertext": sealed,
-            "updated_at": stamp(self._state.clock.now()),
-        }
+        row = self._row(name, value)
         with self._state.begin() as tx:
             tx.execute(upsert(tokens, tx, update=["ciphertext", "updated_at"]), [row])
+
+    def _row(self, name: str, value: str) -> dict[str, str]:
+        sealed = self._fernet().encrypt(orjson.dumps({"for": [self._connection, name], "token": value})).decode()
+        at = stamp(self._state.clock.now())
+        return {"connection": self._connection, "name": name, "ciphertext": sealed, "updated_at": at}
+
+    def begin_anew(self, values: Mapping[str, str]) -> None:
+        """Keep these tokens and no others of the connection: what was kept before belongs to an earlier consent."""
+        rows = [self._row(name, value) for name, value in values.items()]
+        with self._state.begin() as tx:
+            tx.execute(delete(tokens).where(tokens.c.connection == self._connection))
+            if rows:
+                tx.execute(upsert(tokens, tx, update=["ciphertext", "updated_at"]), rows)
 
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from connectors import registry
+from connectors.conformance import RULES, promise
 from sync import scaffold
 
 
@@ -162,7 +163,14 @@ def test_a_missing_secret_and_a_dead_platform_are_told(tmp_path: Path) -> None:
 def test_connectors_lists_what_is_installed(tmp_path: Path) -> None:
     listed = json.loads(closedloop(tmp_path, "connectors", "--json").stdout)
     assert {row["name"] for row in listed} >= {"hubspot", "mailchimp", "salesforce"}
-    assert "writes" in closedloop(tmp_path, "connectors").stdout
+    for row in listed:
+        quality = row["quality"]
+        assert {*quality["kept"], *quality["exempt"]} == set(RULES)
+        assert not set(quality["kept"]) & set(quality["exempt"])
+        assert {**quality["exempt"], **quality["besides"]} == row["exemptions"]
+    told = closedloop(tmp_path, "connectors", "--rules").stdout
+    assert "writes" in told
+    assert all(promise(rule) in " ".join(told.split()) for rule in RULES)
 
 
 def test_help_is_everywhere(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     ]
     code = (
         "import sys, sync.cli.app as a\n"
-        "for m in ('run', 'act', 'setup', 'look', 'demo'): __import__('sync.cli.' + m)\n"
+        "for m in ('run', 'act', 'setup', 'connect', 'connector', 'look', 'demo'): __import__('sync.cli.' + m)\n"
         f"print([m for m in {heavy!r} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -87,6 +87,26 @@ def test_a_rotated_refresh_token_replaces_the_first(
     assert org.login.given == 2
 
 
+def test_a_replaced_refresh_token_goes_before_the_rotated_one(org: SalesforceSandbox, open_org: Open) -> None:
+    org.login.rotates = True
+    open_org("refresh_token").check()
+    org.expire_sessions()
+    org.login.refresh = "given-anew"
+    open_org("refresh_token", auth={"refresh_token": "given-anew"}).check()
+    assert org.login.given == 2
+
+
+def test_a_session_that_another_process_renewed_is_used(org: SalesforceSandbox, open_org: Open) -> None:
+    org.login.rotates = True
+    ours, theirs = open_org("refresh_token"), open_org("refresh_token")
+    ours.check()
+    theirs.check()
+    org.expire_sessions()
+    ours.check()
+    theirs.check()  # its session is over too, and its refresh token with ours
+    assert org.login.given == 2
+
+
 def test_a_log_in_that_cannot_answer_is_a_retry_later(org: SalesforceSandbox, open_org: Open) -> None:
     org.inject("no_answer", "oauth2/token", times=99)
     with pytest.raises(RetryLater):

@@ -1,0 +1,23 @@
+"""Acme."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from connectors.api import Account, Connector, Platform, Surroundings
+
+
+def _open(account: Account, surroundings: Surroundings) -> Connector:
+    from .connector import open
+
+    return open(account, surroundings)
+
+
+def _sandbox(**options: Any) -> Any:
+    from .sandbox import AcmeSandbox
+
+    return AcmeSandbox(**options)
+
+
+platform = Platform("acme", Path(__file__).parent, _open, _sandbox)
