@@ -167,8 +167,8 @@ _MASKS = (
     re.compile(r"(?<=\?)\S+"),  # a URL's query
     re.compile(r"[{\[](?!Errno).*[}\]]|\{.*"),  # rows and records
     re.compile(r"'[^']*'|\"[^\"]*\""),  # quoted values
-    re.compile(r"\+?\d[\d ()-]{5,}\d"),  # phone and other long numbers
     re.compile(r"[\w-]{20,}"),  # tokens
+    re.compile(r"\+?\d[\d ()-]{5,}\d"),  # phone and other long numbers
 )
 
 

@@ -34,17 +34,17 @@ def wrong(value: Any, schema: Any, place: str = "") -> str:
             return f"{place or 'the record'} is of none of its types"
     types = _types(schema)
     if types and not any(_is(value, name) for name in types):
-        return f"{place or 'the record'} is no {' or '.join(types)}"
+        return f"{place or 'the record'} is no {' or '.join(name for name in types if name != 'null') or 'null'}"
     return next(
         filter(None, (wrong(member, below, name) for member, below, name in _members(value, schema, place))), ""
     )
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:
-    """The types it names that are known, null apart; none where one is unknown."""
+    """The types it names; none where one is unknown."""
     told = schema.get("type")
     names = [told] if isinstance(told, str) else told if isinstance(told, list) else []
-    return [name for name in names if name != "null"] if all(name in _CLASSES for name in names) else []
+    return names if all(name in _CLASSES for name in names) else []
 
 
 def _is(value: Any, name: str) -> bool:
