@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,8 @@ from connectors.api import Account
 from connectors.singer import platform
 
 LARGEST_PAGE = 1000
+_SECRET = re.compile(r"(.*_)?(password|passwd|secret|token|api_?key|private_key)", re.I)
+"""Names whose values are secrets wherever they stand."""
 NO_CATALOG = "none"
 """In `settings.catalog`: the tap takes none, and tells all its streams."""
 
@@ -95,6 +98,12 @@ def tap_config(account: Account, made: Choices) -> tuple[dict[str, Any], frozens
         raise Misconfigured(
             f"settings.config_file cannot be read as JSON: {type(error).__name__}.", connection=account.connection
         ) from None
+    if clear := sorted(set(_in_clear(made.config))):
+        raise Misconfigured(
+            f"A secret stands in clear: settings.config {', '.join(clear)}.",
+            fix="Write env:NAME, file:PATH or keyring:SERVICE/NAME.",
+            connection=account.connection,
+        )
     if not isinstance(base, dict):
         raise Misconfigured("settings.config_file is no JSON object.", connection=account.connection)
     hidden.update(_texts(base))
@@ -121,6 +130,16 @@ def _resolved(value: Any, hidden: set[str]) -> Any:
     if isinstance(value, Mapping):
         return {name: _resolved(member, hidden) for name, member in value.items()}
     return [_resolved(item, hidden) for item in value] if isinstance(value, list) else value
+
+
+def _in_clear(value: Any) -> Iterator[str]:
+    """The names of members that are secrets by their name and no references."""
+    for name, member in value.items() if isinstance(value, Mapping) else ():
+        if isinstance(member, str) and member and _SECRET.fullmatch(name) and not secrets.is_reference(member):
+            yield name
+        yield from _in_clear(member)
+    for item in value if isinstance(value, list) else ():
+        yield from _in_clear(item)
 
 
 def _texts(value: Any) -> set[str]:

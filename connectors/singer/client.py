@@ -83,20 +83,24 @@ class Client:
         self.calls = 0
         self._catalog: list[Entry] | None = None
 
-    def start(self, arguments: list[str]) -> TapProcess:
-        """The tap with these arguments. Raises Misconfigured where there is no such program."""
-        program, *rest = self.choices.tap
-        found = shutil.which(program)
+    def program(self) -> str:
+        """The path of the tap's program. Raises Misconfigured where there is none."""
+        found = shutil.which(self.choices.tap[0])
         if found is None:
             raise Misconfigured(
-                f"There is no program {Path(program).name}.",
+                f"There is no program {Path(self.choices.tap[0]).name}.",
                 fix="Install the tap into an environment of its own, and name its program in settings.tap.",
                 connection=self.connection,
             )
+        return found
+
+    def start(self, arguments: list[str]) -> TapProcess:
+        """The tap with these arguments."""
+        program = self.program()
         self.leave()
         self.calls += 1
         return TapProcess(
-            [found, *rest, *arguments],
+            [program, *self.choices.tap[1:], *arguments],
             connection=self.connection,
             timeout=self.choices.timeout,
             hidden=self._hidden,

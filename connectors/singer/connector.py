@@ -64,6 +64,7 @@ class SingerConnector:
 
     def check(self) -> Health:
         """What the tap offers, asked anew. A tap has no identity: its name stands for it, or `settings.account`."""
+        self._client.program()
         streams = self._client.catalog(anew=True)
         for object in self._client.choices.streams:
             self._choice(object)

@@ -166,7 +166,7 @@ _MASKS = (
     re.compile(r"\S+@\S+"),  # addresses, and URLs with a log-in
     re.compile(r"(?<=\?)\S+"),  # a URL's query
     re.compile(r"[{\[](?!Errno).*[}\]]|\{.*"),  # rows and records
-    re.compile(r"'[^']*'|\"[^\"]*\""),  # quoted values
+    re.compile(r"(?<!module named )'[^']*'|\"[^\"]*\""),  # quoted values
     re.compile(r"[\w-]{20,}"),  # tokens
     re.compile(r"\+?\d[\d ()-]{5,}\d"),  # phone and other long numbers
 )

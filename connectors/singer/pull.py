@@ -49,7 +49,7 @@ class Cursor:
 
     stream: str
     state: Any = None
-    version: int | None = None
+    version: float | None = None
     ids: frozenset[str] = frozenset()
     mark: str = ""
 
@@ -107,11 +107,11 @@ class Sweep:
         self._messages = run.messages()
         self._state = start.state
         self._versioned = kind is not Kind.ACTIVITY
-        self._known: tuple[int | None, frozenset[str]] = (start.version, start.ids)
+        self._known: tuple[float | None, frozenset[str]] = (start.version, start.ids)
         self._whole = not start.mark  # begun where another run had ended well
         self._seen: set[str] = set()
-        self._seen_version: int | None = None
-        self._next: tuple[int | None, frozenset[str]] | None = None
+        self._seen_version: float | None = None
+        self._next: tuple[float | None, frozenset[str]] | None = None
         self._farewells: deque[str] = deque()
         self._token, self._number = secrets.token_hex(4), 0
         self._strange: set[str] = set()
@@ -169,7 +169,7 @@ class Sweep:
 
     # versions
 
-    def _note(self, version: int | None, record: Record) -> None:
+    def _note(self, version: float | None, record: Record) -> None:
         if version is None or not self._versioned:
             return
         if version != self._seen_version:
@@ -177,7 +177,7 @@ class Sweep:
         if len(self._seen) <= MOST and record.gone is None:
             self._seen.add(record.id)
 
-    def _activate(self, version: int | None) -> None:
+    def _activate(self, version: float | None) -> None:
         """What the version before had, and this one has not, is gone, where this one was seen whole."""
         if version is None or version != self._seen_version:
             return

@@ -294,8 +294,8 @@ def test_a_streams_fields_are_told_nested_ones_by_dots(sandbox: SingerSandbox, c
 
 
 def test_only_the_chosen_streams_are_selected_in_every_way() -> None:
-    unsupported = {"breadcrumb": ["properties", "p"], "metadata": {"inclusion": "unsupported"}}
-    streams = [
+    unsupported: dict[str, Any] = {"breadcrumb": ["properties", "p"], "metadata": {"inclusion": "unsupported"}}
+    streams: list[dict[str, Any]] = [
         {"stream": "a", "tap_stream_id": "db-a", "schema": {}, "metadata": [{"breadcrumb": [], "metadata": {"x": 1}}]},
         {"stream": "b", "tap_stream_id": "b", "schema": {}},
         {"stream": "c", "tap_stream_id": "c", "schema": {}, "metadata": [unsupported]},
@@ -329,6 +329,37 @@ def test_every_mistake_of_the_settings_is_told_at_once_without_values() -> None:
         opened(streams={"people": {"stream": "s"}})
     with pytest.raises(Misconfigured, match="There is no program tap-none"):
         opened().check()
+
+
+@pytest.mark.parametrize("config", [{"password": "hunter2"}, {"db": [{"ssh_private_key": "hunter2"}]}])
+def test_a_secret_in_clear_is_refused(config: Any) -> None:
+    with pytest.raises(Misconfigured, match="stands in clear") as told:
+        opened(config=config)
+    assert "hunter2" not in str(told.value)
+    opened(config={"token_url": "x", "next_page_token_path": "$.x", "password": ""})
+
+
+def test_a_tap_without_a_catalog_is_at_least_there() -> None:
+    with pytest.raises(Misconfigured, match="There is no program"):
+        opened(catalog="none").check()
+    assert opened(tap=sys.executable, catalog="none").check().account_name == Path(sys.executable).name
+
+
+def test_numbers_that_are_none_are_blank(tmp_path: Path) -> None:
+    """Python's own json prints NaN, which is no JSON."""
+    tap = tmp_path / "tap.py"
+    tap.write_text(
+        "import json\n"
+        "print(json.dumps({'type': 'SCHEMA', 'stream': 's', 'schema': {}, 'key_properties': ['id']}))\n"
+        "print(json.dumps({'type': 'RECORD', 'stream': 's', 'version': 1.5e12,\n"
+        "                  'record': {'id': 1, 'x': float('nan')}}))\n"
+        "print(json.dumps({'type': 'STATE', 'stream': None, 'value': {'a': 1}}))\n"
+    )
+    made = opened(tap=[sys.executable, str(tap)], catalog="none")
+    [record], cursor = pulled(made, "contacts", None, [])
+    made.close()
+    assert orjson.loads(record.raw) == {"id": 1, "x": None}
+    assert orjson.loads(cursor)["state"] == {"a": 1}
 
 
 def test_a_stream_that_is_not_offered_is_told_with_the_nearest(sandbox: SingerSandbox) -> None:
