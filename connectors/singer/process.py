@@ -151,9 +151,11 @@ class TapProcess:
         self._signal(signal.SIGKILL)
         self._process.wait()
         self._listener.join(GRACE)
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._process.stdout.close()
+        if not self._listener.is_alive():  # else somebody who left the group still holds it, and we still read
+            self._process.stderr.close()
 
     def _signal(self, number: int) -> None:
         try:
