@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 TAPS := jsonl rest-api
 
-.PHONY: help install demo test taps funnel truth campaign lint format types contracts check bench lock schema clean
+.PHONY: help install demo test taps funnel truth planted mutation campaign drill lint format types contracts check bench lock schema clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
@@ -53,8 +53,17 @@ contracts: $(STAMP) ## which room may import which
 
 check: lint types contracts test demo ## all that CI runs
 
+planted: $(STAMP) ## plant each known bug in a copy, and see the tests turn red; the last line is JSON
+	$(BIN)/python -m tests.planted
+
+mutation: $(STAMP) ## change the pure core one place at a time, and see the tests turn red; the last line is JSON
+	$(BIN)/python -m tests.mutation
+
 campaign: $(STAMP) ## simulate for MINUTES (2) from SEED (0) on all cores; the last line is JSON
 	$(BIN)/python -m tests.simulation.campaign --minutes $(or $(MINUTES),2) --seed $(or $(SEED),0)
+
+drill: $(STAMP) ## kill the real command KILLS (200) times on both databases; the last line is JSON
+	$(BIN)/python -m tests.simulation.drill --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
 
 bench: $(STAMP) ## measure against the peers, in an environment of their own
 	$(BIN)/python benchmarks/run.py

@@ -52,6 +52,9 @@ class ConnectionConfig(_Part):
     cron: str = Field("", description="When the daemon syncs, as a cron expression, instead of `every`.")
     jitter: Duration = Field(0, description="At most this much later, drawn anew each time.")
     push: bool = Field(True, description="false: read only, nothing is ever written there.")
+    on_delete: Literal["ignore", "unlink", "archive", "opt_out"] = Field(
+        "ignore", description="What it means for a person's other records when one is deleted or archived there."
+    )
 
     def resolve_auth(self, folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, Secret | str]:
         """The `auth:` block with every reference resolved; Misconfigured names all secrets that are missing."""
@@ -190,6 +193,9 @@ class Guards(_Part):
     deleted: Limit = Field(Limit(share=0.05, over=20), description="Records put away.")
     emptied: Limit = Field(
         Limit(share=0.2, over=100), description="A full pull brings less than this share of the records known."
+    )
+    flapping: int = Field(
+        3, ge=0, description="So often a day a value is written over what came back instead, then a person is asked."
     )
     describe_every: Duration = Field(3600, description="How often the mapped fields are compared with the account's.")
 

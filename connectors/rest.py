@@ -28,10 +28,12 @@ LARGEST = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A call rate of the account: `rate` calls a second, at most `burst` at once."""
+    """A call rate of the account: `rate` calls a second, at most `burst` at once. Where the platform counts over
+    several accounts (all that one app speaks for), `shared` names what they have in common."""
 
     rate: float
     burst: int = 1
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,9 @@ class Rest:
         return path
 
     def lane_key(self, lane: str) -> str:
-        return f"{self._account.platform}:{self._account.connection}:{lane}"
+        rate = self._platform.lanes.get(lane)
+        who = rate.shared if rate is not None and rate.shared else self._account.connection
+        return f"{self._account.platform}:{who}:{lane}"
 
     def _blocked(self, error: ClosedloopError, wait: float) -> None:
         if error.code == "rate_limit":

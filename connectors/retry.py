@@ -12,7 +12,7 @@ from typing import TypeVar
 import tenacity
 
 from config.clock import Clock
-from config.errors import InDoubt, RetryLater
+from config.errors import AuthorizationLost, InDoubt, QuotaExhausted, RetryLater
 from config.log import Log
 
 T = TypeVar("T")
@@ -50,6 +50,7 @@ def call(
 ) -> T:
     """The value of `attempt`, tried again on RetryLater and, when `repeatable`, on InDoubt; the last error otherwise.
 
+    A refusal after a try whose fate is unknown leaves it unknown: then the error is InDoubt, whatever came last.
     `on_retry(error, seconds)` is told before each wait (to block the shared budget, to log).
     """
 
@@ -68,4 +69,18 @@ def call(
         before_sleep=before_sleep,
         reraise=True,
     )
-    return retrying(attempt)
+    doubts: list[InDoubt] = []
+
+    def noted() -> T:
+        try:
+            return attempt()
+        except InDoubt as doubt:
+            doubts.append(doubt)
+            raise
+
+    try:
+        return retrying(noted)
+    except (RetryLater, QuotaExhausted, AuthorizationLost) as error:
+        if not doubts:
+            raise
+        raise InDoubt(doubts[-1].what, fix=doubts[-1].fix, connection=doubts[-1].connection) from error

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
+from typing import Any
 
 from config.errors import Misconfigured, Problem
 from config.yaml import Document, Where
 from mappings.canonical import Unreadable, form
-from mappings.compiler import LeadFields, fields_of
+from mappings.compiler import LeadFields, fields_of, reader
 from mappings.expressions import Expression, lead_context
 from mappings.language import Entry, MappingFile, ObjectMapping
 from mappings.model import Field, FieldType, Kind
@@ -96,8 +98,17 @@ def _check_entry(
             good = False
             shown = spec if isinstance(spec, str) else next(iter(spec), "")
             yield document.problem((*where, "transform", number), f"The transform {shown!r} {error}.")
+    for name in filter(_UNNAMEABLE.search, (entry.remote, *(step.sibling for step in steps))):
+        good = False
+        yield document.problem(
+            where, f"No platform has a field of the name {name!r}.", "correct remote: or the transform"
+        )
     if good:
         yield from _check_chain(where, entry, known, steps, document)
+
+
+_UNNAMEABLE = re.compile(r'[\\"\x00-\x1f]')
+"""What the reader of records cannot have in a name, and no platform has in one."""
 
 
 def _check_chain(
@@ -112,12 +123,49 @@ def _check_chain(
         )
     if entry.direction != "pull" and any(step.lossy for step in steps):
         yield document.problem((*where, "transform"), "These transforms cannot be undone.", "direction: pull")
+    elif entry.direction != "pull" and parts == len(entry.names) == 1 and (why := _restless(steps, known[entry.field])):
+        yield document.problem((*where, "transform"), f"In this order the transforms {why}.", "change their order")
     for name, value in (("default", entry.default), ("constant", entry.constant)):
         if value is not None and entry.field in known:
             try:
                 form(known[entry.field])(value)
             except Unreadable as error:
                 yield document.problem((*where, name), f"This value {error.reason}.")
+
+
+_SAMPLES = ("Ab c", "ab@x.io", "+4930123456", "DE", "2026-01-31", "7")
+_FAILED = object()
+
+
+def _restless(steps: Sequence[Transform], field: Field) -> str:
+    """What would make a chain write something else every time: what it fills a blank with, or a value, reads back as
+    another. "" when it comes to rest."""
+    if len(steps) < 2 or any(step.sibling or not step.pure for step in steps):
+        return ""
+    read = reader(tuple(steps), field)
+
+    def write(value: Any) -> Any:
+        for step in reversed(steps):
+            value = step.write(value)
+        return value
+
+    for step in steps:
+        if step.fills is not None and _tried(read, step.fills) is not None:
+            return "read what they write for a blank as a value"
+    for sample in _SAMPLES:
+        written = _tried(write, _tried(form(field), sample))
+        once = _tried(read, written)
+        if written not in (None, _FAILED) and (once is _FAILED or _tried(read, _tried(write, once)) != once):
+            return "read what they have written as something else"
+    return ""
+
+
+def _tried(call: Callable[[Any], Any], value: Any) -> Any:
+    """What `call` makes of the value; _FAILED where it cannot."""
+    try:
+        return value if value is None or value is _FAILED else call(value)
+    except (ValueError, TypeError, AttributeError):  # a sample of another type than the chain's
+        return _FAILED
 
 
 def _check_condition(

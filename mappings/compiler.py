@@ -374,7 +374,7 @@ _REPEATING = frozenset({FieldType.TEXT, FieldType.CHOICE, FieldType.COUNTRY, Fie
 def _single(number: int, one: _Compiled, space: dict[str, Any]) -> tuple[str, str]:
     """The statements that read one remote field into one of ours: of a text that is not empty, and of anything."""
     field = one.fields[0]
-    reading = _reading(one.steps, field)
+    reading = reader(one.steps, field)
     space[f"read{number}"] = reading
     careful = f"out[name{number}] = read{number}(v)"
     if reading is text:
@@ -386,7 +386,7 @@ def _single(number: int, one: _Compiled, space: dict[str, Any]) -> tuple[str, st
     return careful, careful
 
 
-def _reading(steps: tuple[Transform, ...], field: Field) -> Callable[[Any], Any]:
+def reader(steps: tuple[Transform, ...], field: Field) -> Callable[[Any], Any]:
     """What brings a remote value into the field's canonical form."""
     bring = form(field)
     if not steps:

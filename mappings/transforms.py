@@ -213,7 +213,8 @@ def _split_name(value: Any) -> tuple[str | None, str | None]:
 
 
 def _join_name(parts: tuple[str | None, str | None]) -> str | None:
-    return " ".join(part for part in parts if part) or None
+    """Without commas: `Ana Ruiz, Jr.` would be read as Jr. Ana Ruiz."""
+    return " ".join(" ".join(part for part in parts if part).replace(",", " ").split()) or None
 
 
 def _values(argument: Any, _: Context) -> Transform:
@@ -257,7 +258,7 @@ def _money(argument: Any, context: Context) -> Transform:
     if options or not re.fullmatch(r"[A-Z]{3}", str(currency)):
         raise ValueError("takes currency: EUR, or currency_field: the remote field with the code")
     if not sibling:
-        return Transform(lambda value: _amount(value, currency), lambda money: money["amount"])
+        return Transform(lambda value: _amount(value, currency), lambda money: _amount_in(currency, money))
     return Transform(
         lambda pair: _amount(pair[0], pair[1] or currency),
         lambda money: (money["amount"], money["currency"]),
@@ -267,6 +268,13 @@ def _money(argument: Any, context: Context) -> Transform:
 
 def _amount(value: Any, currency: str) -> dict[str, str] | None:
     return canonical.money({"amount": value, "currency": str(currency).strip().upper()})
+
+
+def _amount_in(currency: str, money: Mapping[str, str]) -> str:
+    """The amount, for a field that holds no currency: written there, one of another currency would change its worth."""
+    if money["currency"] != currency:
+        raise Unreadable("other_currency", f"is not in {currency}, the only currency that the field can hold")
+    return money["amount"]
 
 
 def _boolean(argument: Any, _: Context) -> Transform:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 import xxhash
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from connectors.api import Page, Record
 from mappings.compiler import Mapped, ValueProblem
@@ -67,23 +67,32 @@ class Absorbed:
         return Absorbed(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
+_STREAM = select(streams).where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+
+
 def stream_for(tx: Connection, connection: str, object: str, kind: Kind | str) -> StreamRow:
     """The stream of this object, made when it is new."""
-    query = select(streams).where(streams.c.connection == connection, streams.c.object == object)
-    row = tx.execute(query).one_or_none()
+    place = {"of": connection, "named": object}
+    row = tx.execute(_STREAM, place).one_or_none()
     if row is None:
         new = {"connection": connection, "object": object, "kind": Kind(kind).value}
         tx.execute(upsert(streams, tx, key=["connection", "object"]), [new])
-        row = tx.execute(query).one()
+        row = tx.execute(_STREAM, place).one()
     return StreamRow(row.id, row.connection, row.object, Kind(row.kind), row.cursor, bool(row.complete), row.mapping)
+
+
+_CURSOR = (
+    update(streams)
+    .where(streams.c.id == bindparam("stream"))
+    .values(cursor=bindparam("where"), pulled_at=bindparam("at"))
+)
+_LAST_CURSOR = _CURSOR.values(complete=True)
 
 
 def save_cursor(tx: Connection, stream: StreamRow, page: Page, at: str) -> None:
     """Store where pulling goes on after `page`."""
-    values: dict[str, Any] = {"cursor": page.cursor, "pulled_at": at}
-    if not page.more:
-        values["complete"] = True
-    tx.execute(update(streams).where(streams.c.id == stream.id).values(**values))
+    statement = _CURSOR if page.more else _LAST_CURSOR
+    tx.execute(statement, {"stream": stream.id, "where": page.cursor, "at": at})
 
 
 def absorb(tx: Connection, stream: StreamRow, page: Page, mapped: Mapped, *, run: str, at: str) -> Absorbed:
@@ -489,7 +498,7 @@ def revise(before: _Known, old: Values, new: Values, since: str) -> tuple[dict[s
     for name, value in new.items():
         if (name in old and old[name] == value) or (name not in old and value is None):
             continue
-        if name in held and _is_rewrite(held[name], value):
+        if name in held and is_rewrite(held[name], value):
             held[name] = [held[name][0], value]
             continue
         held.pop(name, None)
@@ -497,7 +506,7 @@ def revise(before: _Known, old: Values, new: Values, since: str) -> tuple[dict[s
     return changed, held
 
 
-def _is_rewrite(held: list[Any], value: Any) -> bool:
+def is_rewrite(held: list[Any], value: Any) -> bool:
     """Whether `value` is what the platform made of the value we sent: what it returned then, or, where it returned
     nothing, what differs from it only in case, space, punctuation or by being cut off."""
     sent, returned = held

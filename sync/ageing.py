@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 
 from config.clock import stamp, unstamp
-from sync.state.database import upsert
+from sync.state.database import NOTE, upsert
 from sync.state.schema import journal, meta
 from sync.workspace import Workspace
 
@@ -35,7 +35,7 @@ def age(tx: Connection, workspace: Workspace) -> int:
     """
     days = workspace.project.journal.keep_days
     now = workspace.clock.now()
-    last = tx.execute(select(meta.c.value).where(meta.c.name == _MARK)).scalar()
+    last = tx.execute(NOTE, {"of": _MARK}).scalar()
     if not days or (last and now - unstamp(last) < _EVERY):
         return 0
     tx.execute(upsert(meta, tx, update=["value"]), [{"name": _MARK, "value": stamp(now)}])

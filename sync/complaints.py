@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from mappings.compiler import ValueProblem
 from sync.state.database import upsert
@@ -25,18 +25,17 @@ class Complaints:
         self._tx = tx
         self._place = {"direction": "pull", "connection": connection, "object": object, "lead": ""}
         self._run, self._at = run, at
-        self._here = _here(connection, object)
+        self._where = {"of": connection, "named": object}
         self._open: dict[str, set[str]] = {}
         self._raised: list[dict[str, Any]] = []
         self._settled: dict[str, list[str]] = defaultdict(list)
 
     def recall(self, ids: Sequence[str]) -> None:
         """Look up which of the records `ids` have open complaints. Costs one probe while the object has none."""
-        if self._tx.execute(select(quarantine.c.id).where(self._here).limit(1)).first() is None:
+        if self._tx.execute(_ANY, self._where).first() is None:
             return
         for some in _chunks(ids):
-            query = select(quarantine.c.record, quarantine.c.field).where(self._here, quarantine.c.record.in_(some))
-            for record, field in self._tx.execute(query):
+            for record, field in self._tx.execute(_THEIRS, {**self._where, "some": some}):
                 self._open.setdefault(record, set()).add(field)
 
     @property
@@ -76,18 +75,24 @@ class Complaints:
             self._tx.execute(statement, self._raised)
         for field, records in self._settled.items():
             for some in _chunks(records):
-                mine = (quarantine.c.field == field) & quarantine.c.record.in_(some)
-                closed = update(quarantine).where(self._here, mine).values(state="resolved", last_at=self._at)
-                self._tx.execute(closed)
+                given = {**self._where, "some": some, "about": field, "at": self._at}
+                self._tx.execute(_RESOLVE, given)
 
 
-def _here(connection: str, object: str) -> ColumnElement[bool]:
-    return (
-        (quarantine.c.direction == "pull")
-        & (quarantine.c.connection == connection)
-        & (quarantine.c.object == object)
-        & quarantine.c.state.in_(OPEN)
-    )
+_HERE = (
+    (quarantine.c.direction == "pull")
+    & (quarantine.c.connection == bindparam("of"))
+    & (quarantine.c.object == bindparam("named"))
+    & quarantine.c.state.in_(OPEN)
+)
+_SOME = quarantine.c.record.in_(bindparam("some", expanding=True))
+_ANY = select(quarantine.c.id).where(_HERE).limit(1)
+_THEIRS = select(quarantine.c.record, quarantine.c.field).where(_HERE, _SOME)
+_RESOLVE = (
+    update(quarantine)
+    .where(_HERE, _SOME, quarantine.c.field == bindparam("about"))
+    .values(state="resolved", last_at=bindparam("at"))
+)
 
 
 def _chunks(values: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:

@@ -94,11 +94,12 @@ def _row(taker: Taker, lead: LeadView, event: Event, at: str) -> dict[str, Any]:
 def conversions_due(workspace: Workspace, connection: str, unsure: set[tuple[str, str, str]]) -> list[Planned]:
     """The conversions that `connection` has not been told yet, as operations; none of a lead whose last is in doubt."""
     found: list[Planned] = []
+    waiting = {(object, lead) for object, _, lead in unsure}  # whatever id its lost answer may have left
     for taker in takers(workspace, [connection]):
         with workspace.state.read() as tx:
             mine = (conversions.c.connection == connection) & (conversions.c.object == taker.object)
             query = select(conversions).where(mine, conversions.c.state == "due").order_by(conversions.c.event_at)
-            rows = [row for row in tx.execute(query) if (taker.object, "", row.lead) not in unsure]
+            rows = [row for row in tx.execute(query) if (taker.object, row.lead) not in waiting]
             known = {row.id: orjson.loads(row.body) for row in lead_rows(tx, sorted({row.lead for row in rows}))}
         found.extend(_planned(taker, row, known[row.lead]) for row in rows if row.lead in known)
     return found

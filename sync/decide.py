@@ -21,6 +21,7 @@ from sync.conversions import record_conversions
 from sync.core import outcomes, qualify
 from sync.core.merge import Decision, Merged, Voice, merge
 from sync.core.views import OURSELVES, DealView, LeadView, Provenance, RecordView
+from sync.deletes import opted_out
 from sync.handoff import record_handoffs
 from sync.load import (
     activity_tallies,
@@ -71,10 +72,14 @@ class _Evidence:
     decisions: Mapping[str, Decision]
 
 
+_TO_MERGE = (
+    select(leads).where(leads.c.dirty == 1, leads.c.state == "live").order_by(leads.c.id).limit(bindparam("limit"))
+)
+
+
 def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tuple[int, int]:
     """Merge up to `limit` dirty leads; (leads merged, leads that newly qualified)."""
-    query = select(leads).where(leads.c.dirty == 1, leads.c.state == "live").order_by(leads.c.id).limit(limit)
-    rows = list(tx.execute(query))
+    rows = list(tx.execute(_TO_MERGE, {"limit": limit}))
     if not rows:
         return 0, 0
     at = workspace.now()
@@ -105,7 +110,7 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
 
 def _evidence(tx: Connection, workspace: Workspace, rows: Sequence[Any]) -> list[_Evidence]:
     ids = [row.id for row in rows]
-    linked = record_views(tx, workspace, ids)
+    linked = opted_out(tx, workspace, record_views(tx, workspace, ids))
     who = people(linked)
     deals = deal_views(tx, who, workspace.deal_sources)
     emails = {email: lead for lead, views in linked.items() for email in _emails(views)}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import orjson
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from config.clock import stamp, unstamp
 from config.errors import PermissionMissing, RetryLater
@@ -18,7 +18,7 @@ from config.log import Log
 from connectors.api import ObjectSchema
 from mappings.compiler import Mapped
 from sync.pull import restart
-from sync.state.database import upsert
+from sync.state.database import NOTE, upsert
 from sync.state.schema import leads, meta
 from sync.workspace import Workspace
 
@@ -34,7 +34,7 @@ def compare(workspace: Workspace, connection: str, object: str) -> bool:
     place = f"{connection}/{object}"
     now = workspace.clock.now()
     with workspace.state.read() as tx:
-        described = tx.execute(select(meta.c.value).where(meta.c.name == f"described:{place}")).scalar()
+        described = tx.execute(NOTE, {"of": f"described:{place}"}).scalar()
         before = _frozen(tx, place)
     if described and now - unstamp(described) < timedelta(seconds=workspace.project.guards.describe_every):
         workspace.freeze(connection, object, before)
@@ -79,10 +79,13 @@ def _there(remote: str, live: Mapping[str, object], open_ended: Iterable[str]) -
     return remote in live or remote.split(".", 1)[0] in live or remote.startswith(tuple(open_ended))
 
 
+_FROZEN = select(meta.c.name, meta.c.value).where(meta.c.name.like("frozen:%"))
+
+
 def frozen(tx: Connection, connections: Iterable[str]) -> dict[str, Frozen]:
     """What is frozen now, by connection."""
     found: dict[str, dict[str, list[str]]] = {name: {} for name in connections}
-    for name, value in tx.execute(select(meta.c.name, meta.c.value).where(meta.c.name.like("frozen:%"))):
+    for name, value in tx.execute(_FROZEN):
         connection, _, object = name.removeprefix("frozen:").partition("/")
         if connection in found:
             found[connection][object] = orjson.loads(value)
@@ -90,12 +93,15 @@ def frozen(tx: Connection, connections: Iterable[str]) -> dict[str, Frozen]:
 
 
 def _frozen(tx: Connection, place: str) -> list[str]:
-    value = tx.execute(select(meta.c.value).where(meta.c.name == f"frozen:{place}")).scalar()
+    value = tx.execute(NOTE, {"of": f"frozen:{place}"}).scalar()
     return list(orjson.loads(value)) if value else []
+
+
+_FORGET = delete(meta).where(meta.c.name == bindparam("of"))
 
 
 def _keep(tx: Connection, name: str, value: str) -> None:
     if value:
         tx.execute(upsert(meta, tx, update=["value"]), [{"name": name, "value": value}])
     else:
-        tx.execute(delete(meta).where(meta.c.name == name))
+        tx.execute(_FORGET, {"of": name})

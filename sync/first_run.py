@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from config.errors import ClosedloopError, RecordRejected
 from config.log import Log
@@ -23,12 +23,21 @@ from sync.workspace import Workspace
 log = Log(__name__)
 
 
+_NAMED = connections.c.name == bindparam("of")
+_APPROVE = update(connections).where(_NAMED, connections.c.approved_at.is_(None)).values(approved_at=bindparam("at"))
+_KNOWN = select(connections.c.name).where(_NAMED)
+_APPROVED = select(connections.c.approved_at).where(_NAMED)
+_NOT_DONE = select(journal.c.id).where(
+    journal.c.op.in_(bindparam("some", expanding=True)), journal.c.state != "settled"
+)
+_PASSED = select(meta.c.name).where(meta.c.name.like("canary:%"))
+
+
 def approve(tx: Connection, connection: str, at: str) -> None:
     """Let the first writes to `connection` through (an approval given before stays as it is)."""
-    mine = (connections.c.name == connection) & connections.c.approved_at.is_(None)
-    if tx.execute(update(connections).where(mine).values(approved_at=at)).rowcount:
+    if tx.execute(_APPROVE, {"of": connection, "at": at}).rowcount:
         return
-    known = tx.execute(select(connections.c.name).where(connections.c.name == connection)).scalar()
+    known = tx.execute(_KNOWN, {"of": connection}).scalar()
     if known is None:
         row = {"name": connection, "platform": "", "created_at": at, "approved_at": at}
         tx.execute(connections.insert(), [row])
@@ -36,8 +45,7 @@ def approve(tx: Connection, connection: str, at: str) -> None:
 
 def is_approved(tx: Connection, connection: str) -> bool:
     """Whether a person let the first writes to `connection` through."""
-    query = select(connections.c.approved_at).where(connections.c.name == connection)
-    return bool(tx.execute(query).scalar())
+    return bool(tx.execute(_APPROVED, {"of": connection}).scalar())
 
 
 class Canary:
@@ -48,10 +56,7 @@ class Canary:
         self._ledger = ledger
         self._size = workspace.project.first_run.canary
         with workspace.state.read() as tx:
-            self._passed = {
-                name.removeprefix("canary:")
-                for name in tx.execute(select(meta.c.name).where(meta.c.name.like("canary:%"))).scalars()
-            }
+            self._passed = {name.removeprefix("canary:") for name in tx.execute(_PASSED).scalars()}
 
     def size(self, names: Iterable[str]) -> int:
         """How many operations make the next chunk while one of `names` has its canary before it; 0 for no matter."""
@@ -97,6 +102,5 @@ class Canary:
         refused = 0
         with self._workspace.state.read() as tx:
             for some in chunks([operation.op(self._ledger.run) for operation in operations]):
-                query = select(journal.c.id).where(journal.c.op.in_(some), journal.c.state != "settled")
-                refused += len(list(tx.execute(query)))
+                refused += len(list(tx.execute(_NOT_DONE, {"some": some})))
         return refused

@@ -8,9 +8,10 @@ command goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
 from sqlalchemy import ColumnElement, Connection, Text, cast, delete, false, literal, or_, select, update
 
 from config.errors import Misconfigured
@@ -25,6 +26,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.schema import (
     activities,
     conflicts,
+    conversions,
     deal_people,
     handoffs,
     identities,
@@ -33,6 +35,7 @@ from sync.state.schema import (
     pins,
     quarantine,
     records,
+    strangers,
     streams,
 )
 from sync.workspace import Workspace
@@ -116,9 +119,29 @@ def erasure(workspace: Workspace, address: str) -> Erasure:
     there = [place for name in workspace.connections for place in _standing(workspace, name, known.addresses)]
     with workspace.state.read() as tx:
         made = Erasure(find(tx, address, there))
+        told = _told(tx, made.person.leads)
     for place in made.person.records:
         _ask(workspace, made, place)
+    for row in told:
+        _ask_of_outcome(workspace, made, row)
     return made
+
+
+def _told(tx: Connection, people: Sequence[str]) -> list[Any]:
+    """The journal's rows of the outcomes of these leads that platforms were told."""
+    names = [journal.c[name] for name in ("connection", "object", "record", "remote", "lead")]
+    event = (conversions.c.connection == journal.c.connection) & (conversions.c.object == journal.c.object)
+    made = (journal.c.verb == Verb.CREATE.value) & (journal.c.state == "settled") & (journal.c.record != "")
+    query = select(*names).where(made, journal.c.lead.in_(people), select(conversions.c.event_id).where(event).exists())
+    return list(tx.execute(query.order_by(journal.c.id)))
+
+
+def _ask_of_outcome(workspace: Workspace, made: Erasure, row: Any) -> None:
+    """Have an outcome erased where it was told, if that can be asked for."""
+    before = len(made.operations)
+    _ask(workspace, made, (row.connection, row.object, row.record))
+    if len(made.operations) > before:  # it is known by its own id there, not by an address
+        made.operations[-1] = replace(made.operations[-1], lead=row.lead, match=orjson.loads(row.remote)["match"])
 
 
 def _standing(workspace: Workspace, connection: str, addresses: Sequence[str]) -> Iterable[Place]:
@@ -198,6 +221,7 @@ def scrub(tx: Connection, person: Person) -> None:
         for table in (conflicts, quarantine, handoffs, identities):
             tx.execute(delete(table).where(table.c.lead.in_(some)))
         _blank(tx, journal.c.lead.in_(some))
+        tx.execute(delete(strangers).where(strangers.c.one.in_(some) | strangers.c.other.in_(some)))
         tx.execute(delete(leads).where(leads.c.id.in_(some)))
     tx.execute(delete(identities).where(identities.c.kind == "email", identities.c.value.in_(person.addresses)))
 

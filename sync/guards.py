@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, bindparam, func, or_, select
 
 from config.project import Limit
 from connectors.api import Verb
@@ -18,7 +19,7 @@ from mappings.model import Field, Kind, Rule
 from sync.core.plan import Planned
 from sync.planning import plan_batches
 from sync.settle import AWAY
-from sync.state.database import upsert
+from sync.state.database import NOTE, upsert
 from sync.state.schema import leads, meta, records, streams
 from sync.workspace import Workspace
 
@@ -82,7 +83,7 @@ def closed(known: Field) -> tuple[str, ...]:
 
 def is_guarded(tx: Connection, connection: str) -> bool:
     """Whether the connection's first writes are behind it."""
-    return tx.execute(select(meta.c.value).where(meta.c.name == f"guarded:{connection}")).first() is not None
+    return tx.execute(NOTE, {"of": f"guarded:{connection}"}).first() is not None
 
 
 def guard(tx: Connection, connection: str, at: str) -> None:
@@ -131,19 +132,17 @@ class _Due:
 
 
 def _due(tx: Connection, workspace: Workspace) -> _Due:
-    waiting = leads.c.dirty == 2
-    signs = [
-        leads.c.body.contains(f'"{known.name}":"{option}"', autoescape=True)
+    number = _count(tx, _DUE)
+    if not number:
+        return _Due(0, 0, 0)
+    signs = tuple(
+        f'"{known.name}":"{option}"'
         for known in workspace.fields.values()
         if known.rule is Rule.MOST_RESTRICTIVE
         for option in closed(known)
-    ]
-    number = _count(tx, select(func.count()).select_from(leads).where(waiting))
-    if not number:
-        return _Due(0, 0, 0)
-    told = _count(tx, select(func.count()).select_from(leads).where(waiting, or_(*signs))) if signs else 0
-    left = select(func.count(leads.c.id.distinct())).join(records, records.c.lead == leads.c.id)
-    return _Due(number, told, _count(tx, left.where(waiting, records.c.gone.is_not(None))))
+    )
+    told = _count(tx, _closing(signs)) if signs else 0
+    return _Due(number, told, _count(tx, _LEFT))
 
 
 def _may_break(tx: Connection, connection: str, total: int, due: _Due, workspace: Workspace) -> bool:
@@ -161,19 +160,31 @@ def _may_break(tx: Connection, connection: str, total: int, due: _Due, workspace
 
 def _people(tx: Connection, connection: str, *, due: bool = False) -> int:
     """The person records that stand there; with `due` those whose leads wait to be planned."""
-    query = (
-        select(func.count())
-        .select_from(records)
-        .join(streams, streams.c.id == records.c.stream)
-        .where(streams.c.connection == connection, streams.c.kind == Kind.LEAD.value, records.c.gone.is_(None))
-    )
-    if due:
-        query = query.join(leads, leads.c.id == records.c.lead).where(leads.c.dirty == 2)
-    return _count(tx, query)
+    return _count(tx, _PEOPLE_DUE if due else _PEOPLE, {"of": connection})
 
 
-def _count(tx: Connection, query: Any) -> int:
-    return int(tx.execute(query).scalar() or 0)
+_PEOPLE = (
+    select(func.count())
+    .select_from(records)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.kind == Kind.LEAD.value, records.c.gone.is_(None))
+)
+_PEOPLE_DUE = _PEOPLE.join(leads, leads.c.id == records.c.lead).where(leads.c.dirty == 2)
+_DUE = select(func.count()).select_from(leads).where(leads.c.dirty == 2)
+_LEFT = (
+    select(func.count(leads.c.id.distinct()))
+    .join(records, records.c.lead == leads.c.id)
+    .where(leads.c.dirty == 2, records.c.gone.is_not(None))
+)
+
+
+@cache
+def _closing(signs: tuple[str, ...]) -> Any:
+    return _DUE.where(or_(*(leads.c.body.contains(sign, autoescape=True) for sign in signs)))
+
+
+def _count(tx: Connection, query: Any, given: Mapping[str, Any] | None = None) -> int:
+    return int(tx.execute(query, given).scalar() or 0)
 
 
 def _tallies(workspace: Workspace, names: Sequence[str], run: str) -> dict[str, Tally]:
@@ -196,6 +207,12 @@ def emptied(limit: Limit, known: int, arrived: int, connection: str, object: str
 
 def known_records(tx: Connection, connection: str, object: str) -> int:
     """The live records known of an object."""
-    mine = (streams.c.connection == connection) & (streams.c.object == object)
-    query = select(func.count()).select_from(records).join(streams, streams.c.id == records.c.stream)
-    return _count(tx, query.where(mine, records.c.gone.is_(None)))
+    return _count(tx, _RECORDS, {"of": connection, "named": object})
+
+
+_RECORDS = (
+    select(func.count())
+    .select_from(records)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"), records.c.gone.is_(None))
+)

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from sync.absorb import Absorbed
+from sync.state.leases import Lease, renew
 from sync.state.schema import runs
 
 
@@ -27,14 +28,10 @@ class Written:
     parked: int = 0
 
 
+_COUNT = update(runs).where(runs.c.id == bindparam("run")).values(counts=bindparam("told"))
+_COUNTED = select(runs.c.counts).where(runs.c.id == bindparam("run"))
+
 PULL_STATES = ("applied", "unchanged", "held", "quarantined", "parked", "suppressed")
-
-
-class Held(Protocol):
-    """A lease that this process holds."""
-
-    def check(self, tx: Connection) -> None:
-        """Renew it in `tx`; raises Fenced when another process has taken it."""
 
 
 class Ledger:
@@ -43,15 +40,20 @@ class Ledger:
     def __init__(self, run: str, counts: dict[str, Any] | None = None) -> None:
         self.run = run
         self.counts: dict[str, Any] = counts or {"pull": {}, "write": {}, "handoffs": 0}
-        self._leases: Sequence[Held] = ()
+        self._leases: Sequence[Lease] = ()
 
-    def hold(self, leases: Sequence[Held]) -> None:
+    @classmethod
+    def of(cls, tx: Connection, run: str) -> Ledger:
+        """The accounts of another run, as stored."""
+        told = tx.execute(_COUNTED, {"run": run}).scalar()
+        return cls(run, orjson.loads(told) if told and told != "{}" else None)
+
+    def hold(self, leases: Sequence[Lease]) -> None:
         """From now on every transaction of the run checks these."""
         self._leases = leases
 
     def enter(self, tx: Connection) -> None:
-        for lease in self._leases:
-            lease.check(tx)
+        renew(tx, self._leases)
 
     def pulled(self, tx: Connection, connection: str, object: str, absorbed: Absorbed) -> None:
         """Add what one group of pages brought."""
@@ -101,4 +103,4 @@ class Ledger:
         return row
 
     def _save(self, tx: Connection) -> None:
-        tx.execute(update(runs).where(runs.c.id == self.run).values(counts=orjson.dumps(self.counts).decode()))
+        tx.execute(_COUNT, {"run": self.run, "told": orjson.dumps(self.counts).decode()})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from mappings.model import Kind
-from sync.core.views import ActivityView, DealView, LeadView, Provenance, RecordView
+from sync.core.views import ActivityView, DealView, LeadView, Provenance, RecordView, inherited
 from sync.state.schema import activities, deal_people, leads, records, streams
 from sync.workspace import Workspace
 
@@ -24,10 +25,8 @@ def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterable[Sequence[Any]]:
         yield values[start : start + size]
 
 
-def record_views(tx: Connection, workspace: Workspace, lead_ids: Sequence[str]) -> dict[str, list[RecordView]]:
-    """The person records linked to each of `lead_ids`, in a fixed order."""
-    found: dict[str, list[RecordView]] = defaultdict(list)
-    columns = (
+_OF_LEADS = (
+    select(
         records.c.id,
         records.c.lead,
         records.c.body,
@@ -35,19 +34,26 @@ def record_views(tx: Connection, workspace: Workspace, lead_ids: Sequence[str]) 
         records.c.changed,
         records.c.held,
         records.c.gone,
+        records.c.into,
         records.c.hash,
         streams.c.connection,
         streams.c.object,
     )
+    .join(streams, streams.c.id == records.c.stream)
+    .where(records.c.lead.in_(bindparam("some", expanding=True)), streams.c.kind == Kind.LEAD.value)
+    .order_by(streams.c.connection, streams.c.object, records.c.id)
+)
+
+
+def record_views(tx: Connection, workspace: Workspace, lead_ids: Sequence[str]) -> dict[str, list[RecordView]]:
+    """The person records linked to each of `lead_ids`, in a fixed order."""
+    found: dict[str, list[RecordView]] = defaultdict(list)
     for some in chunks(lead_ids):
-        query = (
-            select(*columns)
-            .join(streams, streams.c.id == records.c.stream)
-            .where(records.c.lead.in_(some), streams.c.kind == Kind.LEAD.value)
-            .order_by(streams.c.connection, streams.c.object, records.c.id)
-        )
-        for row in tx.execute(query):
+        for row in tx.execute(_OF_LEADS, {"some": some}):
             found[row.lead].append(record_view(workspace, row))
+    for lead, views in found.items():
+        if any(view.into for view in views):
+            found[lead] = list(inherited(views))
     return found
 
 
@@ -65,6 +71,7 @@ def record_view(workspace: Workspace, row: Any) -> RecordView:
         pulled=mapped.pulled if mapped else frozenset(),
         on_blank=mapped.on_blank if mapped else {},
         gone=row.gone,
+        into=row.into or "",
         hash=row.hash,
     )
 
@@ -117,36 +124,38 @@ def people(linked: Mapping[str, Sequence[RecordView]]) -> People:
     return {(r.connection, r.object, r.id): lead for lead, views in linked.items() for r in views}
 
 
+_DEAL_STREAMS = streams.alias("deal_streams")
+_DEALS = (
+    select(
+        deal_people.c.connection,
+        deal_people.c.person_object,
+        deal_people.c.person,
+        deal_people.c.role,
+        _DEAL_STREAMS.c.object,
+        records.c.id,
+        records.c.body,
+        records.c.version,
+        records.c.first_at,
+    )
+    .join(
+        _DEAL_STREAMS,
+        and_(
+            _DEAL_STREAMS.c.connection == deal_people.c.connection,
+            _DEAL_STREAMS.c.object == deal_people.c.deal_object,
+        ),
+    )
+    .join(records, and_(records.c.stream == _DEAL_STREAMS.c.id, records.c.id == deal_people.c.deal))
+    .where(deal_people.c.person.in_(bindparam("some", expanding=True)), records.c.gone.is_(None))
+)
+
+
 def deal_views(tx: Connection, who: People, sources: Iterable[str]) -> dict[str, list[DealView]]:
     """The deals of each lead, from the connections named in `sources` (all when empty), each deal once."""
     allowed = set(sources)
     found: dict[str, dict[str, DealView]] = defaultdict(dict)
     ids = sorted({record_id for _, _, record_id in who})
-    deal_streams = streams.alias("deal_streams")
     for some in chunks(ids):
-        query = (
-            select(
-                deal_people.c.connection,
-                deal_people.c.person_object,
-                deal_people.c.person,
-                deal_people.c.role,
-                deal_streams.c.object,
-                records.c.id,
-                records.c.body,
-                records.c.version,
-                records.c.first_at,
-            )
-            .join(
-                deal_streams,
-                and_(
-                    deal_streams.c.connection == deal_people.c.connection,
-                    deal_streams.c.object == deal_people.c.deal_object,
-                ),
-            )
-            .join(records, and_(records.c.stream == deal_streams.c.id, records.c.id == deal_people.c.deal))
-            .where(deal_people.c.person.in_(some), records.c.gone.is_(None))
-        )
-        for row in tx.execute(query):
+        for row in tx.execute(_DEALS, {"some": some}):
             lead = who.get((row.connection, row.person_object, row.person))
             if lead is None or (allowed and row.connection not in allowed):
                 continue
@@ -162,28 +171,31 @@ def deal_views(tx: Connection, who: People, sources: Iterable[str]) -> dict[str,
     return {lead: sorted(deals.values(), key=lambda deal: deal.name) for lead, deals in found.items()}
 
 
+@cache
+def _tally(column: str) -> Any:
+    key = activities.c[column]
+    query = (
+        select(
+            streams.c.connection,
+            key,
+            activities.c.type,
+            func.count().label("number"),
+            func.max(activities.c.at).label("last"),
+        )
+        .join(streams, streams.c.id == activities.c.stream)
+        .where(key.in_(bindparam("some", expanding=True)))
+        .group_by(streams.c.connection, key, activities.c.type)
+    )
+    return query.where(activities.c.person.is_(None)) if column == "email" else query
+
+
 def activity_tallies(tx: Connection, who: People, emails: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Per lead: the number of activities by type, `total` and `last_at`. `emails` maps address -> lead."""
     tallies: dict[str, dict[str, Any]] = defaultdict(lambda: {"total": 0, "last_at": ""})
     names = {(connection, f"{object}/{id}"): lead for (connection, object, id), lead in who.items()}
     for column, wanted in (("person", sorted({name for _, name in names})), ("email", sorted(emails))):
-        key = activities.c[column]
         for some in chunks(wanted):
-            query = (
-                select(
-                    streams.c.connection,
-                    key,
-                    activities.c.type,
-                    func.count().label("number"),
-                    func.max(activities.c.at).label("last"),
-                )
-                .join(streams, streams.c.id == activities.c.stream)
-                .where(key.in_(some))
-                .group_by(streams.c.connection, key, activities.c.type)
-            )
-            if column == "email":
-                query = query.where(activities.c.person.is_(None))
-            for connection, value, type_, number, last in tx.execute(query):
+            for connection, value, type_, number, last in tx.execute(_tally(column), {"some": some}):
                 lead = names.get((connection, value)) if column == "person" else emails.get(value)
                 if lead is None:
                     continue
@@ -224,9 +236,12 @@ def activities_of(tx: Connection, lead: LeadView) -> list[ActivityView]:
     return activity_views(tx, lead.records, lead.values.get("email") or "")
 
 
+_LEADS = select(leads).where(leads.c.id.in_(bindparam("some", expanding=True))).order_by(leads.c.id)
+
+
 def lead_rows(tx: Connection, ids: Sequence[str]) -> list[Any]:
     """The rows of `leads` with these ids."""
     found: list[Any] = []
     for some in chunks(ids):
-        found.extend(tx.execute(select(leads).where(leads.c.id.in_(some)).order_by(leads.c.id)))
+        found.extend(tx.execute(_LEADS, {"some": some}))
     return found

@@ -18,18 +18,20 @@ from sync.load import chunks
 from sync.state.database import upsert
 from sync.state.schema import pins, records, streams
 
+_PINNED = (
+    select(streams.c.connection, streams.c.object, pins.c.record, pins.c.field, pins.c.wish, pins.c.holds)
+    .join(streams, streams.c.id == pins.c.stream)
+    .join(records, (records.c.stream == pins.c.stream) & (records.c.id == pins.c.record))
+    .where(records.c.lead.in_(bindparam("some", expanding=True)))
+)
+_ANY = select(pins.c.stream).where(pins.c.stream == bindparam("of")).limit(1)
+
 
 def pinned(tx: Connection, linked: Mapping[str, Sequence[RecordView]]) -> Mapping[str, Sequence[RecordView]]:
     """`linked` (lead -> its records) with the pins of those records that have any."""
     found: dict[tuple[str, str, str], dict[str, tuple[str, str]]] = defaultdict(dict)
     for some in chunks(list(linked)):
-        query = (
-            select(streams.c.connection, streams.c.object, pins.c.record, pins.c.field, pins.c.wish, pins.c.holds)
-            .join(streams, streams.c.id == pins.c.stream)
-            .join(records, (records.c.stream == pins.c.stream) & (records.c.id == pins.c.record))
-            .where(records.c.lead.in_(some))
-        )
-        for connection, object, record, field, wish, holds in tx.execute(query):
+        for connection, object, record, field, wish, holds in tx.execute(_PINNED, {"some": some}):
             found[(connection, object, record)][field] = (wish, holds)
     if not found:
         return linked
@@ -52,6 +54,6 @@ def keep(tx: Connection, stream: int, record: str, run: str, pairs: Mapping[str,
 def drop(tx: Connection, stream: int, written: Iterable[tuple[str, str]]) -> None:
     """Forget the pins of these (record, field): they were written."""
     gone = [{"r": record, "f": field} for record, field in written]
-    if gone and tx.execute(select(pins.c.stream).where(pins.c.stream == stream).limit(1)).first():
+    if gone and tx.execute(_ANY, {"of": stream}).first():
         mine = (pins.c.stream == stream) & (pins.c.record == bindparam("r")) & (pins.c.field == bindparam("f"))
         tx.execute(delete(pins).where(mine), gone)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from mappings.model import Kind
 from sync.conversions import conversions_due
 from sync.core import brief
 from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_lead
+from sync.deletes import fates
+from sync.flapping import flaps
 from sync.load import chunks, lead_rows, lead_view, record_views
 from sync.pins import pinned
 from sync.push import open_targets
@@ -56,11 +58,21 @@ def plan_batches(workspace: Workspace, run: str, *, store: bool = True) -> Itera
         yield batch
 
 
+_TO_PLAN = (
+    select(leads.c.id).where(leads.c.dirty == 2, leads.c.id > bindparam("after")).order_by(leads.c.id).limit(BATCH)
+)
+_REST = update(leads).where(leads.c.id.in_(bindparam("some", expanding=True)), leads.c.dirty == 2).values(dirty=0)
+_REFUSED = select(quarantine).where(
+    quarantine.c.direction == "push",
+    quarantine.c.state == "open",
+    quarantine.c.lead.in_(bindparam("some", expanding=True)),
+)
+
+
 def _plan_batch(workspace: Workspace, run: str, after: str, store: bool) -> Batch:
     opened = workspace.state.begin() if store else workspace.state.read()
     with opened as tx:
-        query = select(leads.c.id).where(leads.c.dirty == 2, leads.c.id > after).order_by(leads.c.id).limit(BATCH)
-        ids = list(tx.execute(query).scalars())
+        ids = list(tx.execute(_TO_PLAN, {"after": after}).scalars())
         batch = Batch(leads=len(ids), last=ids[-1] if ids else "")
         if ids:
             _fill(tx, workspace, run, ids, batch, store)
@@ -72,20 +84,32 @@ def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], ba
     in_doubt = {name: open_targets(tx, name) for name in workspace.connections}
     refused = _refused(tx, ids)
     linked = pinned(tx, record_views(tx, workspace, ids))
-    problems: list[dict[str, Any]] = []
-    for row in lead_rows(tx, ids):
-        lead = lead_view(row, linked.get(row.id, ()))
-        outcome = plan_lead(lead, wanted, workspace.fields, refused)
+    fate = fates(tx, workspace, linked)
+    views = [lead_view(row, linked.get(row.id, ())) for row in lead_rows(tx, ids)]
+    outcomes = {lead.id: plan_lead(lead, wanted, workspace.fields, refused, fate.get(lead.id)) for lead in views}
+    fought = flaps(tx, workspace, [op for outcome in outcomes.values() for op in outcome.operations])
+    if fought:
+        frozen = {flap.refused for flap in fought}
+        for lead in views:
+            if any(flap.place[3] == lead.id for flap in fought):
+                left = _either(frozen, refused)
+                outcomes[lead.id] = plan_lead(lead, wanted, workspace.fields, left, fate.get(lead.id))
+    problems = [flap.row(run, workspace.now()) for flap in fought]
+    for id, outcome in outcomes.items():
         waiting = [op for op in outcome.operations if _is_open(op, in_doubt[op.connection])]
         batch.operations.extend(op for op in outcome.operations if op not in waiting)
-        problems.extend(_problem_rows(run, lead.id, outcome, workspace.now()))
+        problems.extend(_problem_rows(run, id, outcome, workspace.now()))
         if not outcome.operations:
-            batch.at_rest.append(lead.id)
+            batch.at_rest.append(id)
     if store:
         if problems:
             quarantine_rows(tx, problems)
         for some in chunks(batch.at_rest):
-            tx.execute(update(leads).where(leads.c.id.in_(some), leads.c.dirty == 2).values(dirty=0))
+            tx.execute(_REST, {"some": some})
+
+
+def _either(frozen: set[tuple[str, ...]], refused: Refused) -> Refused:
+    return lambda *place: place in frozen or refused(*place)
 
 
 def _is_open(operation: Planned, unsure: set[tuple[str, str, str]]) -> bool:
@@ -95,10 +119,7 @@ def _is_open(operation: Planned, unsure: set[tuple[str, str, str]]) -> bool:
 def _refused(tx: Connection, ids: Sequence[str]) -> Refused:
     held: set[tuple[str, ...]] = set()
     for some in chunks(ids):
-        query = select(quarantine).where(
-            quarantine.c.direction == "push", quarantine.c.state == "open", quarantine.c.lead.in_(some)
-        )
-        for row in tx.execute(query):
+        for row in tx.execute(_REFUSED, {"some": some}):
             held.add((row.connection, row.object, row.record, row.lead, row.field, row.fingerprint))
     return lambda *place: place in held
 
@@ -115,7 +136,7 @@ def _problem_rows(run: str, lead: str, outcome: Outcome, at: str) -> Iterator[di
             "field": name,
             "code": "not_expressible",
             "reason": why,
-            "fix": f"Correct the value, or the mapping of {name}.",
+            "fix": f"Correct the value, or the mapping of {name}." if name else "Decide it, and do it there by hand.",
             "fingerprint": "",
             "state": "open",
             "attempts": 1,

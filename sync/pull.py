@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, update
 
 from config.clock import Clock
+from config.errors import ClosedloopError
 from connectors.api import Connector, Page
 from mappings.compiler import Mapped
+from mappings.model import Kind
 from sync.absorb import Absorbed, StreamRow, absorb_pages, stream_for
 from sync.state.database import State
 from sync.state.schema import records, streams
@@ -84,20 +86,29 @@ def _stream(state: State, connection: str, mapped: Mapped) -> StreamRow:
             return stream
         if stream.mapping:
             tx.execute(update(streams).where(streams.c.id == stream.id).values(cursor=None, complete=False))
+            if mapped.kind is Kind.FIGURE:  # other dimensions make other rows; the old ones would count twice
+                tx.execute(delete(records).where(records.c.stream == stream.id))
             tx.execute(update(records).where(records.c.stream == stream.id).values(raw_hash=0))
         tx.execute(update(streams).where(streams.c.id == stream.id).values(mapping=mapped.fingerprint))
         return stream_for(tx, connection, mapped.object, mapped.kind)
 
 
 def _groups(pages: Iterator[Page], clock: Clock) -> Iterator[list[Page]]:
-    """The pages in lists of at least GROUP records, or of what came in PATIENCE; the last list may hold less."""
+    """The pages in lists of at least GROUP records, or of what came in PATIENCE; the last list may hold less. What came
+    before an error comes before it here: a platform that stops us every hour is still read to its end."""
     group: list[Page] = []
     held, began = 0, clock.now()
-    for page in pages:
-        group.append(page)
-        held += len(page.records)
-        if held >= GROUP or not page.more or (clock.now() - began).total_seconds() >= PATIENCE:
+    try:
+        for page in pages:
+            group.append(page)
+            held += len(page.records)
+            if held >= GROUP or not page.more or (clock.now() - began).total_seconds() >= PATIENCE:
+                whole, group, held = group, [], 0
+                yield whole
+                began = clock.now()
+    except ClosedloopError:
+        if group:
             yield group
-            group, held, began = [], 0, clock.now()
+        raise
     if group:
         yield group

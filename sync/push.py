@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from config.clock import unstamp
 from config.errors import (
@@ -25,12 +25,12 @@ from config.errors import (
 )
 from config.log import Log
 from connectors.api import Operation, Result, Verb
-from mappings.model import Kind
-from sync.absorb import absorb_records, stream_for
+from mappings.model import Kind, Values
+from sync.absorb import absorb_records, is_rewrite, stream_for
 from sync.core.plan import Planned
 from sync.ledger import Ledger, Written
 from sync.load import chunks
-from sync.settle import AWAY, adopt, settle, uncounted
+from sync.settle import AWAY, adopt, date, settle, uncounted
 from sync.state.schema import journal, records, streams
 from sync.workspace import Workspace
 
@@ -150,6 +150,11 @@ def _some(results: Iterator[Result]) -> Iterator[list[Result]]:
         yield batch
 
 
+_OPS = journal.c.op.in_(bindparam("some", expanding=True))
+_SETTLED = select(journal.c.op).where(_OPS, journal.c.state == "settled")
+_AGAIN = journal.delete().where(_OPS, journal.c.state != "settled")
+
+
 def _intend(tx: Connection, run: str, planned: Sequence[Planned], at: str) -> list[Planned]:
     """Commit to the journal what is about to be sent; the operations that may leave.
 
@@ -159,9 +164,8 @@ def _intend(tx: Connection, run: str, planned: Sequence[Planned], at: str) -> li
     names = {operation.op(run): operation for operation in planned}
     settled: set[str] = set()
     for some in chunks(list(names)):
-        known = select(journal.c.op).where(journal.c.op.in_(some), journal.c.state == "settled")
-        settled.update(tx.execute(known).scalars())
-        tx.execute(journal.delete().where(journal.c.op.in_(some), journal.c.state != "settled"))
+        settled.update(tx.execute(_SETTLED, {"some": some}).scalars())
+        tx.execute(_AGAIN, {"some": some})
     leaving = [operation for name, operation in names.items() if name not in settled]
     if leaving:
         tx.execute(journal.insert(), [_journal_row(run, operation, at) for operation in leaving])
@@ -189,12 +193,14 @@ def _journal_row(run: str, operation: Planned, at: str) -> dict[str, Any]:
     }
 
 
+_UNKNOWN = (journal.c.connection == bindparam("of")) & journal.c.state.in_(["intent", "sent", "in_doubt"])
+_OPEN = select(journal).where(_UNKNOWN)
+_OPEN_TARGETS = select(journal.c.object, journal.c.record, journal.c.lead).where(_UNKNOWN)
+
+
 def open_targets(tx: Connection, connection: str) -> set[tuple[str, str, str]]:
     """(object, record, lead) of every write whose fate is unknown: nothing more is sent there before it is known."""
-    query = select(journal.c.object, journal.c.record, journal.c.lead).where(
-        journal.c.connection == connection, journal.c.state.in_(["intent", "sent", "in_doubt"])
-    )
-    return {(row.object, row.record, row.lead or "") for row in tx.execute(query)}
+    return {(row.object, row.record, row.lead or "") for row in tx.execute(_OPEN_TARGETS, {"of": connection})}
 
 
 def recover(workspace: Workspace, connection: str, ledger: Ledger) -> tuple[int, int]:
@@ -203,11 +209,8 @@ def recover(workspace: Workspace, connection: str, ledger: Ledger) -> tuple[int,
     What stands there as meant is settled. The rest is withdrawn: the plan is made afresh from what was just read, so
     that a newer edit of a person's is seen before anything is sent again.
     """
-    query = select(journal).where(
-        journal.c.connection == connection, journal.c.state.in_(["intent", "sent", "in_doubt"])
-    )
     with workspace.state.read() as tx:
-        rows = list(tx.execute(query))
+        rows = list(tx.execute(_OPEN, {"of": connection}))
     by_object: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
         by_object[row.object].append(row)
@@ -233,27 +236,43 @@ def _recover_object(workspace: Workspace, connection: str, object: str, rows: li
                 absorb_records(tx, stream, arrived, mapped, run=rows[0].run, at=workspace.now(), forgotten=hush)
             for value, those in wanted.items():
                 for row in those:
-                    if final and value not in found and not _young(row, workspace):
+                    if is_told and row.verb in AWAY:
+                        was_done: bool | None = _unasked(tx, row, workspace.now())
+                    elif final and value not in found and not _young(row, workspace):
                         uncounted(tx, row, workspace.now())
-                        was_done: bool | None = None
+                        was_done = None
                     else:
                         was_done = _judge(tx, workspace, row, found.get(value), mapped is not None and not is_told)
                     done += bool(was_done)
-                    if row.run == ledger.run and row.state != "in_doubt":  # planned by this run before it was cut off
-                        ledger.wrote(tx, connection, object, _written(was_done))
+                    if row.state != "in_doubt":  # planned by a run that was cut off: this one, or one still to go on
+                        account = ledger if row.run == ledger.run else Ledger.of(tx, row.run)
+                        account.wrote(tx, connection, object, _written(was_done))
     return done
+
+
+def _unasked(tx: Connection, row: Any, at: str) -> bool:
+    """An erasure of what was told is found by no look-up, and may be asked for twice: the next `forget` asks again."""
+    what = "nothing tells whether it was erased"
+    tx.execute(update(journal).where(journal.c.id == row.id).values(state="withdrawn", error=what, settled_at=at))
+    return False
 
 
 def _written(done: bool | None) -> Written:
     return Written(parked=1) if done is None else Written(applied=int(done), held=int(not done))
 
 
+_STILL_SENT = (journal.c.run == bindparam("of")) & journal.c.state.in_(["intent", "sent"])
+_LEFT_OPEN = select(journal.c.connection, journal.c.object).where(_STILL_SENT)
+_DOUBT = update(journal).where(_STILL_SENT).values(state="in_doubt")
+
+
 def close_accounts(tx: Connection, ledger: Ledger) -> None:
     """What the run sent, and could not look up before its end, is parked: a later run settles it."""
-    mine = (journal.c.run == ledger.run) & journal.c.state.in_(["intent", "sent"])
-    for connection, object in tx.execute(select(journal.c.connection, journal.c.object).where(mine)).all():
+    unknown = tx.execute(_LEFT_OPEN, {"of": ledger.run}).all()
+    for connection, object in unknown:
         ledger.wrote(tx, connection, object, Written(parked=1))
-    tx.execute(update(journal).where(mine).values(state="in_doubt"))
+    if unknown:
+        tx.execute(_DOUBT, {"of": ledger.run})
 
 
 def _look_up_keys(rows: Iterable[Any]) -> dict[str, dict[str, list[Any]]]:
@@ -271,6 +290,14 @@ def _look_up_keys(rows: Iterable[Any]) -> dict[str, dict[str, list[Any]]]:
 
 def _young(row: Any, workspace: Workspace) -> bool:
     return (workspace.clock.now() - unstamp(row.created_at)).total_seconds() < DOUBT
+
+
+def _holds(held: Values, after: Values, pulled: frozenset[str]) -> bool:
+    """Whether a record holds what was written, as far as it can be read back."""
+    seen = [name for name in after if name in pulled]
+    return bool(seen) and all(
+        held.get(name) == after[name] or is_rewrite([after[name], None], held.get(name)) for name in seen
+    )
 
 
 def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person: bool) -> bool | None:
@@ -298,11 +325,13 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     body = tx.execute(select(records.c.body).where(records.c.stream == stream, records.c.id == found.id)).scalar()
     held = orjson.loads(body) if body else {}
     after = orjson.loads(row.after)
-    done = row.verb not in AWAY and all(held.get(name) == value for name, value in after.items())
-    if row.verb == "create" or done:
+    done = row.verb not in AWAY and _holds(held, after, workspace.mapped(row.connection)[row.object].pulled)
+    if done or (row.verb == Verb.CREATE and not _young(row, workspace)):
         adopt(tx, workspace, row, found.id, at)
         return True
-    if row.verb == Verb.UPDATE and _young(row, workspace):
+    # somebody else may have made what was found: our create may still come, and meet it
+    if row.verb in (Verb.CREATE, Verb.UPDATE) and _young(row, workspace):
+        date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
         tx.execute(update(journal).where(mine).values(state="in_doubt"))
         return None
     tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not done", settled_at=at))

@@ -16,11 +16,15 @@ from sync.workspace import Workspace
 
 
 def replay(workspace: Workspace, ids: Sequence[int]) -> dict[str, int]:
-    """Release these entries: {"read": records read anew, "planned": writes that the next sync tries again}."""
+    """Release these entries: {"read": records read anew, "planned": writes that the next sync tries again}.
+
+    What is resolved by now stays so.
+    """
     with workspace.state.read() as tx:
         rows: list[Any] = []
         for some in chunks(list(ids)):
-            rows.extend(tx.execute(select(quarantine).where(quarantine.c.id.in_(some))))
+            mine = quarantine.c.id.in_(some) & (quarantine.c.state != "resolved")
+            rows.extend(tx.execute(select(quarantine).where(mine)))
     pulled = [row for row in rows if row.direction == "pull"]
     pushed = [row for row in rows if row.direction == "push"]
     with workspace.state.begin() as tx:

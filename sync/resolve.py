@@ -54,24 +54,37 @@ def resolve_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> R
     return batch.done
 
 
-def _dirty(tx: Connection, limit: int) -> list[Any]:
-    query = (
-        select(
-            records.c.stream,
-            records.c.id,
-            records.c.body,
-            records.c.lead,
-            records.c.gone,
-            records.c.into,
-            streams.c.connection,
-            streams.c.object,
-        )
-        .join(streams, streams.c.id == records.c.stream)
-        .where(records.c.dirty, streams.c.kind == Kind.LEAD.value)
-        .order_by(records.c.stream, records.c.id)
-        .limit(limit)
+_DIRTY = (
+    select(
+        records.c.stream,
+        records.c.id,
+        records.c.body,
+        records.c.lead,
+        records.c.gone,
+        records.c.into,
+        streams.c.connection,
+        streams.c.object,
     )
-    return list(tx.execute(query))
+    .join(streams, streams.c.id == records.c.stream)
+    .where(records.c.dirty, streams.c.kind == Kind.LEAD.value)
+    .order_by(records.c.stream, records.c.id)
+    .limit(bindparam("limit"))
+)
+
+
+def _dirty(tx: Connection, limit: int) -> list[Any]:
+    return list(tx.execute(_DIRTY, {"limit": limit}))
+
+
+_OWNERS = select(identities).where(
+    identities.c.kind == bindparam("of"), identities.c.value.in_(bindparam("some", expanding=True))
+)
+_TOUCH = update(leads).where(leads.c.id.in_(bindparam("some", expanding=True))).values(dirty=1)
+_LINK = (
+    update(records)
+    .where(records.c.stream == bindparam("s"), records.c.id == bindparam("i"))
+    .values(lead=bindparam("l"), dirty=False)
+)
 
 
 class _Batch:
@@ -103,8 +116,8 @@ class _Batch:
         found: dict[Key, str] = {}
         for kind, values in by_kind.items():
             for some in chunks(sorted(values)):
-                query = select(identities).where(identities.c.kind == kind, identities.c.value.in_(some))
-                found.update({(row.kind, row.value): row.lead for row in self.tx.execute(query)})
+                rows = self.tx.execute(_OWNERS, {"of": kind, "some": some})
+                found.update({(row.kind, row.value): row.lead for row in rows})
         return found
 
     def take(self, row: Any) -> None:
@@ -208,17 +221,12 @@ class _Batch:
             self.tx.execute(upsert(identities, self.tx, update=["lead"]), rows)
         self._store_links()
         for some in chunks(sorted(self._touched - set(self._new_leads))):
-            self.tx.execute(update(leads).where(leads.c.id.in_(some)).values(dirty=1))
+            self.tx.execute(_TOUCH, {"some": some})
 
     def _store_links(self) -> None:
         if not self._links:
             return
-        statement = (
-            update(records)
-            .where(records.c.stream == bindparam("s"), records.c.id == bindparam("i"))
-            .values(lead=bindparam("l"), dirty=False)
-        )
-        self.tx.execute(statement, self._links)
+        self.tx.execute(_LINK, self._links)
 
 
 def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
@@ -288,24 +296,27 @@ Person = tuple[str, str, str]
 """(connection, object, id) of a person record."""
 
 
+_CHANGED = (
+    select(records.c.stream, records.c.id, streams.c.connection, streams.c.object)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(records.c.dirty, streams.c.kind.in_(bindparam("kinds", expanding=True)))
+    .limit(bindparam("limit"))
+)
+_HAPPENED = (
+    select(activities.c.stream, activities.c.key, activities.c.person, activities.c.email, streams.c.connection)
+    .join(streams, streams.c.id == activities.c.stream)
+    .where(activities.c.dirty)
+    .limit(bindparam("limit"))
+)
+
+
 def _changed(tx: Connection, kinds: list[Kind], limit: int) -> list[Changed]:
-    query = (
-        select(records.c.stream, records.c.id, streams.c.connection, streams.c.object)
-        .join(streams, streams.c.id == records.c.stream)
-        .where(records.c.dirty, streams.c.kind.in_([kind.value for kind in kinds]))
-        .limit(limit)
-    )
-    return [(row.stream, row.id, row.connection, row.object) for row in tx.execute(query)]
+    found = tx.execute(_CHANGED, {"kinds": [kind.value for kind in kinds], "limit": limit})
+    return [(row.stream, row.id, row.connection, row.object) for row in found]
 
 
 def _changed_activities(tx: Connection, limit: int) -> list[Any]:
-    query = (
-        select(activities.c.stream, activities.c.key, activities.c.person, activities.c.email, streams.c.connection)
-        .join(streams, streams.c.id == activities.c.stream)
-        .where(activities.c.dirty)
-        .limit(limit)
-    )
-    return list(tx.execute(query))
+    return list(tx.execute(_HAPPENED, {"limit": limit}))
 
 
 def _people_of_deals(tx: Connection, changed: list[Changed]) -> set[Person]:

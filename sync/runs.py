@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import orjson
-from sqlalchemy import insert, select, true, update
+from sqlalchemy import bindparam, insert, select, update
 
 from config.clock import unstamp
 from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing
@@ -107,6 +107,17 @@ class Report:
         return self.errors[0] if self.errors else None
 
 
+_STANDS = (
+    select(runs.c.id)
+    .where(runs.c.command == bindparam("command"), runs.c.connections == bindparam("names"))
+    .where(runs.c.state.in_(["running", "cancelled"]))
+)
+_LATEST = runs.c.started_at.desc()
+_UNFINISHED = _STANDS.order_by(_LATEST).limit(1)
+_UNFINISHED_CHOICE = _STANDS.where(runs.c.options == bindparam("chosen")).order_by(_LATEST).limit(1)
+_BEGIN = insert(runs)
+
+
 class Runner:
     """Runs of one workspace. `stop` ends a run after its current step: nothing is lost, nothing repeated."""
 
@@ -140,19 +151,14 @@ class Runner:
             )
         names = orjson.dumps(sorted(connections)).decode()
         with self.workspace.state.begin() as tx:
-            unfinished = tx.execute(
-                select(runs.c.id)
-                .where(runs.c.command == command, runs.c.connections == names)
-                .where(runs.c.state.in_(["running", "cancelled"]))
-                .where((runs.c.options == options.stored()) if options.choice else true())
-                .order_by(runs.c.started_at.desc())
-                .limit(1)
-            ).scalar()
+            stored = options.stored()
+            same = {"command": command, "names": names} | ({"chosen": stored} if options.choice else {})
+            unfinished = tx.execute(_UNFINISHED_CHOICE if options.choice else _UNFINISHED, same).scalar()
             if unfinished:
                 # what was pulled may be old by now; cursors stand where they stood, so to look again costs little
                 again: dict[str, Any] = {"state": "running", "finished_at": None, "stage": ""}
                 if options.large:  # a yes given now counts for what is left of the run
-                    again["options"] = options.stored()
+                    again["options"] = stored
                 tx.execute(update(runs).where(runs.c.id == unfinished).values(**again))
                 return str(unfinished)
             now = self.workspace.now()
@@ -161,12 +167,12 @@ class Runner:
                 "id": run,
                 "command": command,
                 "connections": names,
-                "options": options.stored(),
+                "options": stored,
                 "state": "running",
                 "due": due or None,
                 "started_at": now,
             }
-            tx.execute(insert(runs), [row])
+            tx.execute(_BEGIN, [row])
             if options.approve:
                 for name in connections:
                     approve(tx, name, now)
@@ -223,6 +229,16 @@ class Runner:
             tx.execute(update(runs).where(runs.c.id == run).values(**values))
 
 
+_MINE = runs.c.id == bindparam("run")
+_RUN = select(runs).where(_MINE)
+_STAGE = update(runs).where(_MINE).values(stage=bindparam("told"))
+_END = update(runs).where(_MINE).values(state=bindparam("ends"), finished_at=bindparam("at"), error=bindparam("told"))
+_CONNECTION = select(connections_table).where(connections_table.c.name == bindparam("of"))
+_UNREAD = select(streams.c.id).where(
+    streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"), streams.c.cursor.is_(None)
+)
+
+
 class _Work:
     """One attempt at a run: holds its leases, takes its steps, closes its accounts."""
 
@@ -239,7 +255,7 @@ class _Work:
         self._calls_before = dict(self.workspace.calls)
         self._leases: list[Lease] = []
         with self.workspace.state.read() as tx:
-            row = tx.execute(select(runs).where(runs.c.id == run)).one()
+            row = tx.execute(_RUN, {"run": run}).one()
         self.command: str = row.command
         self.connections: list[str] = orjson.loads(row.connections)
         self.options: dict[str, Any] = orjson.loads(row.options)
@@ -300,7 +316,7 @@ class _Work:
         with self.workspace.state.begin() as tx:
             self.ledger.enter(tx)
             stage = orjson.dumps({"done": self.done, "at": self.workspace.now()}).decode()
-            tx.execute(update(runs).where(runs.c.id == self.run).values(stage=stage))
+            tx.execute(_STAGE, {"run": self.run, "told": stage})
 
     def _pull(self, connection: str) -> Iterator[str]:
         self.progress.stage(connection, "pull")
@@ -320,7 +336,7 @@ class _Work:
         health = self.workspace.connector(connection).check()
         with self.workspace.state.begin() as tx:
             self.ledger.enter(tx)
-            known = tx.execute(select(connections_table).where(connections_table.c.name == connection)).one_or_none()
+            known = tx.execute(_CONNECTION, {"of": connection}).one_or_none()
             if known is not None and known.account_id not in ("", health.account_id):
                 raise Misconfigured(
                     f"The credentials open another account ({health.account_id}) than before ({known.account_id}).",
@@ -366,8 +382,7 @@ class _Work:
         if noted := next((name for name in self.done if name.startswith(mark)), ""):
             return int(noted.removeprefix(mark))
         with self.workspace.state.read() as tx:
-            stream = (streams.c.connection == connection) & (streams.c.object == object)
-            unread = tx.execute(select(streams.c.id).where(stream, streams.c.cursor.is_(None))).first()
+            unread = tx.execute(_UNREAD, {"of": connection, "named": object}).first()
             known = known_records(tx, connection, object) if unread and not self.options["since"] else 0
         if known:
             self._remember(f"{mark}{known}")
@@ -542,12 +557,8 @@ class _Work:
                 close_accounts(tx, self.ledger)
             lost = frozen(tx, self.connections)
             age(tx, self.workspace)
-            values = {
-                "state": state,
-                "finished_at": self.workspace.now(),
-                "error": "; ".join(told) or None,
-            }
-            tx.execute(update(runs).where(runs.c.id == self.run).values(**values))
+            ended = {"run": self.run, "ends": state, "at": self.workspace.now(), "told": "; ".join(told) or None}
+            tx.execute(_END, ended)
         seconds = (self.workspace.clock.now() - self._began).total_seconds()
         calls = {name: number - self._calls_before.get(name, 0) for name, number in self.workspace.calls.items()}
         return Report(

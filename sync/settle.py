@@ -16,9 +16,9 @@ from sqlalchemy import Connection, bindparam, select, update
 from config.errors import InDoubt, RecordRejected
 from connectors.api import Gone, Record, Result, Verb
 from mappings.compiler import Mapped
-from mappings.model import Kind, Values
+from mappings.model import Kind, Rule, Values
 from sync import pins
-from sync.absorb import StreamRow, body_bytes, content_hash, stream_for
+from sync.absorb import StreamRow, body_bytes, content_hash, is_rewrite, stream_for
 from sync.conversions import told
 from sync.core.plan import Planned, fingerprint
 from sync.handoff import record_handoffs
@@ -79,6 +79,19 @@ def _outcome(result: Result) -> Settled:
     return Settled.QUARANTINED if isinstance(result.error, RecordRejected) else Settled.HELD
 
 
+_MARK = (
+    update(journal)
+    .where(journal.c.op == bindparam("o"))
+    .values(
+        state=bindparam("s"),
+        error=bindparam("e"),
+        record=bindparam("r"),
+        settled_at=bindparam("t"),
+        created=bindparam("c"),
+    )
+)
+
+
 def _mark(tx: Connection, run: str, pairs: Sequence[Pair], outcomes: Sequence[Settled], at: str) -> None:
     rows = [
         {
@@ -91,18 +104,7 @@ def _mark(tx: Connection, run: str, pairs: Sequence[Pair], outcomes: Sequence[Se
         }
         for (operation, result), outcome in zip(pairs, outcomes, strict=True)
     ]
-    statement = (
-        update(journal)
-        .where(journal.c.op == bindparam("o"))
-        .values(
-            state=bindparam("s"),
-            error=bindparam("e"),
-            record=bindparam("r"),
-            settled_at=bindparam("t"),
-            created=bindparam("c"),
-        )
-    )
-    tx.execute(statement, rows)
+    tx.execute(_MARK, rows)
 
 
 def _applied(tx: Connection, workspace: Workspace, ledger: Ledger, done: Sequence[Pair], at: str) -> int:
@@ -144,6 +146,9 @@ def _tell(tx: Connection, workspace: Workspace, operations: Sequence[Planned], s
             told(tx, operation.connection, operation.object, ids, state)
 
 
+_THESE = select(records).where(records.c.stream == bindparam("of"), records.c.id.in_(bindparam("some", expanding=True)))
+
+
 @dataclass
 class _Baselines:
     """The records of one object as the platform holds them after some writes.
@@ -168,8 +173,7 @@ class _Baselines:
         stream = self.stream
         known: dict[str, Any] = {}
         for some in chunks([result.id for _, result in done]):
-            query = select(records).where(records.c.stream == stream.id, records.c.id.in_(some))
-            known.update({row.id: row for row in self.tx.execute(query)})
+            known.update({row.id: row for row in self.tx.execute(_THESE, {"of": stream.id, "some": some})})
         for operation, result in done:
             self._take(stream.id, operation, result, known.get(result.id))
 
@@ -197,10 +201,19 @@ class _Baselines:
             "lead": operation.lead,
             "gone": None,
             "into": None,
-            "dirty": False,
+            "dirty": any(self._went_further(change.field, change.new, body) for change in operation.changes),
         }
         found = self.workspace.keys(self.connection, result.id, body)
         self.claims.extend({"kind": kind, "value": value, "lead": operation.lead} for kind, value in found)
+
+    def _went_further(self, name: str, sent: Any, body: Values) -> bool:
+        """Whether a record that was there already says no where we said yes, or is at a later stage: that is no
+        rewriting of ours but a person's word, and the lead is to hear it."""
+        known = self.workspace.fields.get(name)
+        if known is None or known.rule not in (Rule.MOST_RESTRICTIVE, Rule.FURTHEST):
+            return False
+        rank = {option: number for number, option in enumerate(known.options)}
+        return rank.get(body[name], -1) > rank.get(sent, -1)
 
     def _held(
         self, operation: Planned, returned: Record | None, known: Any
@@ -289,22 +302,30 @@ def quarantine_rows(tx: Connection, rows: list[dict[str, Any]]) -> None:
     tx.execute(upsert(quarantine, tx, key=_PLACE, update=renewed, add=["attempts"]), rows)
 
 
+_COMPLAINTS = select(quarantine).where(
+    quarantine.c.direction == "push",
+    quarantine.c.state.in_(["open", "replaying"]),
+    quarantine.c.connection == bindparam("of"),
+    quarantine.c.lead.in_(bindparam("some", expanding=True)),
+)
+
+
 def _close_quarantine(tx: Connection, done: Sequence[Planned], at: str) -> None:
     """What was refused before went through now: the entries of the fields written are resolved."""
     written = {(op.object, op.record, op.lead): {"", *op.after} for op in done}
+    here = {(op.object, op.lead) for op in done}
     resolved: list[int] = []
     for some in chunks(sorted({op.lead for op in done})):
-        query = select(quarantine).where(
-            quarantine.c.direction == "push",
-            quarantine.c.state.in_(["open", "replaying"]),
-            quarantine.c.connection == done[0].connection,
-            quarantine.c.lead.in_(some),
-        )
-        for row in tx.execute(query):
-            if row.field in written.get((row.object, row.record, row.lead), ()):
+        for row in tx.execute(_COMPLAINTS, {"of": done[0].connection, "some": some}):
+            if row.field in written.get((row.object, row.record, row.lead), ()) or _moot(row, here):
                 resolved.append(row.id)
     for some in chunks(resolved):
         tx.execute(update(quarantine).where(quarantine.c.id.in_(some)).values(state="resolved", last_at=at))
+
+
+def _moot(row: Any, here: set[tuple[str, str]]) -> bool:
+    """A create that was refused as a whole, of a lead that has a record there by now all the same."""
+    return not row.record and not row.field and (row.object, row.lead) in here
 
 
 def _brief_settled(tx: Connection, lead: str, connection: str, verb: str, record_id: str) -> None:
@@ -328,7 +349,10 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
     if row.verb in AWAY:
         put_away(tx, stream.id, [record_id], AWAY[Verb(row.verb)])
         return
-    _date(tx, stream, row, record_id)
+    body = date(tx, stream, row, record_id)
+    if body is not None:
+        pins.drop(tx, stream.id, [(record_id, name) for name in orjson.loads(row.after)])
+        pins.keep(tx, stream.id, record_id, row.run, _pairs(orjson.loads(row.undoes or "{}"), body))
     tx.execute(
         update(records)
         .where(records.c.stream == stream.id, records.c.id == record_id, records.c.lead.is_(None))
@@ -370,20 +394,19 @@ def uncounted(tx: Connection, row: Any, at: str) -> None:
     quarantine_rows(tx, [entry])
 
 
-def _date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> None:
-    """The values of a write found done count from when they were meant to, not from when they were found: read back,
-    they looked like a person's edit of just now."""
+def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values | None:
+    """The values of a write that are found done count from when they were meant to, not from when they were found:
+    read back, they looked like a person's edit of just now. What the record holds; None when it is not known."""
     mine = (records.c.stream == stream.id) & (records.c.id == record_id)
     known = tx.execute(select(records.c.body, records.c.changed).where(mine)).one_or_none()
     if known is None:
-        return
+        return None
     body: Values = orjson.loads(known.body)
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
     after: Values = orjson.loads(row.after)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
-        if body.get(name) == after.get(name):
+        if body.get(name) == after.get(name) or is_rewrite([after.get(name), None], body.get(name)):
             changed.pop(name, None)
             changed.update({name: at} if at else {})
     tx.execute(update(records).where(mine).values(changed=orjson.dumps(changed).decode()))
-    pins.drop(tx, stream.id, [(record_id, name) for name in after])
-    pins.keep(tx, stream.id, record_id, row.run, _pairs(orjson.loads(row.undoes or "{}"), body))
+    return body

@@ -39,6 +39,7 @@ def _target(workspace: Workspace, connection: str, object: str, facts: RemoteObj
         creates=_creates(mapped, is_handoff),
         can_create="create" in facts.push,
         can_update="update" in facts.push,
+        can_archive="archive" in facts.push,
         handoff=is_handoff,
     )
 

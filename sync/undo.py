@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, select
 from config.errors import Misconfigured
 from connectors.api import Verb
 from mappings.model import Field, Kind, Rule, Values
-from sync.core.plan import Change, Planned, Target, fingerprint, standing
+from sync.core.plan import Change, Planned, Target, fingerprint, losses, standing
 from sync.core.views import RecordView
 from sync.load import chunks, record_view
 from sync.settle import AWAY
@@ -198,15 +198,7 @@ class _Object:
             title = self.workspace.manifest(self.connection).title
             self._leave(record, f"{title} has no way for a program to put such a record away: do it there")
             return
-        changes: tuple[Change, ...] = ()
-        if view is not None and self.target is not None:
-            names = sorted(name for name in view.body if name in self.target.pushed and view.body[name] is not None)
-            changes = tuple(
-                Change(
-                    name, self.target.remote.get(name, name), view.body[name], None, "", "", view.changed.get(name, "")
-                )
-                for name in names
-            )
+        changes = losses(view, self.target) if view is not None and self.target is not None else ()
         match = standing(view, self.target) if view is not None and self.target is not None else {}
         self._plan(Verb.ARCHIVE, record, rows[0].lead, changes, {}, match, view.hash if view else 0)
 

@@ -51,6 +51,8 @@ quarantine = typer.Typer(help="What was refused: list it, look at it, try it aga
 app.add_typer(quarantine, name="quarantine")
 conflicts = typer.Typer(help="What only a person can decide: list it, look at it, decide it.", no_args_is_help=True)
 app.add_typer(conflicts, name="conflicts")
+duplicates = typer.Typer(help="Leads that are probably one person: list them, link them, or not.", no_args_is_help=True)
+app.add_typer(duplicates, name="duplicates")
 state = typer.Typer(help="The state's own affairs.", no_args_is_help=True)
 app.add_typer(state, name="state")
 

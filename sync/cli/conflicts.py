@@ -1,4 +1,4 @@
-"""Commands for what only a person can decide: conflicts, and links that are wrong."""
+"""Commands for what only a person can decide: conflicts, duplicates, and links that are wrong."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import typer
 from rich.markup import escape
 
 from sync.cli import show
-from sync.cli.app import app, conflicts
+from sync.cli.app import app, conflicts, duplicates
 from sync.cli.run import Json, opened
 
 Id = Annotated[int, typer.Argument(help="The question's number.")]
+Lead = Annotated[str, typer.Argument(help="Lead id, e-mail address or record, as for `explain`.")]
 
 
 @conflicts.command("list")
@@ -98,3 +99,50 @@ def unlink(record: Annotated[str, typer.Argument(help="connection/object/id, as 
     console.print(f"{cut.record} is lead {cut.lead} now, and no longer {cut.left}.", markup=False)
     console.print("What was written elsewhere while they were one: `closedloop undo --lead` with either of them.")
     console.print(f"To take it back: `closedloop conflicts resolve {cut.question} --same`.")
+
+
+@duplicates.command("list")
+def duplicates_list(
+    limit: Annotated[int, typer.Option("--limit", help="So many at most.")] = 50, json: Json = False
+) -> None:
+    """Leads that are probably one person, the most probable first, with the evidence."""
+    from sync.duplicates import listed, similarity
+
+    with opened() as workspace, workspace.state.read() as tx:
+        rows = listed(tx)
+    if json:
+        show.json(rows[:limit])
+        return
+    shown = [(*row["leads"], str(row["score"]), _evidence(row)) for row in rows[:limit]]
+    columns = ("lead", "lead", "score", "the same")
+    show.stdout().print(show.table(f"{len(rows)} probable duplicates", columns, shown))
+    if similarity() is None:
+        show.stderr().print(
+            "Similar names are not looked for: `pip install closedloop[duplicates]` adds that.", markup=False
+        )
+
+
+def _evidence(row: dict[str, Any]) -> str:
+    return "; ".join(f"{item['kind'].replace('_', ' ')} {item['value']}" for item in row["evidence"])
+
+
+@duplicates.command("link")
+def duplicates_link(one: Lead, other: Lead) -> None:
+    """They are one person: make two leads one. Writes nothing to any platform: the next sync does."""
+    from sync.duplicates import link
+
+    with opened() as workspace, workspace.state.begin() as tx:
+        keep = link(tx, workspace, one, other)
+    show.stdout().print(
+        f"Both are lead {keep} now. A record that is somebody else's: `closedloop unlink`.", markup=False
+    )
+
+
+@duplicates.command("dismiss")
+def duplicates_dismiss(one: Lead, other: Lead) -> None:
+    """They are not one person: do not list them again."""
+    from sync.duplicates import dismiss
+
+    with opened() as workspace, workspace.state.begin() as tx:
+        first, second = dismiss(tx, workspace, one, other)
+    show.stdout().print(f"{first} and {second} stay two leads.", markup=False)

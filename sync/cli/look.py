@@ -244,13 +244,15 @@ NARROW = 120
 
 def show_funnel(found: Any, console: Console) -> None:
     """The funnel on the screen, and below it why deals were lost."""
-    rows = [(row.name, _counted(row), _earned(row)) for row in (*found.rows, found.total)]
+    visited = found.total.visits is not None
+    counted = (("visits",) if visited else ()) + _COUNTS
+    rows = [(row.name, _counted(row, visited), _earned(row)) for row in (*found.rows, found.total)]
     funnel, money = f"Funnel by {found.by}", f"Revenue and cost by {found.by} ({found.currency})"
     if console.width < NARROW:
-        _figures(funnel, (found.by, *_COUNTS), [(name, *counts) for name, counts, _ in rows], console)
+        _figures(funnel, (found.by, *counted), [(name, *counts) for name, counts, _ in rows], console)
         _figures(money, (found.by, *_MONEY), [(name, *earned) for name, _, earned in rows], console)
     else:
-        columns = (found.by, *_COUNTS, *_MONEY)
+        columns = (found.by, *counted, *_MONEY)
         _figures(f"{funnel} ({found.currency})", columns, [(name, *c, *earned) for name, c, earned in rows], console)
     if found.total.lost_reasons:
         lost = ", ".join(f"{reason} {number}" for reason, number in found.total.lost_reasons.most_common(8))
@@ -266,8 +268,9 @@ def _figures(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], 
     console.print(made)
 
 
-def _counted(row: Any) -> tuple[Any, ...]:
-    counts = (row.leads, row.qualified, row.handed_off, row.opportunities, row.customers)
+def _counted(row: Any, visited: bool) -> tuple[Any, ...]:
+    visits = (("–" if row.visits is None else row.visits),) if visited else ()
+    counts = (*visits, row.leads, row.qualified, row.handed_off, row.opportunities, row.customers)
     return (*counts, _percent(row.conversion), _percent(row.win_rate))
 
 

@@ -189,12 +189,27 @@ def sandbox(
 
 
 def _fill(running: list[Any], people: int) -> None:
-    """People for the sandboxes that run, unless somebody is in them already."""
+    """People for the sandboxes that run, unless somebody is in them already: the demo's world where it knows the
+    platform, samples everywhere else."""
     from config.clock import SystemClock
     from sync.demo.world import PEOPLE, World
 
-    if not any(made.all(PEOPLE[made.name]) for made in running):
-        World({made.name: made for made in running}, SystemClock().now()).fill(people)
+    known = {made.name: made for made in running if made.name in PEOPLE}
+    if not any(made.all(PEOPLE[name]) for name, made in known.items()):
+        World(known, SystemClock().now()).fill(people)
+    for made in running:
+        if made.name not in PEOPLE:
+            _fill_with_samples(made, people)
+
+
+def _fill_with_samples(made: Any, number: int) -> None:
+    from connectors import registry
+    from connectors.conformance import numbered
+
+    for object, facts in registry.facts(made.name).objects.items():
+        if facts.sample and facts.pull and not made.all(object):
+            for n in range(number):
+                made.put(object, numbered(facts.sample, n))
 
 
 def _show_connections(running: list[Any], console: Any) -> None:

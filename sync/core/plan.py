@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import xxhash
 
-from mappings.model import Field, Rule, Values
+from mappings.model import CONSENT, Field, Rule, Values
 from sync.core.views import UNDECIDED, LeadView, Provenance, RecordView
 
 
@@ -91,7 +91,22 @@ class Target:
     creates: Callable[[LeadView], str]  # why a lead with no record here gets one; '' when it does not
     can_create: bool = True
     can_update: bool = True
+    can_archive: bool = False
     handoff: bool = False
+
+
+_UNSAID = ("pending", "unknown")
+"""Consents that nobody gave and nobody withdrew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What follows elsewhere from a deletion: nothing more is written (`unlink`), or the records are put away
+    (`archive`), once on each connection: `done` are those where they were. `why` is the reason for a person."""
+
+    policy: Literal["unlink", "archive"]
+    why: str
+    done: frozenset[str] = frozenset()
 
 
 Refused = Callable[[str, str, str, str, str, str], bool]
@@ -112,12 +127,21 @@ def fingerprint(value: Any) -> str:
     return xxhash.xxh3_64_hexdigest(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
 
-def plan_lead(lead: LeadView, targets: Sequence[Target], fields: Mapping[str, Field], refused: Refused) -> Outcome:
+def plan_lead(
+    lead: LeadView,
+    targets: Sequence[Target],
+    fields: Mapping[str, Field],
+    refused: Refused,
+    fate: Fate | None = None,
+) -> Outcome:
     """The operations that bring every target's records of `lead` in line with it.
 
     `targets` are of one or several connections, in the order of their manifests: the first of a connection that
-    wants to create wins. What a person is still to decide goes nowhere.
+    wants to create wins. What a person is still to decide goes nowhere. `fate` is that of a lead that was deleted
+    somewhere: nobody is made anew of it.
     """
+    if fate and fate.policy == "unlink":
+        return Outcome()
     undecided = {name for name, why in lead.reasons.items() if why.rule == UNDECIDED}
     if undecided:
         lead = replace(lead, values={name: value for name, value in lead.values.items() if name not in undecided})
@@ -126,12 +150,15 @@ def plan_lead(lead: LeadView, targets: Sequence[Target], fields: Mapping[str, Fi
         theirs = [target for target in targets if target.connection == connection]
         here = [record for record in lead.records if record.connection == connection]
         live = [record for record in here if not record.gone]
-        if live:
+        if live and fate and connection not in fate.done:
+            for record in live:
+                _farewell(lead, record, theirs, fate.why, outcome)
+        elif live:
             for record in live:
                 target = next((t for t in theirs if t.object == record.object), None)
                 if target is not None and target.can_update:
                     _update(lead, record, target, fields, refused, outcome)
-        elif not here:
+        elif not here and not fate:
             _create(lead, theirs, refused, outcome)
     return outcome
 
@@ -180,6 +207,40 @@ def _update(
         outcome.operations.append(operation)
 
 
+def _farewell(lead: LeadView, record: RecordView, theirs: Sequence[Target], why: str, outcome: Outcome) -> None:
+    """Put a record away; one that is in a deal, or that no program can put away, is left to a person."""
+    target = next((t for t in theirs if t.object == record.object), None)
+    if target is None:
+        return
+    if "deal_stage" in lead.values:
+        outcome.problems.append((target, record.id, "", f"{why}, but the person is in a deal"))
+    elif not target.can_archive:
+        outcome.problems.append((target, record.id, "", f"{why}, but no program can put the record away here"))
+    else:
+        operation = Planned(
+            connection=target.connection,
+            object=target.object,
+            verb="archive",
+            lead=lead.id,
+            record=record.id,
+            changes=losses(record, target),
+            values={},
+            match=standing(record, target),
+            seen=record.hash,
+            why=why,
+        )
+        outcome.operations.append(operation)
+
+
+def losses(record: RecordView, target: Target) -> tuple[Change, ...]:
+    """What goes with a record that is put away: every value of it that we could write again."""
+    names = sorted(name for name, value in record.body.items() if name in target.pushed and value is not None)
+    return tuple(
+        Change(name, target.remote.get(name, name), record.body[name], None, "", "", record.changed.get(name, ""))
+        for name in names
+    )
+
+
 def standing(record: RecordView, target: Target) -> dict[str, Any]:
     """The keys the record is known by now: some platforms address a record by its e-mail, not by its id."""
     known = {name: record.body[name] for name in target.match if record.body.get(name)}
@@ -196,6 +257,8 @@ def _differs(name: str, lead: LeadView, record: RecordView, fields: Mapping[str,
         why = lead.reasons.get(name)
         return bool(why and why.cleared) and have not in (None, [])
     known = fields.get(name)
+    if known is not None and known.options == CONSENT and want in _UNSAID:
+        return False  # that nobody knows is no evidence: it takes no consent away that somebody else has
     if known is not None and known.rule in (Rule.MOST_RESTRICTIVE, Rule.FURTHEST) and have in known.options:
         # consent only ever tightens and a stage only moves forward by itself
         return want in known.options and known.options.index(want) > known.options.index(have)

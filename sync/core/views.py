@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mappings.model import Values
@@ -23,7 +23,8 @@ class RecordView:
     `changed` has the stamp of each field that changed after the first absorb; the others count from `first_at`.
     `pulled` are the fields it speaks for: what we only push to it is no voice of its own. `held` tells, for fields
     the platform rewrote, what we sent and what it made of it. `pinned` has, for fields a person took back with an
-    undo, the fingerprints of the value taken back and of the one that the record holds instead.
+    undo, the fingerprints of the value taken back and of the one that the record holds instead. `into` is the
+    `object/id` of the record that a gone one lives on as.
     """
 
     connection: str
@@ -36,6 +37,7 @@ class RecordView:
     pulled: frozenset[str] = frozenset()
     on_blank: Mapping[str, str] = field(default_factory=dict)
     gone: str | None = None
+    into: str = ""
     hash: int = 0
     pinned: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -47,6 +49,23 @@ class RecordView:
     def at(self, name: str) -> str:
         """The stamp from which the value of field `name` counts."""
         return self.changed.get(name, self.first_at)
+
+
+def inherited(records: Sequence[RecordView]) -> Sequence[RecordView]:
+    """`records` of one lead, where the values that a merge or a conversion carried over count from when they were
+    given, not from when they were carried: a person who converts a lead says nothing new of its fields."""
+    heirs = {record.name: record for record in records}
+    for old in records:
+        heir = heirs.get(f"{old.connection}/{old.into}") if old.gone and old.into else None
+        if heir is None:
+            continue
+        earlier = {
+            name: old.at(name)
+            for name, value in heir.body.items()
+            if value is not None and old.body.get(name) == value and old.at(name) < heir.at(name)
+        }
+        heirs[heir.name] = replace(heir, changed={**heir.changed, **earlier})
+    return list(heirs.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sync.forget import Place, find
 from sync.state.schema import (
     activities,
     conflicts,
+    conversions,
     deal_people,
     handoffs,
     identities,
@@ -43,6 +44,7 @@ def export(tx: Connection, workspace: Workspace, address: str) -> dict[str, Any]
         "identities": _rows(tx, select(identities).where(identities.c.lead.in_(of_lead))),
         "activities": _rows(tx, _here(activities).where(_did(person.records, person.addresses))),
         "deals": _rows(tx, select(deal_people).where(_deals(person.records))),
+        "conversions": _rows(tx, select(conversions).where(conversions.c.lead.in_(of_lead))),
         "handoffs": _rows(tx, select(handoffs).where(handoffs.c.lead.in_(of_lead))),
         "journal": _rows(tx, select(journal).where(about["journal"]).order_by(journal.c.id)),
         "quarantine": _rows(tx, select(quarantine).where(about["quarantine"]).order_by(quarantine.c.id)),

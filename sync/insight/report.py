@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -34,6 +34,7 @@ class Row:
     lost: int = 0
     revenue: Decimal = Decimal(0)
     cost: Decimal | None = None
+    visits: int | None = None
     lost_reasons: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -76,6 +77,7 @@ class Row:
             "cost": _text(self.cost),
             "acquisition_cost": _text(self.acquisition_cost),
             "lost": self.lost,
+            "visits": self.visits,
             "lost_reasons": dict(self.lost_reasons.most_common()),
         }
 
@@ -143,6 +145,7 @@ def funnel(tx: Connection, by: By = "source", currency: str = "USD") -> Funnel:
             _count(one, values, lead)
         result.left_out += _add_revenue(row, total, values, currency)
     _add_costs(tx, rows, total, spread, currency)
+    _add_visits(tx, rows, total, by)
     by_time = by == "month"
     result.rows = sorted(rows.values(), key=lambda row: (row.name,) if by_time else (-row.leads, row.name))
     return result
@@ -203,23 +206,49 @@ def _add_costs(
 
 def _campaign_costs(tx: Connection, currency: str) -> dict[tuple[str, tuple[str, ...]], dict[str, Decimal]]:
     """(name, ids) of each campaign with a cost in `currency` -> connection -> cost."""
+    ids: dict[str, list[str]] = {}
+    costs: dict[str, dict[str, Decimal]] = {}
+    for record, values in _told_of(tx, Kind.CAMPAIGN):
+        name = values.get("name") or record.id
+        ids.setdefault(name, []).append(record.id)
+        _add_cost(costs.setdefault(name, {}), record.connection, values.get("cost"), currency)
+    for record, values in _told_of(tx, Kind.FIGURE):
+        if name := values.get("campaign"):
+            ids.setdefault(name, []).extend([values["campaign_id"]] if values.get("campaign_id") else [])
+            _add_cost(costs.setdefault(name, {}), record.connection, values.get("cost"), currency)
+    return {(name, tuple({i for i in ids[name] if i != name})): found for name, found in costs.items() if found}
+
+
+def _told_of(tx: Connection, kind: Kind) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The live records of a kind, with what they hold."""
     query = (
         select(records.c.id, records.c.body, streams.c.connection)
         .join(streams, streams.c.id == records.c.stream)
-        .where(streams.c.kind == Kind.CAMPAIGN.value, records.c.gone.is_(None))
+        .where(streams.c.kind == kind.value, records.c.gone.is_(None))
         .order_by(records.c.stream, records.c.id)
     )
-    ids: dict[str, list[str]] = {}
-    costs: dict[str, dict[str, Decimal]] = {}
-    for record in tx.execute(query):
-        values = orjson.loads(record.body)
-        name = values.get("name") or record.id
-        ids.setdefault(name, []).append(record.id)
-        cost = values.get("cost")
-        if cost and cost["currency"] == currency:
-            mine = costs.setdefault(name, {})
-            mine[record.connection] = mine.get(record.connection, Decimal(0)) + Decimal(cost["amount"])
-    return {(name, tuple(i for i in ids[name] if i != name)): found for name, found in costs.items()}
+    for record in tx.execution_options(yield_per=1000).execute(query):
+        yield record, orjson.loads(record.body)
+
+
+def _add_cost(costs: dict[str, Decimal], connection: str, cost: Any, currency: str) -> None:
+    if cost and cost["currency"] == currency:
+        costs[connection] = costs.get(connection, Decimal(0)) + Decimal(cost["amount"])
+
+
+_VISITED: Mapping[By, str] = {"source": "source", "campaign": "campaign", "month": "day"}
+"""The field of a day's figures that a report's rows are named by. Visits have no owner."""
+
+
+def _add_visits(tx: Connection, rows: Mapping[str, Row], total: Row, by: By) -> None:
+    """Each row's visits, where web analytics names what the row is named; the total's are all there were."""
+    field = _VISITED.get(by)
+    for _, values in _told_of(tx, Kind.FIGURE) if field else ():
+        number = values.get("sessions")
+        name = str(values.get(str(field)) or "")
+        for row in (total, rows.get(name[:7] if by == "month" else name)):
+            if row is not None and number is not None:
+                row.visits = (row.visits or 0) + int(number)
 
 
 def _shared(amount: Decimal, heads: Mapping[str, int]) -> dict[str, Decimal]:

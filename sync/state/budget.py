@@ -86,4 +86,4 @@ class StateBudget:
 
 
 def _insert(tx: Connection) -> Any:
-    return dialect_insert(tx, budgets)
+    return dialect_insert(tx.dialect.name, budgets)

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -283,9 +284,13 @@ def _told(error: Exception, url: URL) -> StateUnusable:
     )
 
 
-def dialect_insert(tx: Connection, table: Table) -> Any:
+NOTE = sa.select(meta.c.value).where(meta.c.name == sa.bindparam("of"))
+"""The value kept in `meta` under the name `of`."""
+
+
+def dialect_insert(dialect: str, table: Table) -> Any:
     """An INSERT that knows conflicts. Only the dialect in use is loaded: PostgreSQL's brings asyncio along."""
-    if tx.dialect.name == "postgresql":
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
 
         return insert(table)
@@ -299,7 +304,13 @@ def upsert(
 ) -> Any:
     """An INSERT that, where a row with the same `key` (the primary key when empty) is there already, sets the columns
     `update` to the new values and adds the new values of `add` to the old; with neither it leaves the row alone."""
-    statement = dialect_insert(tx, table)
+    return _upsert(tx.dialect.name, table, tuple(key), tuple(update), tuple(add))
+
+
+@cache
+def _upsert(dialect: str, table: Table, key: tuple[str, ...], update: tuple[str, ...], add: tuple[str, ...]) -> Any:
+    """Built once: most transactions of a run hold one, and building costs more than running."""
+    statement = dialect_insert(dialect, table)
     names = list(key) or [column.name for column in table.primary_key]
     if not update and not add:
         return statement.on_conflict_do_nothing(index_elements=names)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Float, bindparam, cast, func, select, update
+from sqlalchemy import Connection, Float, bindparam, cast, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from config.errors import Fenced, StateUnusable
@@ -37,13 +38,27 @@ def _time(dialect: str) -> ColumnElement[float]:
 
 
 _MINE = (leases.c.name == bindparam("of")) & (leases.c.token == bindparam("held"))
-_TOKEN = select(leases.c.token).where(leases.c.name == bindparam("of"))
+_NAMED = leases.c.name == bindparam("of")
+_TOKEN = select(leases.c.token).where(_NAMED)
+_RELEASE = update(leases).where(_MINE).values(expires_at=0.0)
 
 
 @cache
 def _renewal(dialect: str) -> Any:
     """Built once: every transaction of a run begins with it, and building costs more than running."""
     return update(leases).where(_MINE).values(expires_at=_time(dialect) + bindparam("more", type_=Float))
+
+
+@cache
+def _standing(dialect: str) -> Any:
+    alive = (leases.c.expires_at > _time(dialect)).label("alive")
+    return select(leases.c.holder, leases.c.token, alive).where(_NAMED).with_for_update()
+
+
+@cache
+def _taking(dialect: str) -> Any:
+    ends = _time(dialect) + bindparam("more", type_=Float)
+    return update(leases).where(_NAMED).values(holder=bindparam("by"), token=bindparam("next"), expires_at=ends)
 
 
 def holder_name() -> str:
@@ -80,8 +95,28 @@ class Lease:
     def release(self, state: State) -> None:
         """Give it back, unless it is somebody else's by now."""
         with state.begin() as tx:
-            given = {"of": self.name, "held": self.token}
-            tx.execute(update(leases).where(_MINE).values(expires_at=0.0), given)
+            tx.execute(_RELEASE, {"of": self.name, "held": self.token})
+
+
+def renew(tx: Connection, held: Sequence[Lease]) -> None:
+    """Renew all of these in `tx`, in one statement. Raises Fenced when somebody else has taken one since."""
+    if not held:
+        return
+    given: dict[str, Any] = {"more": held[0].seconds}
+    for number, lease in enumerate(held):
+        given |= {f"of{number}": lease.name, f"held{number}": lease.token}
+    if tx.execute(_renewals(tx.dialect.name, len(held)), given).rowcount != len(held):
+        for lease in held:
+            lease.look(tx)
+
+
+@cache
+def _renewals(dialect: str, number: int) -> Any:
+    mine = [
+        (leases.c.name == bindparam(f"of{place}")) & (leases.c.token == bindparam(f"held{place}"))
+        for place in range(number)
+    ]
+    return update(leases).where(or_(*mine)).values(expires_at=_time(dialect) + bindparam("more", type_=Float))
 
 
 def acquire(state: State, name: str, run: str, *, seconds: float | None = None) -> Lease:
@@ -94,17 +129,15 @@ def acquire(state: State, name: str, run: str, *, seconds: float | None = None) 
     holder = f"{holder_name()} {run}"
     with state.begin() as tx:
         tx.execute(upsert(leases, tx), [{"name": name, "holder": "", "token": 0, "expires_at": 0.0}])
-        alive = (leases.c.expires_at > database_time(tx)).label("alive")
-        query = select(leases.c.holder, leases.c.token, alive).where(leases.c.name == name).with_for_update()
-        row = tx.execute(query).one()
+        row = tx.execute(_standing(tx.dialect.name), {"of": name}).one()
         if row.alive and not _may_follow(row.holder, run):
             raise StateUnusable(
                 f"Another run holds {name} ({row.holder}).",
                 fix=f"Wait for it; a run that died on another machine is free after {seconds:.0f} seconds.",
                 code="busy",
             )
-        taken = {"holder": holder, "token": row.token + 1, "expires_at": database_time(tx) + seconds}
-        tx.execute(update(leases).where(leases.c.name == name).values(**taken))
+        taken = {"of": name, "by": holder, "next": row.token + 1, "more": seconds}
+        tx.execute(_taking(tx.dialect.name), taken)
         return Lease(name, holder, row.token + 1, seconds)
 
 

@@ -300,6 +300,15 @@ pins = Table(  # wishes that a person took back: not written again while the rec
     sqlite_with_rowid=False,
 )
 
+strangers = Table(  # leads that look alike, and that a person has kept apart; `one` is the smaller
+    "strangers",
+    metadata,
+    Column("one", Text, nullable=False),
+    Column("other", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    PrimaryKeyConstraint("one", "other"),
+)
+
 suppressed = Table(  # people who were forgotten: keyed digests of their addresses and records, and nothing else
     "suppressed",
     metadata,

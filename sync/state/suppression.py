@@ -17,6 +17,7 @@ from sync.state.database import upsert
 from sync.state.schema import meta, suppressed
 
 _CHECK = "suppression_key"
+_AS_OF = select(func.count(), func.coalesce(func.max(suppressed.c.id), 0))
 
 
 class Suppression:
@@ -30,7 +31,7 @@ class Suppression:
 
     def refresh(self, tx: Connection) -> bool:
         """Know who is forgotten as of now; whether anybody is. Raises Misconfigured when the key is another."""
-        number, last = tx.execute(select(func.count(), func.coalesce(func.max(suppressed.c.id), 0))).one()
+        number, last = tx.execute(_AS_OF).one()
         if not number:
             return False
         if (number, last) != self._as_of:

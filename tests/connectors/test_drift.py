@@ -12,7 +12,7 @@ from sync.drift import vanished
 from sync.workspace import Workspace
 
 
-@pytest.mark.parametrize("name", ["hubspot", "mailchimp", "salesforce"])
+@pytest.mark.parametrize("name", registry.names())
 def test_no_field_of_a_ready_mapping_is_taken_for_vanished(name: str, tmp_path: Path) -> None:
     with registry.platform(name).sandbox(seed=3) as sandbox:
         scaffold.write(tmp_path, {name: scaffold.sandbox_connection(tmp_path, name, sandbox)}, tail="\n")

@@ -17,6 +17,8 @@ from connectors.api import Record, Result
 from connectors.sandbox import Logged
 
 RECORDING = bool(os.environ.get("CLOSEDLOOP_RECORD"))
+KEPT = ("content-type", "x-restli-id")
+"""Headers of answers that say something: LinkedIn names what it made in one."""
 
 
 def recorder(folder: Path) -> Any:
@@ -24,13 +26,14 @@ def recorder(folder: Path) -> Any:
 
     def request(asked: Any) -> Any:
         asked.uri = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", asked.uri)
+        asked.uri = re.sub(r"api_secret=[^&]*", "api_secret=x", asked.uri)
         asked.headers = {}
         if asked.body:
             asked.body = re.sub(rb"(client_secret|refresh_token)=[^&]*", rb"\1=x", asked.body)
         return asked
 
     def response(answered: Any) -> Any:
-        kept = {name: value for name, value in answered["headers"].items() if name.lower() == "content-type"}
+        kept = {name: value for name, value in answered["headers"].items() if name.lower() in KEPT}
         body = re.sub(rb"127\.0\.0\.1:\d+", b"127.0.0.1", answered["body"]["string"])
         body = re.sub(rb'"(access_token|refresh_token)":"[^"]*"', rb'"\1":"x"', body)
         return {**answered, "headers": kept, "body": {"string": body}}

@@ -1,19 +1,14 @@
-"""Whose value survives: tables for every rule, and the law that order of arrival does not matter."""
+"""Whose value survives: tables for every rule."""
 
 from __future__ import annotations
 
-from itertools import permutations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mappings.model import LEAD_FIELDS, Field, FieldType, Rule
-from sync.core.merge import Decision, merge
-from sync.core.outcomes import fold, stage_voice
-from sync.core.resolve import keys, match, record_key
-from sync.core.views import DealView, Provenance, RecordView
+from sync.core.merge import PERSON, Decision, Undecided, Voice, merge
+from sync.core.views import UNDECIDED, Provenance, RecordView
 
 
 def record(connection: str, at: str, blank: str = "ignore", gone: str | None = None, **body: Any) -> RecordView:
@@ -112,96 +107,223 @@ def test_always_holds_whatever_is_said() -> None:
     assert decided([two, record("c", "1", x="else")], value="old", source="a/contacts/a", always=True) == "undecided"
 
 
-values = st.one_of(st.none(), st.sampled_from(["a", "b", "c"]))
-views = st.builds(
-    record,
-    connection=st.sampled_from(["a", "b", "c", "d"]),
-    at=st.sampled_from(["1", "2", "3"]),
-    blank=st.sampled_from(["ignore", "clear", "known"]),
-    gone=st.sampled_from([None, None, "deleted"]),
-    x=values,
+# who has a say
+
+
+def test_a_field_that_is_not_pulled_has_no_say() -> None:
+    pushed_only = RecordView("a", "contacts", "a", {"x": "old"}, "9", pulled=frozenset())
+    merged = merge([pushed_only, record("b", "1", x="new")], only(Rule.MOST_RECENT), {}, {}, {})
+    assert merged.values == {"x": "new"}
+    assert merged.reasons["x"].over == ()
+
+
+def test_a_field_that_no_record_has_is_nobodys() -> None:
+    merged = merge([record("a", "1", y="else")], only(Rule.MOST_RECENT), {}, {}, {})
+    assert (merged.values, merged.reasons, merged.undecided) == ({}, {}, ())
+
+
+def test_what_the_engine_computes_is_not_merged_and_does_not_end_the_rest() -> None:
+    fields = {"n": Field("n", FieldType.TEXT, "", derived=True), **only(Rule.MOST_RECENT)}
+    assert merge([record("a", "1", n="3", x="y")], fields, {}, {}, {}).values == {"x": "y"}
+
+
+@pytest.mark.parametrize("blank", [None, []])
+@pytest.mark.parametrize(("policy", "changed", "speaks"), [
+    ("ignore", True, False),
+    ("clear", True, True),
+    ("clear", False, False),
+    ("known", False, True),
+])  # fmt: skip
+def test_when_a_blank_speaks(blank: Any, policy: str, changed: bool, speaks: bool) -> None:
+    mine = RecordView(
+        "b",
+        "contacts",
+        "b",
+        {"x": blank},
+        "2",
+        {"x": "2"} if changed else {},
+        pulled=frozenset({"x"}),
+        on_blank={"x": policy},
+    )
+    merged = merge([record("a", "1", x="old"), mine], only(Rule.MOST_RECENT), {}, {}, {})
+    assert merged.values["x"] == (blank if speaks else "old")
+    assert merged.reasons["x"].cleared is speaks
+
+
+def test_a_blank_is_no_earliest_day() -> None:
+    blank = record("a", "1", "known", x="")
+    fields = only(Rule.FIRST_SEEN, FieldType.DATE)
+    assert merge([blank, record("b", "2", x="2026-01-01")], fields, {}, {}, {}).values["x"] == "2026-01-01"
+
+
+def test_a_blank_without_a_policy_says_nothing() -> None:
+    mine = RecordView("b", "contacts", "b", {"x": None}, "2", {"x": "2"}, pulled=frozenset({"x"}))
+    assert merge([mine], only(Rule.MOST_RECENT), {}, {}, {}).values == {}
+
+
+@pytest.mark.parametrize(
+    ("rule", "speaks"),
+    [(rule, rule in (Rule.MOST_RESTRICTIVE, Rule.FURTHEST, Rule.FIRST_SEEN)) for rule in Rule],
 )
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(views, max_size=4, unique_by=lambda view: view.connection), st.sampled_from(list(Rule)))
-def test_the_order_of_arrival_does_not_matter(records: list[RecordView], rule: Rule) -> None:
+def test_which_words_of_a_record_that_is_gone_still_count(rule: Rule, speaks: bool) -> None:
     kind = FieldType.LIST if rule is Rule.UNION else FieldType.TEXT
-    if rule is Rule.UNION:
-        records = [record(r.connection, r.first_at, x=[r.body["x"]] if r.body["x"] else []) for r in records]
-    fields = only(rule, kind, ("a", "b", "c"))
-    merged = [merge(list(order), fields, {"x": ("b", "a")}, {}, {}) for order in permutations(records)]
-    assert all(one.values == merged[0].values for one in merged)
-    again = merge(records, fields, {"x": ("b", "a")}, merged[0].values, merged[0].reasons)
-    assert again.values == merged[0].values
+    gone = record("a", "1", gone="deleted", x=["a"] if rule is Rule.UNION else "a")
+    assert bool(merge([gone], only(rule, kind, ("a",)), {}, {}, {}).values) is speaks
 
 
-def deal(id: str, at: str, **body: Any) -> DealView:
-    return DealView("crm", "deals", id, body, at)
+def test_the_engines_own_voice_is_heard_on_its_field_alone() -> None:
+    own = [Voice("closedloop", "closedloop", "customer", "5", "5")]
+    fields = {name: LEAD_FIELDS[name] for name in ("lifecycle_stage", "email_consent")}
+    merged = merge([record("a", "1", email_consent="subscribed")], fields, {}, {}, {}, own=own)
+    assert merged.values == {"lifecycle_stage": "customer", "email_consent": "subscribed"}
+    assert merged.reasons["lifecycle_stage"].source == "closedloop"
+    assert merge([], only(Rule.MOST_RECENT), {}, {}, {}, own=own, own_field="x").values == {"x": "customer"}
 
 
-def test_deals_fold_into_outcomes() -> None:
-    won = deal(
-        "1",
-        "2",
-        is_closed=True,
-        is_won=True,
-        close_date="2026-01-02",
-        stage="Won",
-        amount={"amount": "10.5", "currency": "EUR"},
+# which reason is told
+
+
+def test_a_reason_tells_the_losers_and_since_when() -> None:
+    records = [record("a", "1", x="one"), record("b", "2", x="two"), record("c", "3", x="two")]
+    merged = merge(records, only(Rule.MOST_RECENT), {}, {}, {})
+    assert merged.reasons["x"] == Provenance(
+        "c/contacts/c", "3", "most_recent", (("a/contacts/a", "one", "1"),), cleared=False
     )
-    more = deal(
-        "2",
-        "3",
-        is_closed=True,
-        is_won=True,
-        close_date="2026-02-02",
-        stage="Won",
-        amount={"amount": "4.5", "currency": "EUR"},
+
+
+def test_a_union_has_no_losers() -> None:
+    merged = merge([record("a", "1", x=["b"]), record("b", "2", x=["c"])], only(Rule.UNION, FieldType.LIST), {}, {}, {})
+    assert merged.reasons["x"] == Provenance("b/contacts/b", "2", "union")
+
+
+def test_a_field_that_changed_counts_from_its_change() -> None:
+    old = RecordView("a", "contacts", "a", {"x": "a"}, "1", {"x": "9"}, pulled=frozenset("x"))
+    assert merge([old, record("b", "5", x="b")], only(Rule.MOST_RECENT), {}, {}, {}).values["x"] == "a"
+
+
+def test_the_value_is_kept_with_its_reason_or_without() -> None:
+    fields = only(Rule.MOST_RECENT)
+    assert merge([], fields, {}, {"x": "old"}, {}).reasons == {}
+    assert merge([], fields, {}, {"x": "old"}, {}).values == {"x": "old"}
+    assert merge([], fields, {}, {}, {"x": Provenance("a", "1", "ask")}).reasons == {}
+
+
+def test_what_is_undecided_keeps_the_old_value_and_says_so() -> None:
+    records = [record("a", "1", x="one"), record("b", "2", x="two")]
+    why = {"x": Provenance("a/contacts/a", "1", "ask")}
+    fields = {**only(Rule.ASK), "y": Field("y", FieldType.TEXT, "")}
+    merged = merge([*records, record("c", "1", y="z")], fields, {}, {"x": "one"}, why)
+    assert merged.values == {"x": "one", "y": "z"}
+    assert merged.reasons["x"] == Provenance("a/contacts/a", "1", UNDECIDED)
+    assert merged.undecided == (Undecided("x", merged.undecided[0].options),)
+    assert merge(records, only(Rule.ASK), {}, {}, {}).reasons == {}
+
+
+# ties
+
+
+@pytest.mark.parametrize("incumbent", ["a", "b"])
+def test_a_tie_falls_to_whom_it_fell_before(incumbent: str) -> None:
+    records = [record("a", "1", x="a"), record("b", "1", x="b")]
+    why = {"x": Provenance(f"{incumbent}/contacts/{incumbent}", "0", "most_recent")}
+    for rule in (Rule.MOST_RECENT, Rule.PREFER, Rule.FURTHEST):
+        merged = merge(records, only(rule, options=()), {}, {}, why)
+        assert merged.values["x"] == incumbent, rule
+
+
+def test_a_tie_without_history_falls_to_the_name() -> None:
+    records = [record("b", "1", x="b"), record("a", "1", x="a")]
+    assert merge(records, only(Rule.MOST_RECENT), {}, {}, {}).values["x"] == "b"
+    assert merge(records, only(Rule.FURTHEST), {}, {}, {}).values["x"] == "a"
+    assert merge(records, only(Rule.FIRST_SEEN), {}, {}, {}).values["x"] == "a"
+
+
+def test_of_those_that_reached_a_stage_the_first_said_so() -> None:
+    fields = only(Rule.FURTHEST, options=("low", "high"))
+    records = [record("a", "3", x="high"), record("b", "2", x="high"), record("c", "1", x="low")]
+    merged = merge(records, fields, {}, {}, {})
+    assert (merged.values["x"], merged.reasons["x"].source) == ("high", "b/contacts/b")
+
+
+def test_a_stage_that_is_no_option_is_behind_them_all() -> None:
+    fields = only(Rule.FURTHEST, options=("low", "high"))
+    assert merge([record("a", "1", x="odd"), record("b", "2", x="low")], fields, {}, {}, {}).values["x"] == "low"
+
+
+# the prefer rules
+
+
+def test_the_first_of_the_order_that_speaks_is_preferred() -> None:
+    records = [record("a", "9", x="a"), record("b", "8", x="b"), record("c", "7", x="c")]
+    for rule in (Rule.PREFER, Rule.PREFER_UNLESS_BLANK):
+        assert merge(records, only(rule), {"x": ("z", "c", "b")}, {}, {}).values["x"] == "c"
+        assert merge(records, only(rule), {"y": ("c",)}, {}, {}).values["x"] == "a"
+        assert merge(records, only(rule), {}, {}, {}).values["x"] == "a"
+
+
+def test_where_all_are_blank_the_preferred_blank_counts() -> None:
+    records = [record("a", "9", "known", x=None), record("b", "1", "known", x=None)]
+    merged = merge(records, only(Rule.PREFER_UNLESS_BLANK), {"x": ("b",)}, {}, {})
+    assert (merged.values, merged.reasons["x"].source) == ({"x": None}, "b/contacts/b")
+
+
+# first seen
+
+
+def test_the_first_source_is_that_of_the_record_that_began_first() -> None:
+    born = RecordView("a", "contacts", "a", {"x": "a", "created_at": "0"}, "9", pulled=frozenset(["x"]))
+    assert merge([born, record("b", "5", x="b")], only(Rule.FIRST_SEEN), {}, {}, {}).values["x"] == "a"
+    assert merge([record("a", "5", x="a"), record("b", "4", x="b")], only(Rule.FIRST_SEEN), {}, {}, {}).values["x"] == (
+        "b"
     )
-    other = deal(
-        "3", "1", is_closed=True, is_won=True, close_date="2026-03-02", amount={"amount": "99", "currency": "USD"}
-    )
-    folded, why = fold([more, won, other])
-    assert folded["won_amount"] == {"amount": "15", "currency": "EUR"}
-    assert folded["customer_since"] == "2026-01-02"
-    assert folded["won_deals"] == 3
-    assert folded["is_customer"] is True
-    assert why["is_customer"].source == "crm/deals/1"
-    voice = stage_voice([more, won])
-    assert voice is not None
-    assert voice.value == "customer"
 
 
-def test_a_lost_deal_tells_its_reason_and_no_deal_tells_nothing() -> None:
-    lost = deal("1", "1", is_closed=True, is_won=False, close_date="2026-01-02", lost_reason="price", stage="Lost")
-    folded, _ = fold([lost])
-    assert (folded["is_customer"], folded["lost_reason"], folded["open_deals"]) == (False, "price", 0)
-    assert fold([]) == ({}, {})
-    assert stage_voice([]) is None
+def test_of_one_beginning_the_earlier_word_is_first() -> None:
+    late = RecordView("a", "contacts", "a", {"x": "late"}, "1", {"x": "9"}, pulled=frozenset(["x"]))
+    assert merge([late, record("b", "1", x="soon")], only(Rule.FIRST_SEEN), {}, {}, {}).values["x"] == "soon"
 
 
-def test_keys_are_shared_between_platforms() -> None:
-    assert keys("hubspot", "7", {"email": "a@x.io", "emails": ["b@x.io"]}) == (
-        ("hubspot_id", "7"),
-        ("email", "a@x.io"),
-        ("email", "b@x.io"),
-    )
-    assert ("hubspot_id", "7") in keys("salesforce", "003", {"hubspot_id": "7"})
+@pytest.mark.parametrize("kind", [FieldType.DATE, FieldType.DATETIME])
+def test_the_first_day_is_the_earliest_whoever_says_so(kind: FieldType) -> None:
+    records = [record("a", "1", x="2026-02-01"), record("b", "9", x="2026-01-01"), record("c", "0", "known", x=None)]
+    merged = merge(records, only(Rule.FIRST_SEEN, kind), {}, {}, {})
+    assert merged.values["x"] == "2026-01-01"
+    tied = [record("b", "1", x="2026-01-01"), record("a", "1", x="2026-01-01")]
+    assert merge(tied, only(Rule.FIRST_SEEN, kind), {}, {}, {}).reasons["x"].source == "a/contacts/a"
 
 
-def test_an_id_that_two_accounts_may_have_given_is_nobodys_key() -> None:
-    assert keys("hubspot", "7", {"email": "a@x.io"}, vague={"hubspot"}) == (("email", "a@x.io"),)
-    assert keys("salesforce", "003", {"hubspot_id": "7"}, vague={"hubspot"}) == (("salesforce_id", "003"),)
+def test_a_blank_is_first_only_where_nobody_says_more() -> None:
+    blank = record("a", "1", "known", x=None)
+    assert merge([blank, record("b", "2", x="b")], only(Rule.FIRST_SEEN), {}, {}, {}).values["x"] == "b"
+    assert merge([blank], only(Rule.FIRST_SEEN), {}, {}, {}).values == {"x": None}
+    assert merge([blank], only(Rule.FIRST_SEEN, FieldType.DATE), {}, {}, {}).values == {"x": None}
 
 
-def test_a_match_is_never_a_guess() -> None:
-    owners = {("email", "a@x.io"): "ld_1", ("email", "b@x.io"): "ld_2", ("closedloop_id", "ld_3"): "ld_3"}
-    both = [("email", "a@x.io"), ("email", "b@x.io")]
-    assert match(both, owners, None).rivals == (("ld_1", both[0]), ("ld_2", both[1]))
-    assert match(both[:1], owners, None).lead == "ld_1"
-    assert match(both, owners, "ld_9").lead == "ld_9"
-    assert match([("email", "new@x.io")], owners, None).lead == ""
-    assert match([*both, ("closedloop_id", "ld_3")], owners, None).lead == "ld_3"
-    survivor = record_key("crm", "contacts", "5")
-    assert match([*both, survivor], {**owners, survivor: "ld_4"}, None).lead == "ld_4"
+# a person's answers
+
+
+def test_an_answer_counts_from_when_it_was_given_and_says_by_whom() -> None:
+    records = [record("a", "1", x="one"), record("b", "2", x="two")]
+    given = Decision("three", "9", always=True)
+    merged = merge(records, only(Rule.ASK), {}, {}, {}, decisions={"x": given})
+    assert merged.values == {"x": "three"}
+    assert merged.undecided == ()
+    told = (("a/contacts/a", "one", "1"), ("b/contacts/b", "two", "2"))
+    assert merged.reasons["x"] == Provenance(PERSON, "9", "decided", told)
+
+
+def test_an_answer_is_heeded_only_where_the_rule_asks() -> None:
+    records = [record("a", "1", x="one"), record("b", "2", x="two")]
+    given = {"x": Decision("three", "9", always=True)}
+    assert merge(records, only(Rule.MOST_RECENT), {}, {}, {}, decisions=given).values == {"x": "two"}
+    others = {"y": given["x"]}
+    assert merge(records, only(Rule.ASK), {}, {}, {}, decisions=others).values == {}
+
+
+def test_an_answer_does_not_end_the_merge() -> None:
+    fields = {**only(Rule.ASK), "y": Field("y", FieldType.TEXT, "")}
+    given = {"x": Decision("three", "9", always=True)}
+    assert merge([record("a", "1", x="one", y="z")], fields, {}, {}, {}, decisions=given).values == {
+        "x": "three",
+        "y": "z",
+    }

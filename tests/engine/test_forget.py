@@ -194,7 +194,12 @@ def test_the_export_holds_what_is_held_and_nothing_of_others(known: Loop) -> Non
     told = orjson.dumps(found).decode()
     assert all(mark in told for mark in MARKS)
     assert "bob@x.io" not in told
-    assert {name for name, rows in found.items() if not rows} == {"forgotten_since", "quarantine", "conflicts"}
+    assert {name for name, rows in found.items() if not rows} == {
+        "forgotten_since",
+        "quarantine",
+        "conflicts",
+        "conversions",
+    }
     assert {row["connection"] for row in found["records"]} == {"alpha", "beta"}
     assert MARKS[0] in {row["after"].get("email") for row in found["journal"]}
     forgotten(known)

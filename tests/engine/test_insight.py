@@ -136,6 +136,24 @@ def test_a_campaigns_cost_is_shared_by_the_leads_it_brought(worked: Loop) -> Non
     assert found.total.cost == Decimal("100.00")
 
 
+def test_a_days_figures_give_visits_and_cost(worked: Loop) -> None:
+    at = worked.workspace.now()
+    day = {"day": "2026-03-01", "campaign": "spring", "sessions": 10, "cost": {"amount": "5.50", "currency": "EUR"}}
+    with worked.workspace.state.begin() as tx:
+        stream = stream_for(tx, "alpha", "figures", Kind.FIGURE)
+        for number, values in enumerate((day, {**day, "day": "2026-03-02"}, {**day, "campaign": "other"})):
+            body = orjson.dumps(values).decode()
+            row = {"stream": stream.id, "id": str(number), "raw_hash": 1, "hash": 1, "body": body, "first_at": at}
+            tx.execute(insert(records), [row])
+        for lead in tx.execute(select(leads.c.id, leads.c.body)).all():
+            body = orjson.dumps({**orjson.loads(lead.body), "original_campaign": "spring"}).decode()
+            tx.execute(update(leads).where(leads.c.id == lead.id).values(body=body))
+        found = funnel(tx, "campaign", "EUR")
+    [spring] = found.rows
+    assert (spring.visits, spring.cost) == (20, Decimal("11.00"))
+    assert (found.total.visits, found.total.cost) == (30, Decimal("16.50"))
+
+
 def _campaigns(loop: Loop, connection: str, costs: dict[tuple[str, str], str]) -> None:
     at = loop.workspace.now()
     with loop.workspace.state.begin() as tx:

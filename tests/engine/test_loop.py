@@ -45,3 +45,17 @@ def test_a_sync_with_nothing_new_writes_nothing(loop: Loop) -> None:
     assert len(loop.alpha.writes) + len(loop.beta.writes) == written
     assert report.state == "done"
     assert not report.needs_person
+
+
+def test_that_nobody_knows_takes_no_consent_away(loop: Loop) -> None:
+    """Unknown on one side is no evidence against subscribed on the other; unsubscribed is."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "consent": "subscribed"})
+    beta = loop.workspace.folder / "mappings" / "beta.yaml"
+    beta.write_text(beta.read_text().replace('{"true": unsubscribed}', '{"true": unsubscribed, "maybe": unknown}'))
+    loop.reopen()
+    there = loop.beta.put("contacts", {"email": "ana@x.io", "opted_out": "maybe"})
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ana].values["consent"] == "subscribed"
+    loop.beta.edit("contacts", there, {"opted_out": "true"})
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ana].values["consent"] == "unsubscribed"

@@ -109,6 +109,32 @@ def test_the_ready_mappings_compile_and_cover_the_standard_fields(name: str) -> 
     assert all({"email", "first_name", "last_name", "phone"} <= compiled.pushed for compiled in people)
 
 
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (["upper", {"prefix": "tel:"}], "something else"),
+        (["email", {"prefix": "mailto:"}], "something else"),
+        (["upper", {"default": "[none]"}], "for a blank"),
+        ([{"values": {"map": {"A": "a"}}}, {"default": "-"}], "for a blank"),
+        ([{"prefix": "tel:"}, "upper"], ""),
+        ([{"default": "[none]"}, "upper"], ""),
+        ([{"truncate": 3}, {"default": "-"}], ""),
+    ],
+)
+def test_transforms_that_would_never_come_to_rest_are_refused(tmp_path: Path, steps: list[Any], message: str) -> None:
+    field = "email" if "email" in steps else "title"
+    entry = {"remote": "r", "field": field, "direction": "both", "transform": steps}
+    path = written(tmp_path, [entry])
+    if not message:
+        load_mapping(path)
+        return
+    with pytest.raises(Misconfigured, match="mistakes") as caught:
+        load_mapping(path)
+    [problem] = caught.value.problems
+    assert message in problem.message
+    load_mapping(written(tmp_path, [{**entry, "direction": "pull"}]))
+
+
 def test_live_fields_are_compared(tmp_path: Path) -> None:
     path = written(
         tmp_path,

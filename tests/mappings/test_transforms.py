@@ -112,6 +112,15 @@ def test_a_bad_value_has_a_name_and_is_not_repeated(spec: Any, raw: str, code: s
     assert len(raw) < 3 or raw not in caught.value.reason
 
 
+def test_an_amount_of_another_currency_is_not_written() -> None:
+    dollars = {"amount": "5", "currency": "USD"}
+    with pytest.raises(Unreadable, match="EUR") as caught:
+        make("money", CONTEXT).write(dollars)
+    assert caught.value.code == "other_currency"
+    assert make({"money": "USD"}, CONTEXT).write(dollars) == "5"
+    assert make({"money": {"currency_field": "c"}}, CONTEXT).write(dollars) == ("5", "USD")
+
+
 @pytest.mark.parametrize(
     "spec",
     [

@@ -1,24 +1,35 @@
-"""Scenarios by the thousand: `python -m tests.simulation.campaign --minutes 2` on all cores, from a seed onwards.
+"""Scenarios by the thousand: `make campaign MINUTES=n`, on all cores, from a seed onwards.
 
-Prints what was met, and each violation with the seed that replays it; the last line is one JSON object.
+Both levels run: a share of the time goes to the real connectors over the real sandboxes, the rest to platforms in
+memory. What was met is printed, and each violation with what replays it: `--seed N --level port|http --once` tells one
+scenario step by step, and what is left of it when all that does not matter is taken away. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 import structlog
 
-from tests.simulation.scenario import Outcome, run
+from tests.simulation import platforms, scenario, shrink
+from tests.simulation.scenario import Outcome
 
-BATCH = 10
+BATCHES = {"port": 50, "http": 10}
+"""Scenarios handed to a process at once; about the same time."""
+HTTP_EVERY = 3
+"""Of so many batches one is of the HTTP level."""
+LEVELS: dict[str, Callable[..., Outcome]] = {"port": scenario.run, "http": platforms.run}
 
 
 def quietly() -> None:
@@ -26,59 +37,119 @@ def quietly() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def batch(first: int) -> list[Outcome]:
-    """The scenarios of some seeds; every hundredth twice, to see that a seed decides everything."""
+def batch(level: str, first: int) -> list[Outcome]:
+    """The scenarios of some seeds; the first of every second batch twice, to see that a seed decides everything."""
     quietly()
-    done = [run(seed) for seed in range(first, first + BATCH)]
-    if first % 100 == 0:
-        again = run(first)
-        if again.trace != done[0].trace:
-            done[0].violation = "P33: the same seed went another way"
+    gc.disable()  # thousands of short-lived objects and no cycles to speak of: collected between the batches
+    done = [LEVELS[level](seed) for seed in range(first, first + BATCHES[level])]
+    if first % 100 == 0 and LEVELS[level](first).trace != done[0].trace:
+        done[0].violation = "P33: the same seed went another way"
+    gc.collect()
+    for outcome in done:
+        outcome.told = outcome.told if outcome.violation else []
     return done
 
 
-def outcomes(first: int, until: float, workers: int) -> Iterator[Outcome]:
-    """Scenarios from seed `first` on until the (monotonic) time."""
+@dataclass
+class Tally:
+    """What all scenarios of a level came to."""
+
+    seeds: int = 0
+    events: int = 0
+    crashes: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    met: Counter[str] = field(default_factory=Counter)
+    violations: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        self.seeds += 1
+        self.events += outcome.events
+        self.crashes += outcome.crashes
+        self.faults.update({name: n for name, n in outcome.faults.items() if not name.startswith("died")})
+        self.met.update(outcome.met)
+        if outcome.violation:
+            self.violations.append(outcome)
+
+
+def outcomes(first: int, until: float, workers: int) -> Iterator[tuple[str, Outcome]]:
+    """Scenarios of both levels from seed `first` on until the (monotonic) time."""
+    following = dict.fromkeys(LEVELS, first)
+    number = 0
     with ProcessPoolExecutor(workers) as pool:
-        running = [pool.submit(batch, first + number * BATCH) for number in range(workers * 2)]
-        following = first + len(running) * BATCH
-        while running:
-            yield from running.pop(0).result()
-            if time.monotonic() < until:
-                running.append(pool.submit(batch, following))
-                following += BATCH
+        running: dict[Any, str] = {}
+        while running or number == 0 or time.monotonic() < until:
+            while len(running) < workers * 2 and (number == 0 or time.monotonic() < until):
+                level = "http" if number % HTTP_EVERY == 1 else "port"
+                running[pool.submit(batch, level, following[level])] = level
+                following[level] += BATCHES[level]
+                number += 1
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                level = running.pop(done)
+                yield from ((level, outcome) for outcome in done.result())
+
+
+def once(level: str, seed: int) -> int:
+    """Tell one scenario, and what of it is needed to fail."""
+    quietly()
+    outcome = LEVELS[level](seed)
+    print("\n".join(outcome.told))
+    print(outcome.violation or "holds", f"(trace {outcome.trace[:16]})")
+    if outcome.violation and level == "port":
+        options, small = shrink.shrunk(seed, outcome)
+        print("\nNeeded for it:", *small.told, small.violation, sep="\n")
+        print(f"run({seed}, {', '.join(f'{name}={value!r}' for name, value in options.items())})")
+    return 1 if outcome.violation else 0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--level", choices=sorted(LEVELS), default="port")
+    parser.add_argument("--once", action="store_true", help="only this seed, told step by step")
     told = parser.parse_args()
+    if told.once:
+        return once(told.level, told.seed)
     began = time.monotonic()
-    kinds: Counter[str] = Counter()
-    seeds = events = crashes = 0
-    violations: list[Outcome] = []
-    for outcome in outcomes(told.seed, began + told.minutes * 60, os.cpu_count() or 1):
-        seeds, events, crashes = seeds + 1, events + outcome.events, crashes + outcome.crashes
-        kinds.update(outcome.faults)
+    tallies = {level: Tally() for level in LEVELS}
+    for level, outcome in outcomes(told.seed, began + told.minutes * 60, os.cpu_count() or 1):
+        tallies[level].add(outcome)
         if outcome.violation:
-            violations.append(outcome)
-            print(f"seed {outcome.seed}: {outcome.violation}", flush=True)
-    seconds = time.monotonic() - began
-    print(f"{seeds} scenarios in {seconds:.0f} s, {events} durable boundaries, {crashes} deaths of the process")
-    for name, number in sorted(kinds.items()):
-        print(f"  {name:14}{number:8}")
-    kinds["crash"] = crashes
-    summary = {
-        "seeds": seeds,
-        "events": events,
+            print(f"{level} seed {outcome.seed}: {outcome.violation}", flush=True)
+    report(tallies, time.monotonic() - began)
+    return 1 if any(tally.violations for tally in tallies.values()) else 0
+
+
+def report(tallies: dict[str, Tally], seconds: float) -> None:
+    kinds: Counter[str] = Counter()
+    for level, tally in tallies.items():
+        struck = Counter(tally.faults)
+        print(
+            f"{level}: {tally.seeds} scenarios in {seconds:.0f} s, {tally.events} calls and commits, "
+            f"{sum(struck.values())} faults, {tally.crashes} deaths of the process"
+        )
+        for name, number in sorted(struck.items()):
+            print(f"  {name:14}{number:8}")
+        print(f"  {len(tally.met)} different meetings of call, fault and crash point; the rarest:")
+        for name, number in sorted(tally.met.items(), key=lambda pair: (pair[1], pair[0]))[:8]:
+            print(f"    {number:6} {name}")
+        kinds.update(struck)
+        kinds["crash"] += tally.crashes
+    print(orjson.dumps(summary(tallies, kinds, seconds)).decode())
+
+
+def summary(tallies: dict[str, Tally], kinds: Counter[str], seconds: float) -> dict[str, Any]:
+    every = list(tallies.values())
+    return {
+        "seeds": sum(tally.seeds for tally in every),
+        "events": sum(tally.events for tally in every),
         "faults": sum(kinds.values()),
         "kinds": dict(sorted(kinds.items())),
-        "violations": len(violations),
+        "violations": sum(len(tally.violations) for tally in every),
+        "by_level": {level: tally.seeds for level, tally in tallies.items()},
+        "combinations": sum(len(tally.met) for tally in every),
         "seconds": round(seconds, 1),
     }
-    print(orjson.dumps(summary).decode())
-    return 1 if violations else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A platform for simulations: it speaks the connector port with every bad habit, and remembers what people did to it.
 
 Habits (how it is) and faults (what goes wrong at a rate) are drawn from the seed of a scenario. Nothing here looks at
-a clock or a random source of its own.
+a clock or a random source of its own. The process behind a call is a `Seat`: of two processes each has its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from config.clock import ManualClock, stamp
-from config.errors import InDoubt, QuotaExhausted, RecordRejected, RetryLater
+from config.errors import AuthorizationLost, InDoubt, QuotaExhausted, RecordRejected, RetryLater
 from connectors.api import (
     FieldSchema,
     Gone,
@@ -35,7 +35,9 @@ OVERLAP = timedelta(seconds=90)
 """What an incremental pull reads again; no index of a side lags longer."""
 
 FAULTS = (
+    "login_lost",
     "pull_breaks",
+    "left_out",
     "read_breaks",
     "push_breaks",
     "later",
@@ -44,6 +46,8 @@ FAULTS = (
     "lost_before",
     "late_commit",
 )
+
+NAMES = ("email", "first", "title", "stage", "consent", "key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,13 @@ class Row:
     """A record as it was from `at` on."""
 
     id: str
+    object: str
     at: datetime
     version: str
     values: dict[str, Any]
     gone: Gone | None = None
     into: str = ""
+    into_object: str = ""
 
 
 @dataclass(slots=True)
@@ -80,18 +86,25 @@ class Side:
     habits: Habits
     rates: dict[str, float]
     rng: Random
-    account_id: str = ""
+    objects: tuple[str, ...] = ("contacts",)
     history: dict[str, list[Row]] = field(default_factory=dict)
     late: list[tuple[int, Operation]] = field(default_factory=list)
     created: Counter[str] = field(default_factory=Counter)  # by the engine, by e-mail
-    known: set[str] = field(default_factory=set)  # records that were shown while they lived
-    told_gone: set[str] = field(default_factory=set)  # known ones that were shown as gone
+    known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
+    shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
+    told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
     revived: set[str] = field(default_factory=set)  # people made anew after that, by e-mail
-    struck: Counter[str] = field(default_factory=Counter)
+    refused: set[str] = field(default_factory=set)  # keys of operations
+    writes: list[tuple[Verb, Row | None, dict[str, Any]]] = field(default_factory=list)  # what, over what, of what
+    met: Counter[str] = field(default_factory=Counter)  # call/fault
     calls: int = 0
+    pushes: int = 0
     healed: bool = False
     between: Callable[[], None] = lambda: None  # what happens in the world before each call
     boundary: Callable[[str], None] = lambda name: None
+    pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
+    doing: str = ""  # the call under way, and the fault that struck last
+    struck: str = ""
     _ids: int = 0
 
     # people
@@ -101,28 +114,48 @@ class Side:
         return {id: told[-1] for id, told in self.history.items()}
 
     def live(self) -> dict[str, Row]:
-        return {id: row for id, row in self.rows().items() if row.gone is None}
+        return {id: told[-1] for id, told in self.history.items() if told[-1].gone is None}
 
-    def put(self, values: dict[str, Any]) -> str:
+    def put(self, values: dict[str, Any], object: str = "") -> str:
         self._ids += 1
         id = f"{self.name[0]}{self._ids:03d}"
         self.history[id] = []
-        self._store(id, values)
+        self._store(id, object or self.objects[0], values)
         return id
 
     def edit(self, id: str, values: dict[str, Any]) -> None:
-        self._store(id, {**self.history[id][-1].values, **values})
+        last = self.history[id][-1]
+        self._store(id, last.object, {**last.values, **values})
 
-    def remove(self, id: str, gone: Gone = Gone.DELETED, into: str = "") -> None:
-        self._store(id, self.history[id][-1].values, gone, into)
+    def remove(self, id: str, gone: Gone = Gone.DELETED, into: str = "", into_object: str = "") -> None:
+        last = self.history[id][-1]
+        self._store(id, last.object, last.values, gone, into, into_object)
 
-    def _store(self, id: str, values: dict[str, Any], gone: Gone | None = None, into: str = "") -> None:
+    def restore(self, id: str) -> None:
+        last = self.history[id][-1]
+        self._store(id, last.object, last.values)
+
+    def convert(self, id: str) -> str:
+        """A lead becomes a contact with the same values; its new id."""
+        made = self.put(dict(self.history[id][-1].values), self.objects[1])
+        self.remove(id, Gone.CONVERTED, made, self.objects[1])
+        return made
+
+    def _store(
+        self,
+        id: str,
+        object: str,
+        values: dict[str, Any],
+        gone: Gone | None = None,
+        into: str = "",
+        into_object: str = "",
+    ) -> None:
         now = self.clock.now()
         shown = now.replace(microsecond=0) if self.habits.whole_seconds else now
         told = dict(values)
         if self.habits.shouts and isinstance(told.get("first"), str):
             told["first"] = told["first"].upper()
-        self.history[id].append(Row(id, now, stamp(shown), told, gone, into))
+        self.history[id].append(Row(id, object, now, stamp(shown), told, gone, into, into_object))
 
     # faults
 
@@ -130,128 +163,180 @@ class Side:
         rate = self.rates.get(fault, 0.0)
         if self.healed or rate == 0.0 or self.rng.random() >= rate:
             return False
-        self.struck[fault] += 1
+        self.met[f"{self.doing}/{fault}"] += 1
+        self.struck = fault
         return True
 
-    def _call(self, what: str) -> None:
-        self.boundary(f"{self.name}.{what}.before")
-        self.clock.advance(self.rng.choice((0.05, 0.4, 1.3)))
+    def call(self, what: str) -> None:
+        """A request arrives: time passes, the world goes on, and what was late comes to be."""
+        self.doing = what
+        self.boundary("call.before")
+        self.clock.advance(self.rng.choice(self.pause))
         self.between()
         self.calls += 1
-        due = [operation for call, operation in self.late if call <= self.calls]
-        self.late = [(call, operation) for call, operation in self.late if call > self.calls]
-        for operation in due:
-            self._apply(operation)
+        if self.late:
+            due = [operation for call, operation in self.late if call <= self.calls]
+            self.late = [(call, operation) for call, operation in self.late if call > self.calls]
+            for operation in due:
+                self.apply(operation)
 
-    # the port
+    def shown_rows(self, object: str) -> list[Row]:
+        """Every row as the index shows it, which may be as it was a while ago."""
+        if self.healed or not self.habits.lag:
+            return [told[-1] for told in self.history.values() if told[-1].object == object]
+        seen = self.clock.now() - timedelta(seconds=self.habits.lag)
+        shown = []
+        for told in self.history.values():
+            past = [row for row in told if row.at <= seen and row.object == object]
+            if past:
+                shown.append(past[-1])
+        return shown
+
+    def told(self, row: Row) -> Record:
+        """The row as an answer."""
+        if row.gone is None:
+            self.shown.update((row.id, name, row.values.get(name)) for name in NAMES)
+        return Record(row.id, orjson.dumps(row.values), row.version, row.gone, row.into, row.into_object)
+
+    def apply(self, operation: Operation) -> tuple[Row | None, bool]:
+        """Carry out a write: the row it came to (None when there is none any more), and whether it is new."""
+        if operation.verb is Verb.CREATE:
+            return self._create(operation)
+        row = self.history[operation.id][-1]
+        if row.gone is not None:
+            return None, False
+        self.writes.append((operation.verb, row, dict(operation.values)))
+        self.edit(operation.id, dict(operation.values))
+        return self.history[operation.id][-1], False
+
+    def _create(self, operation: Operation) -> tuple[Row, bool]:
+        known = self._meets(operation) if self.habits.finds_by_key else None
+        if known is not None:
+            values = dict(operation.values)
+            if known.values.get("consent") == "unsubscribed":
+                values.pop("consent", None)  # no connector may opt somebody in who is there and has opted out
+            self.writes.append((Verb.CREATE, known, values))
+            self.edit(known.id, values)
+            return self.history[known.id][-1], False
+        email = str(operation.values.get("email")).casefold()
+        if any(str(self.history[id][-1].values.get("email")).casefold() == email for id in self.told_gone):
+            self.revived.add(email)
+        self.writes.append((Verb.CREATE, None, dict(operation.values)))
+        id = self.put(dict(operation.values), operation.object)
+        self.created[email] += 1
+        return self.history[id][-1], True
+
+    def _meets(self, operation: Operation) -> Row | None:
+        for row in self.live().values():
+            same = all(
+                str(row.values.get(name)).casefold() == str(value).casefold() for name, value in operation.match.items()
+            )
+            if operation.match and same and row.object == operation.object:
+                return row
+        return None
+
+
+class Seat:
+    """A process' connector to a side. `take()` is what every connector does before a call: it may be refused."""
+
+    calls = 0
+
+    def __init__(self, side: Side, take: Callable[[], None]) -> None:
+        self.side = side
+        self._take = take
+        self.pending: list[Row] = []
+
+    def stored(self) -> None:
+        """The process has committed what it was shown: from now on it knows."""
+        for row in self.pending:
+            if row.gone is None:
+                self.side.known.add(row.id)
+            elif row.id in self.side.known:
+                self.side.told_gone.add(row.id)
+        self.pending.clear()
+
+    def _call(self, what: str) -> None:
+        self.side.call(what)
+        self._take()
 
     def check(self) -> Health:
         self._call("check")
-        return Health(self.account_id or self.name, self.name)
+        if self.side.strikes("login_lost"):
+            raise AuthorizationLost("The credentials were taken back.")
+        return Health(self.side.name, self.side.name)
 
     def describe(self, object: str) -> ObjectSchema:
         self._call("describe")
-        names = ("email", "first", "title", "consent", "key")
-        return ObjectSchema(object, {name: FieldSchema(name, "text") for name in names})
+        return ObjectSchema(object, {name: FieldSchema(name, "text") for name in NAMES})
 
     def pull(
         self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False
     ) -> Iterator[Page]:
+        side = self.side
         state = orjson.loads(cursor) if cursor else {"since": since, "after": ""}
-        began = state.get("began") or stamp(self.clock.now() - OVERLAP)
+        began = state.get("began") or stamp(side.clock.now() - OVERLAP)
         after = state["after"]
         while True:
             self._call("pull")
-            if self.strikes("pull_breaks"):
+            if side.strikes("pull_breaks"):
+                self.pending.clear()
                 raise RetryLater("No answer.", after=1)
-            found = [row for row in self._shown() if row.id > after and row.version >= state["since"]]
+            found = [row for row in side.shown_rows(object) if row.id > after and row.version >= state["since"]]
             found.sort(key=lambda row: row.id)
-            page, more = found[: self.habits.page_size], len(found) > self.habits.page_size
-            records = [_record(row) for row in page]
-            self.known.update(row.id for row in page if row.gone is None)
-            self.told_gone.update(row.id for row in page if row.gone and row.id in self.known)
-            if self.habits.shuffles:
+            page, more = found[: side.habits.page_size], len(found) > side.habits.page_size
+            self.pending.extend(page)
+            records = [side.told(row) for row in page]
+            if records and side.strikes("left_out"):
+                records[0] = _without(records[0], side.rng.choice(("first", "title")))
+            if side.habits.shuffles:
                 records += records[:1]
-                self.rng.shuffle(records)
-            self.boundary(f"{self.name}.pull.after")
+                side.rng.shuffle(records)
+            side.boundary("call.after")
             if not more:
                 yield Page(records, orjson.dumps({"since": began, "after": ""}).decode(), False)
                 return
             after = page[-1].id
             yield Page(records, orjson.dumps({**state, "after": after, "began": began}).decode(), True)
 
-    def _shown(self) -> list[Row]:
-        """Every row as the index shows it, which may be as it was a while ago."""
-        seen = self.clock.now() - timedelta(seconds=0.0 if self.healed else self.habits.lag)
-        shown = []
-        for told in self.history.values():
-            past = [row for row in told if row.at <= seen]
-            if past:
-                shown.append(past[-1])
-        return shown
-
     def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
         self._call("read")
-        if self.strikes("read_breaks"):
+        if self.side.strikes("read_breaks"):
             raise RetryLater("No answer.", after=1)
         found: dict[str, Record] = {}
-        for row in self.rows().values():
+        for row in self.side.rows().values():
             value = row.id if key == "id" else str(row.values.get(key))
-            if value in values and (key == "id" or row.gone is None):
-                found[value] = _record(row)
-        self.boundary(f"{self.name}.read.after")
+            if row.object == object and value in values and (key == "id" or row.gone is None):
+                found[value] = self.side.told(row)
+        self.side.boundary("call.after")
         return found
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
         for operation in operations:
             self._call("push")
-            if self.strikes("push_breaks"):
-                raise QuotaExhausted("No calls are left.")
-            if self.strikes("later"):
-                yield Result(operation.key, error=RetryLater("Busy.", after=1))
-                continue
-            if self.strikes("refused"):
-                yield Result(operation.key, error=RecordRejected("It does not take this.", code="invalid"))
-                continue
-            if self.strikes("lost_before"):
-                yield Result(operation.key, error=InDoubt("No answer came."))
-                continue
-            if self.strikes("late_commit"):
-                self.late.append((self.calls + self.rng.randint(1, 3), operation))
-                yield Result(operation.key, error=InDoubt("No answer came."))
-                continue
-            row, created = self._apply(operation)
-            self.boundary(f"{self.name}.push.after")
-            if self.strikes("lost_after"):
-                yield Result(operation.key, error=InDoubt("No answer came."))
-            else:
-                yield Result(operation.key, row.id, created, _record(row) if self.habits.echoes else None)
+            self.side.pushes += 1
+            yield self._pushed(operation)
 
-    def _apply(self, operation: Operation) -> tuple[Row, bool]:
-        if operation.verb is Verb.CREATE:
-            known = self._meets(operation) if self.habits.finds_by_key else None
-            if known is None:
-                email = str(operation.values.get("email"))
-                if any(self.history[id][-1].values.get("email") == email for id in self.told_gone):
-                    self.revived.add(email)
-                id = self.put(dict(operation.values))
-                self.created[email] += 1
-                return self.history[id][-1], True
-            values = dict(operation.values)
-            if self.history[known][-1].values.get("consent") == "unsubscribed":
-                values.pop("consent", None)  # no connector may opt somebody in who is there and has opted out
-            self.edit(known, values)
-            return self.history[known][-1], False
-        row = self.history[operation.id][-1]
-        if row.gone is None:  # a late write to what was deleted meanwhile comes to nothing
-            self.edit(operation.id, dict(operation.values))
-        return self.history[operation.id][-1], False
-
-    def _meets(self, operation: Operation) -> str | None:
-        for row in self.live().values():
-            if operation.match and all(row.values.get(name) == value for name, value in operation.match.items()):
-                return row.id
-        return None
+    def _pushed(self, operation: Operation) -> Result:
+        side = self.side
+        if side.strikes("push_breaks"):
+            raise QuotaExhausted("No calls are left.")
+        if side.strikes("later"):
+            return Result(operation.key, error=RetryLater("Busy.", after=1))
+        if side.strikes("refused"):
+            side.refused.add(operation.key)
+            return Result(operation.key, error=RecordRejected("It does not take this.", code="invalid"))
+        if side.strikes("lost_before"):
+            return Result(operation.key, error=InDoubt("No answer came."))
+        if side.strikes("late_commit"):
+            side.late.append((side.calls + side.rng.randint(1, 3), operation))
+            return Result(operation.key, error=InDoubt("No answer came."))
+        row, created = side.apply(operation)
+        side.boundary("call.after")
+        if side.strikes("lost_after"):
+            return Result(operation.key, error=InDoubt("No answer came."))
+        if row is None:
+            return Result(operation.key, error=RecordRejected("There is no such record.", code="not_found"))
+        return Result(operation.key, row.id, created, side.told(row) if side.habits.echoes else None)
 
     def verify(self, request: Request) -> list[Notice]:
         return []
@@ -260,17 +345,21 @@ class Side:
         """Nothing is open."""
 
 
-def _record(row: Row) -> Record:
-    return Record(row.id, orjson.dumps(row.values), row.version, row.gone, row.into)
+def _without(record: Record, name: str) -> Record:
+    """The record from an answer that leaves a field out."""
+    values = orjson.loads(record.raw)
+    values.pop(name, None)
+    return Record(record.id, orjson.dumps(values), record.version, record.gone, record.into, record.into_object)
 
 
 def drawn_habits(rng: Random) -> Habits:
     """Each seed draws its own."""
+    lag = rng.choice((0.0, 0.0, 5.0, 60.0))
     return Habits(
         page_size=rng.choice((1, 2, 3, 50)),
         whole_seconds=rng.random() < 0.4,
-        echoes=rng.random() < 0.6,
-        lag=rng.choice((0.0, 0.0, 5.0, 60.0)),
+        echoes=rng.random() < 0.6 or lag > 0,  # of a record written where the index lags, its answer is what is known
+        lag=lag,
         shuffles=rng.random() < 0.3,
         shouts=rng.random() < 0.25,
         finds_by_key=rng.random() < 0.7,
@@ -280,6 +369,3 @@ def drawn_habits(rng: Random) -> Habits:
 def drawn_rates(rng: Random) -> dict[str, float]:
     """Some faults never, some rarely, some all the time (swarm): what is drawn together finds what is not."""
     return {name: rng.choice((0.0, 0.0, 0.02, 0.1, 0.35)) for name in FAULTS}
-
-
-__all__ = ["FAULTS", "OVERLAP", "Habits", "Row", "Side", "drawn_habits", "drawn_rates"]

@@ -1,4 +1,4 @@
 """Alembic's scripts; run by sync.state.migrate."""
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -108,6 +108,19 @@ def test_a_later_pull_brings_what_changed_in_two_calls(
     assert [record.id for record in found] == [ids[7]]
     assert mailchimp.calls - before == 2
     assert pulled(mailchimp, "members", cursor, FIELDS)[0][0].id == ids[7]  # the overlap
+
+
+def test_a_change_that_is_shown_late_is_not_missed(
+    chimp: MailchimpSandbox, mailchimp: Connector, clock: ManualClock
+) -> None:
+    ids = fill(chimp, 3)
+    clock.advance(3600)
+    _, cursor = pulled(mailchimp, "members", None, FIELDS)
+    chimp.edit("members", ids[1], {"merge_fields": {"FNAME": "Late"}})
+    late = chimp.members[subscriber_hash("p1@x.io")]
+    late["last_changed"] = (clock.now() - timedelta(seconds=200)).isoformat()  # changed before the pull, shown after it
+    found, _ = pulled(mailchimp, "members", cursor, FIELDS)
+    assert [record.id for record in found] == [ids[1]]
 
 
 def test_a_changed_address_keeps_its_record(chimp: MailchimpSandbox, mailchimp: Connector, clock: ManualClock) -> None:

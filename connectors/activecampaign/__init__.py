@@ -1,0 +1,23 @@
+"""ActiveCampaign."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from connectors.api import Account, Connector, Platform, Surroundings
+
+
+def _open(account: Account, surroundings: Surroundings) -> Connector:
+    from connectors.activecampaign.connector import open
+
+    return open(account, surroundings)
+
+
+def _sandbox(**options: Any) -> Any:
+    from connectors.activecampaign.sandbox import ActiveCampaignSandbox
+
+    return ActiveCampaignSandbox(**options)
+
+
+platform = Platform("activecampaign", Path(__file__).parent, _open, _sandbox)

@@ -1,0 +1,127 @@
+"""Fields over which two platforms fight: each sync overwrites what the other side, or something there, sets again.
+
+The journal tells: the same value went into the same field of the same record again and again within a day, so something
+set it back each time. Such a wish is left to a person, with both values, and the rest of the record goes on. An opt-out
+is never left: it is written as often as it takes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, select
+
+from config.clock import stamp
+from connectors.api import Verb
+from mappings.model import Rule
+from sync.core.plan import Change, Planned, fingerprint
+from sync.load import chunks
+from sync.state.schema import journal, quarantine
+from sync.workspace import Workspace
+
+WINDOW = timedelta(days=1)
+CODE = "flapping"
+SHOWN = 60
+"""Characters of a value that are shown."""
+
+Place = tuple[str, str, str, str, str]
+"""(connection, object, record, lead, field)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flap:
+    """A wish that came true `times` times within a day, and never lasted."""
+
+    place: Place
+    change: Change
+    times: int
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """As the planner asks about it."""
+        return (*self.place, fingerprint(self.change.new))
+
+    def row(self, run: str, at: str) -> dict[str, Any]:
+        """Its entry in quarantine."""
+        connection, object, record, lead, field = self.place
+        reason = (
+            f"was set to {_shown(self.change.new)} {self.times} times within a day, and each time something there set "
+            f"it back; now it is {_shown(self.change.old)}"
+        )
+        fix = (
+            f"Find what sets {self.change.remote} of {object} there (a workflow, another integration) and stop it, or "
+            "map the field in one direction only; then `closedloop quarantine replay`."
+        )
+        return {
+            "run": run,
+            "direction": "push",
+            "connection": connection,
+            "object": object,
+            "record": record,
+            "lead": lead,
+            "field": field,
+            "code": CODE,
+            "reason": reason,
+            "fix": fix,
+            "fingerprint": fingerprint(self.change.new),
+            "state": "open",
+            "attempts": 1,
+            "first_at": at,
+            "last_at": at,
+        }
+
+
+def flaps(tx: Connection, workspace: Workspace, operations: Iterable[Planned]) -> list[Flap]:
+    """The changes among these operations that have been made too often to be made again."""
+    limit = workspace.project.guards.flapping
+    updates = [operation for operation in operations if operation.verb == Verb.UPDATE]
+    if not limit or not updates:
+        return []
+    counts = _written(tx, workspace, sorted({operation.lead for operation in updates}))
+    found = []
+    for operation in updates:
+        for change in operation.changes:
+            known = workspace.fields.get(change.field)
+            place = (operation.connection, operation.object, operation.record, operation.lead, change.field)
+            times = counts[(*place, fingerprint(change.new))]
+            if times >= limit and not (known and known.rule is Rule.MOST_RESTRICTIVE):
+                found.append(Flap(place, change, times))
+    return found
+
+
+def _written(tx: Connection, workspace: Workspace, leads: list[str]) -> Counter[tuple[str, ...]]:
+    """How often each value was written to each field of these leads' records within the window, and since a person last
+    let it go on."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    since = stamp(workspace.clock.now() - WINDOW)
+    for some in chunks(leads):
+        released = dict(_released(tx, some))
+        mine: Any = journal.c.lead.in_(some) & (journal.c.verb == Verb.UPDATE.value) & (journal.c.state == "settled")
+        query = select(journal).where(mine, journal.c.created_at >= since, journal.c.undoes.is_(None))
+        for row in tx.execute(query):
+            for field, value in orjson.loads(row.after).items():
+                place = (row.connection, row.object, row.record, row.lead, field)
+                if row.created_at > released.get(place, ""):
+                    counts[(*place, fingerprint(value))] += 1
+    return counts
+
+
+def _released(tx: Connection, leads: Iterable[str]) -> Iterator[tuple[Place, str]]:
+    """Where an earlier entry was closed or is being tried again, and from when on it counts anew."""
+    mine = quarantine.c.lead.in_(leads) & (quarantine.c.code == CODE) & (quarantine.c.state != "open")
+    for row in tx.execute(select(quarantine).where(mine)):
+        yield (row.connection, row.object, row.record, row.lead, row.field), row.last_at
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == []:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return " ".join(str(part) for part in value.values())
+    text = ", ".join(value) if isinstance(value, list) else str(value)
+    return f"“{text[:SHOWN]}”"

@@ -1,0 +1,504 @@
+"""Writing to ActiveCampaign over its sandbox: results, consent, tags, imports, briefs, faults on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from config.clock import ManualClock
+from config.errors import AuthorizationLost, InDoubt, PermissionMissing, RecordRejected, RetryLater
+from connectors.activecampaign import imports as importing
+from connectors.activecampaign import push as pushing
+from connectors.activecampaign.sandbox import ActiveCampaignSandbox
+from connectors.api import Connector, Operation, Result, Verb
+from connectors.sandbox import Answer, FaultKind
+from tests.connectors.activecampaign.test_activecampaign import FIELDS, opened
+
+WORDS = {"subject": "Qualified", "body": "Story <b> & more\n"}
+
+
+@pytest.fixture
+def ac(clock: ManualClock) -> Iterator[ActiveCampaignSandbox]:
+    with ActiveCampaignSandbox(seed=1, clock=clock) as sandbox:
+        assert isinstance(sandbox, ActiveCampaignSandbox)
+        yield sandbox
+
+
+@pytest.fixture
+def connector(ac: ActiveCampaignSandbox, clock: ManualClock) -> Iterator[Connector]:
+    made = opened(ac, clock)
+    yield made
+    made.close()
+
+
+def create(key: str, email: str, **values: Any) -> Operation:
+    named = {name.replace("__", "."): value for name, value in values.items()}
+    return Operation(key, Verb.CREATE, "contacts", {"email": email, **named}, match={"email": email})
+
+
+def update(key: str, id: str, **values: Any) -> Operation:
+    named = {name.replace("__", "."): value for name, value in values.items()}
+    return Operation(key, Verb.UPDATE, "contacts", named, id=id)
+
+
+def pushed(connector: Connector, *operations: Operation) -> dict[str, Result]:
+    results = list(connector.push(operations, FIELDS))
+    assert sorted(result.key for result in results) == sorted(operation.key for operation in operations)
+    return {result.key: result for result in results}
+
+
+def raw(result: Result) -> Any:
+    assert result.error is None
+    assert result.record is not None
+    return orjson.loads(result.record.raw)
+
+
+def codes(results: dict[str, Result]) -> dict[str, str]:
+    return {key: result.error.code for key, result in results.items() if result.error is not None}
+
+
+# one by one
+
+
+def test_contacts_are_created_changed_and_told_as_they_stand(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    known = ac.put("contacts", {"email": "known@x.io", "firstName": "K", "fields": {"JOB_TITLE": "Boss"}})
+    results = pushed(
+        connector,
+        create("new", "new@x.io", firstName="N", fields__JOB_TITLE="Chief", tags__customer=True),
+        create("met", "KNOWN@x.io", firstName="Met"),
+        update("change", known, lastName="Changed", fields__JOB_TITLE=None, fields__INTERESTS="red||blue"),
+    )
+    assert raw(results["new"]) == {
+        "email": "new@x.io",
+        "firstName": "N",
+        "consent": "none",
+        "tags": {"customer": True},
+        "lists": {"1": None},
+        "joined": {"2": False},
+        "fields": {"JOB_TITLE": "Chief"},
+    }
+    assert (results["new"].created, results["met"].created, results["met"].id) == (True, False, known)
+    held = ac.get("contacts", known)
+    assert (held["firstName"], held["lastName"]) == ("Met", "Changed")
+    assert held["fields"] == {"JOB_TITLE": "", "INTERESTS": "||red||blue||"}
+    assert raw(results["change"])["fields"] == {"JOB_TITLE": None}
+    assert ac.get("contacts", results["new"].id)["lists"] == {}  # nobody is put on a list
+
+
+def test_what_comes_from_a_pull_goes_back_as_it_came(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    person = ac.put("contacts", {"email": "a@x.io", "fields": {"INTERESTS": "||red||"}})
+    fields = ["fields.INTERESTS"]
+    [record] = connector.read("contacts", "id", [person], fields).values()
+    value = orjson.loads(record.raw)["fields"]["INTERESTS"]
+    [result] = connector.push([update("k", person, fields__INTERESTS=value)], fields)
+    assert raw(result) == {"fields": {"INTERESTS": "||red||"}}
+
+
+def test_tags_are_made_set_and_taken_off(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    person = ac.put("contacts", {"email": "a@x.io", "tags": ["customer", "vip"]})
+    bare = ac.put("contacts", {"email": "b@x.io"})
+    results = pushed(
+        connector,
+        update("off", person, tags__customer=False, tags__never=False),
+        update("on", bare, tags__customer=True, tags__brand_new=True),
+        update("again", bare, tags__customer=True),
+    )
+    assert ac.get("contacts", person)["tags"] == ["vip"]
+    assert ac.get("contacts", bare)["tags"] == ["brand_new", "customer"]
+    assert raw(results["off"])["tags"] == {"customer": False}
+    assert codes(results) == {}
+    assert [row["tag"] for row in ac.all("tags")].count("customer") == 1
+
+
+def test_an_opt_out_travels_and_an_opt_in_never_does(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    both = ac.put("contacts", {"email": "both@x.io", "lists": {ac.list: "1", ac.other_list: "0"}})
+    one = ac.put("contacts", {"email": "one@x.io", "lists": {ac.list: "1", ac.other_list: "1"}})
+    none = ac.put("contacts", {"email": "none@x.io"})
+    out = ac.put("contacts", {"email": "out@x.io", "lists": {ac.list: "2"}})
+    results = pushed(
+        connector,
+        update("both", both, consent="unsubscribed"),
+        update("one", one, **{"lists.1": "unsubscribed"}),
+        update("none", none, consent="unsubscribed"),
+        update("in", out, consent="active"),
+        update("cleared", out, consent=None),
+        update("back", out, **{"lists.1": "active"}),
+        create("known", "out@x.io", consent="active", firstName="K"),
+        create("gone", "gone@x.io", consent="unsubscribed"),
+    )
+    assert codes(results) == dict.fromkeys(("in", "cleared", "back"), "consent")
+    assert ac.get("contacts", both)["lists"] == {ac.list: "2", ac.other_list: "2"}
+    assert ac.get("contacts", one)["lists"] == {ac.list: "2", ac.other_list: "1"}
+    assert ac.get("contacts", none)["lists"] == {ac.list: "2", ac.other_list: "2"}
+    assert (ac.get("contacts", out)["lists"], ac.get("contacts", out)["firstName"]) == ({ac.list: "2"}, "K")
+    assert raw(results["gone"])["consent"] == "unsubscribed"
+    assert (raw(results["both"])["consent"], raw(results["one"])["consent"]) == ("unsubscribed", "active")
+    written = [
+        orjson.loads(line.body)["contactList"]["status"] for line in ac.log if line.path.endswith("contactLists")
+    ]
+    assert set(written) == {"2"}
+
+
+def test_only_counted_lists_are_left(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
+    person = ac.put("contacts", {"email": "a@x.io", "lists": {ac.list: "1", ac.other_list: "1"}})
+    bare = ac.put("contacts", {"email": "b@x.io"})
+    connector = opened(ac, clock, lists=ac.other_list)
+    pushed(connector, update("k", person, consent="unsubscribed"), update("b", bare, consent="unsubscribed"))
+    assert ac.get("contacts", person)["lists"] == {ac.list: "1", ac.other_list: "2"}
+    assert ac.get("contacts", bare)["lists"] == {ac.other_list: "2"}
+    connector.close()
+
+
+def test_a_list_is_joined_once_and_by_nobody_who_left(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    fresh = ac.put("contacts", {"email": "fresh@x.io"})
+    left = ac.put("contacts", {"email": "left@x.io", "lists": {ac.other_list: "2"}})
+    other = ac.put("contacts", {"email": "other@x.io", "lists": {ac.list: "2"}})
+    bounced = ac.put("contacts", {"email": "bounced@x.io", "bounced_hard": "1"})
+    results = pushed(
+        connector,
+        update("fresh", fresh, joined__2=True),
+        update("again", fresh, joined__2=True),
+        update("left", left, joined__2=True),
+        update("other", other, joined__2=True),
+        update("bounced", bounced, joined__2=True),
+        update("no", fresh, joined__2=False, firstName="F"),
+        update("nowhere", fresh, joined__99=True),
+        create("new", "new@x.io", joined__2=True),
+    )
+    assert codes(results) == {"other": "consent", "bounced": "consent", "nowhere": "list"}
+    assert raw(results["fresh"])["joined"] == {"2": True}
+    assert len(ac.store.imports) == 1
+    assert raw(results["left"])["joined"] == {"2": True}  # they were on it once
+    lists = {row["email"]: row["lists"] for row in ac.all("contacts")}
+    assert (lists["fresh@x.io"], lists["new@x.io"]) == ({ac.other_list: "1"}, {ac.other_list: "1"})
+    assert (lists["left@x.io"], lists["other@x.io"], lists["bounced@x.io"]) == (
+        {ac.other_list: "2"}, {ac.list: "2"}, {},
+    )  # fmt: skip
+    assert not [line for line in ac.log if line.path.endswith("contactLists") and line.method == "POST"]
+
+
+def test_who_leaves_while_being_put_on_a_list_stays_off(
+    ac: ActiveCampaignSandbox, connector: Connector, clock: ManualClock
+) -> None:
+    """Between our look and the import: the import itself puts nobody back."""
+    person = ac.put("contacts", {"email": "a@x.io"})
+    take = ac.store.take_in
+
+    def leave_first(lag: float) -> None:
+        if any(one["status"] == "waiting" for one in ac.store.imports):
+            ac.store.list_status(ac.store.rows["contacts"][int(person)], ac.other_list, "2")
+        take(lag)
+
+    ac.store.take_in = leave_first  # type: ignore[method-assign]
+    result = pushed(connector, update("k", person, joined__2=True))["k"]
+    assert result.error is None
+    assert ac.get("contacts", person)["lists"] == {ac.other_list: "2"}
+
+
+def test_what_cannot_be_written_is_refused_before_any_call(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    person = ac.put("contacts", {"email": "a@x.io"})
+    connector.describe("contacts")
+    results = pushed(
+        connector,
+        update("hash", person, hash="x"),
+        update("field", person, fields__NO_SUCH="x"),
+        update("list", person, **{"lists.99": "unsubscribed"}),
+    )
+    assert codes(results) == {"hash": "read_only", "field": "unknown_field", "list": "list"}
+    assert not [line for line in ac.log if line.method != "GET"]
+    [result] = connector.push([Operation("d", Verb.UPDATE, "deals", {"title": "x"}, id="1")], [])
+    assert result.error is not None
+    assert result.error.code == "read_only"
+
+
+def test_refusals_have_a_code_and_no_value(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    person = ac.put("contacts", {"email": "a@x.io"})
+    ac.put("contacts", {"email": "taken@x.io"})
+    results = pushed(
+        connector,
+        update("taken", person, email="taken@x.io"),
+        create("wrong", "no address"),
+        update("away", "99", firstName="x"),
+        update("away_tag", "99", tags__t=True),
+        update("away_off", "99", tags__t=False),
+        update("good", person, firstName="Good"),
+    )
+    assert codes(results) == {
+        "taken": "duplicate", "wrong": "field_invalid", "away": "gone", "away_tag": "gone", "away_off": "gone",
+    }  # fmt: skip
+    assert results["taken"].error is not None
+    assert results["taken"].error.field == "email"
+    assert not [
+        key for key, result in results.items() if "x.io" in str(result.error) or "no address" in str(result.error)
+    ]
+    assert ac.get("contacts", person)["firstName"] == "Good"
+
+
+@pytest.mark.parametrize("kind", [FaultKind.LOST_ANSWER, FaultKind.NO_ANSWER, FaultKind.TRUNCATED, FaultKind.HTML])
+def test_an_upsert_whose_answer_is_lost_is_asked_again(
+    ac: ActiveCampaignSandbox, connector: Connector, kind: FaultKind
+) -> None:
+    ac.inject(kind, "POST /api/3/contact/sync")
+    assert pushed(connector, create("k", "a@x.io", firstName="A"))["k"].error is None
+    assert [row["email"] for row in ac.all("contacts")] == ["a@x.io"]
+
+
+def test_an_upsert_whose_answer_stays_lost_is_in_doubt_and_found(
+    ac: ActiveCampaignSandbox, connector: Connector
+) -> None:
+    ac.inject(FaultKind.LOST_ANSWER, "POST /api/3/contact/sync", times=6)
+    results = pushed(connector, create("lost", "lost@x.io"), create("next", "next@x.io"))
+    assert isinstance(results["lost"].error, InDoubt)
+    assert results["next"].created
+    assert connector.read("contacts", "email", ["lost@x.io"], FIELDS).keys() == {"lost@x.io"}
+    assert len(ac.all("contacts")) == 2
+
+
+def test_a_look_afterwards_that_fails_takes_nothing_back(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    person = ac.put("contacts", {"email": "a@x.io"})
+    ac.inject(FaultKind.ANSWER, "GET /api/3/contacts$", times=6, answer=Answer(500))
+    result = pushed(connector, update("k", person, firstName="A"))["k"]
+    assert (result.id, result.record, result.error) == (person, None, None)
+
+
+def test_what_would_meet_the_next_one_as_well_stops_all(
+    ac: ActiveCampaignSandbox, connector: Connector, clock: ManualClock
+) -> None:
+    ids = [ac.put("contacts", {"email": f"p{number}@x.io"}) for number in range(30)]
+    ac.inject(FaultKind.ANSWER, "PUT", skip=1, times=99, answer=Answer(429, b"", {"Retry-After": "120"}))
+    results = pushed(connector, *(update(id, id, firstName="N") for id in ids))
+    assert results[ids[0]].error is None
+    assert {type(result.error) for key, result in results.items() if key != ids[0]} == {RetryLater}
+    assert len([line for line in ac.log if line.method == "PUT"]) == 1
+    ac.forbidden.add("contacts")
+    ac.faults.clear()
+    results = pushed(connector, *(update(id, id, firstName="N") for id in ids))
+    assert {type(result.error) for result in results.values()} == {PermissionMissing}
+
+
+# in bulk
+
+
+def test_many_contacts_are_imported_and_told_one_by_one(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    ids = [ac.put("contacts", {"email": f"P{number}@x.io", "lists": {ac.list: "1"}}) for number in range(40)]
+    away = ac.put("contacts", {"email": "away@x.io"})
+    ac.remove("contacts", away)
+    met = ac.put("contacts", {"email": "met@x.io"})
+    operations = [
+        *(update(f"u{id}", id, tags__customer=True, fields__JOB_TITLE="Chief") for id in ids),
+        update("out", ids[0], consent="unsubscribed"),
+        update("moved", ids[1], email="moved@x.io"),
+        update("clears", ids[2], firstName=None),
+        update("away", away, firstName="A"),
+        create("met", "MET@x.io", firstName="Met"),
+        create("refused", "o'hara@x.io", firstName="R"),
+        *(create(f"c{number}", f"new{number}@x.io", firstName="N") for number in range(20)),
+    ]
+    ac.hook("update", "contact_tag_added", "unsubscribe")
+    before = connector.calls
+    results = pushed(connector, *operations)
+    assert codes(results) == {"away": "gone", "refused": "import"}
+    assert connector.calls - before < 25
+    assert all(raw(results[f"u{id}"])["tags"] == {"customer": True} for id in ids)
+    assert raw(results["u" + ids[5]])["fields"] == {"JOB_TITLE": "Chief"}
+    assert [results[f"c{number}"].created for number in range(20)] == [True] * 20
+    assert (results["met"].created, results["met"].id) == (False, met)
+    assert ac.get("contacts", ids[0])["lists"] == {ac.list: "2"}
+    assert raw(results["out"])["consent"] == "unsubscribed"
+    assert ac.get("contacts", ids[1])["email"] == "moved@x.io"
+    assert not [one for one in ac.store.deliveries if b"customer" in one["body"]]  # imports tell nothing
+
+
+def test_who_left_meanwhile_is_not_put_back_by_an_import(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
+    connector = opened(ac, clock, bulk_from=2)
+    ids = [ac.put("contacts", {"email": f"p{number}@x.io"}) for number in range(3)]
+    left = ac.put("contacts", {"email": "left@x.io", "lists": {ac.list: "2"}})
+    results = pushed(connector, *(update(id, id, joined__2=True) for id in [*ids, left]))
+    assert codes(results) == {left: "consent"}
+    assert [ac.get("contacts", id)["lists"] for id in ids] == [{ac.other_list: "1"}] * 3
+    connector.close()
+
+
+def test_who_is_deleted_while_an_import_waits_is_told_as_gone(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
+    """The import makes them anew, under another id: that is not the contact that was meant."""
+    connector = opened(ac, clock, bulk_from=2)
+    ids = [ac.put("contacts", {"email": f"p{number}@x.io"}) for number in range(3)]
+    take = ac.store.take_in
+
+    def delete_first(lag: float) -> None:
+        if any(one["status"] == "waiting" for one in ac.store.imports) and ac.get("contacts", ids[0]):
+            ac.remove("contacts", ids[0])
+        take(lag)
+
+    ac.store.take_in = delete_first  # type: ignore[method-assign]
+    results = pushed(connector, *(update(id, id, firstName="N") for id in ids))
+    assert codes(results) == {ids[0]: "gone"}
+    connector.close()
+
+
+def test_few_contacts_are_not_imported(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
+    for bulk_from in (50, 0):
+        connector = opened(ac, clock, bulk_from=bulk_from)
+        pushed(connector, *(create(f"c{n}", f"{bulk_from}-{n}@x.io") for n in range(10)))
+        connector.close()
+    assert ac.store.imports == []
+    assert len(ac.all("contacts")) == 20
+
+
+def test_an_import_refused_for_one_goes_again_without_it(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
+    connector = opened(ac, clock, bulk_from=2)
+    results = pushed(connector, create("a", "a@x.io"), create("bad", "not an address"), create("b", "b@x.io"))
+    assert codes(results) == {"bad": "import"}
+    assert sorted(row["email"] for row in ac.all("contacts")) == ["a@x.io", "b@x.io"]
+    body = {"success": 0, "message": "Something else.", "failureReasons": ["no idea"]}
+    ac.inject(FaultKind.ANSWER, "bulk_import", answer=Answer.of(body, 400))
+    results = pushed(connector, create("c", "c@x.io"), create("d", "d@x.io"))  # nobody is named: one by one
+    assert codes(results) == {}
+    assert len(ac.all("contacts")) == 4
+    connector.close()
+
+
+def test_one_address_twice_in_an_import_is_written_one_after_the_other(
+    ac: ActiveCampaignSandbox, clock: ManualClock
+) -> None:
+    connector = opened(ac, clock, bulk_from=2)
+    results = pushed(connector, create("a", "a@x.io", firstName="1"), create("b", "A@x.io", firstName="2"))
+    assert codes(results) == {}
+    [row] = ac.all("contacts")
+    assert row["firstName"] == "2"
+    connector.close()
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "active"])
+def test_an_import_that_does_not_end_well_is_in_doubt(
+    ac: ActiveCampaignSandbox, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setattr(importing, "PATIENCE", 60.0)
+    connector = opened(ac, clock, bulk_from=2)
+    ac.inject(FaultKind.ANSWER, "import/info", times=200, answer=Answer.of({"status": status}))
+    results = pushed(connector, create("a", "a@x.io"), create("b", "b@x.io"))
+    assert {type(result.error) for result in results.values()} == {InDoubt}
+    ac.faults.clear()
+    clock.advance(10)
+    assert connector.read("contacts", "email", ["a@x.io"], []).keys() == {"a@x.io"}
+    connector.close()
+
+
+def test_faults_around_an_import_lose_nothing(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
+    connector = opened(ac, clock, bulk_from=2)
+    ac.inject(FaultKind.LOST_ANSWER, "bulk_import")
+    ac.inject(FaultKind.HTML, "import/info")
+    results = pushed(connector, create("a", "a@x.io"), create("b", "b@x.io"))
+    assert codes(results) == {}
+    assert len(ac.all("contacts")) == 2
+    ac.inject(FaultKind.ANSWER, "import/info", answer=Answer.of({"status": "completed", "success": [], "failure": []}))
+    results = pushed(connector, create("c", "c@x.io"), create("d", "d@x.io"))  # the answer leaves them out
+    assert {type(result.error) for result in results.values()} == {InDoubt}
+    connector.close()
+
+
+def test_a_hundred_imports_a_minute_are_waited_for(ac: ActiveCampaignSandbox, clock: ManualClock) -> None:
+    connector = opened(ac, clock, bulk_from=2)
+    for number in range(100):
+        ac.store.queue([{"email": f"q{number}@x.io"}])
+    began = clock.now()
+    assert codes(pushed(connector, create("a", "a@x.io"), create("b", "b@x.io"))) == {}
+    assert (clock.now() - began).total_seconds() >= 60
+    connector.close()
+
+
+def test_an_import_stays_below_its_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "LARGEST", 200)
+    contacts = {f"p{number}@x.io": {"email": f"p{number}@x.io", "first_name": "x" * 50} for number in range(7)}
+    some = importing.portions(contacts)
+    assert [len(portion) for portion in some] == [2, 2, 2, 1]
+    assert {email for portion in some for email in portion} == set(contacts)
+    assert importing.portions({}) == []
+
+
+def test_a_key_that_is_withdrawn_in_the_middle_is_told_for_all(
+    ac: ActiveCampaignSandbox, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushing, "BATCH", 3)
+    connector = opened(ac, clock, bulk_from=2)
+    ac.inject(FaultKind.ANSWER, "bulk_import|users/me", skip=1, times=99, answer=Answer(403))
+    results = pushed(connector, *(create(f"c{n}", f"p{n}@x.io") for n in range(9)))
+    assert {key for key, result in results.items() if result.error is None} == {"c0", "c1", "c2"}
+    assert {type(result.error) for result in results.values() if result.error} == {AuthorizationLost}
+    connector.close()
+
+
+# away
+
+
+def test_contacts_are_deleted_for_good_and_once(ac: ActiveCampaignSandbox, connector: Connector) -> None:
+    ids = [ac.put("contacts", {"email": f"p{number}@x.io"}) for number in range(3)]
+    ac.inject(FaultKind.LOST_ANSWER, f"DELETE /api/3/contacts/{ids[0]}")
+    operations = [
+        Operation("a", Verb.ARCHIVE, "contacts", {}, id=ids[0]),
+        Operation("e", Verb.ERASE, "contacts", {}, id=ids[1], match={"email": "p1@x.io"}),
+        Operation("n", Verb.ERASE, "contacts", {}, id="99"),
+    ]
+    results = list(connector.push(operations, []))
+    assert [(result.key, result.id, result.error) for result in results] == [
+        ("a", ids[0], None), ("e", ids[1], None), ("n", "99", None),
+    ]  # fmt: skip
+    assert [row["id"] for row in ac.all("contacts")] == [ids[2]]
+    ac.forbidden.add("contacts")
+    [result] = connector.push([Operation("x", Verb.ERASE, "contacts", {}, id=ids[2])], [])
+    assert isinstance(result.error, PermissionMissing)
+
+
+# briefs
+
+
+def brief(key: str, person: str) -> Operation:
+    return Operation(key, Verb.CREATE, "notes", {**WORDS, "person": f"contacts/{person}", "reference": f"ref-{key}"})
+
+
+def test_a_brief_is_a_note_and_found_by_its_reference(
+    ac: ActiveCampaignSandbox, connector: Connector, clock: ManualClock
+) -> None:
+    person = ac.put("contacts", {"email": "a@x.io"})
+    ac.inject(FaultKind.LOST_ANSWER, "POST /api/3/notes")
+    results = {result.key: result for result in connector.push([brief("1", person), brief("2", person)], [])}
+    assert isinstance(results["1"].error, InDoubt)
+    assert results["2"].created
+    notes = ac.all("notes")
+    assert [note["relid"] for note in notes] == [person, person]
+    assert notes[0]["note"].endswith("<br>\nref-1")
+    assert "&lt;b&gt;" in notes[0]["note"]
+    found = connector.read("notes", "reference", ["ref-1", "ref-9"], [])
+    assert {value: record.id for value, record in found.items()} == {"ref-1": notes[0]["id"]}
+    [result] = connector.push([brief("3", "99")], [])
+    assert isinstance(result.error, RecordRejected)
+    [result] = connector.push([Operation("t", Verb.ARCHIVE, "notes", {}, id=notes[0]["id"])], [])
+    assert result.error is None
+    [result] = connector.push([Operation("t", Verb.ARCHIVE, "notes", {}, id=notes[0]["id"])], [])
+    assert result.error is None  # 403 says that it is there no more
+    assert len(ac.all("notes")) == 1
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_a_brief_is_looked_for_from_the_new_end_of_the_notes(
+    ac: ActiveCampaignSandbox,
+    connector: Connector,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    newest_first: bool,
+) -> None:
+    monkeypatch.setattr("connectors.activecampaign.client.PAGE", 2)
+    person = ac.put("contacts", {"email": "a@x.io"})
+    for number in range(20):
+        ac.put("notes", {"note": f"old<br>\nref-{number}", "relid": person})
+        clock.advance(5 * 86_400)
+    if newest_first:
+        rows = ac.store.rows["notes"]
+        ac.store.rows["notes"] = {id: rows[id] for id in sorted(rows, reverse=True)}
+    before = connector.calls
+    assert connector.read("notes", "reference", ["ref-19", "ref-1"], []).keys() == {"ref-19"}
+    assert connector.calls - before <= 6

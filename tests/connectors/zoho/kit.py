@@ -1,0 +1,74 @@
+"""What the tests of Zoho share: opening, creating, looking at what was sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from config.clock import ManualClock
+from config.secrets import Secret
+from connectors.api import Connector, Operation, Result, Verb
+from connectors.sandbox import Call, Logged
+from connectors.zoho.sandbox import ZohoSandbox
+from tests.connectors.surroundings import connect
+
+FIELDS = ["Email", "First_Name", "Last_Name", "Email_Opt_Out", "Owner.id"]
+
+
+def opened(zoho: ZohoSandbox, clock: ManualClock, **settings: Any) -> Connector:
+    auth = {
+        name: Secret(value) if name in ("client_secret", "refresh_token", "webhook_secret") else value
+        for name, value in zoho.account()["auth"].items()
+    }
+    return connect(zoho, clock, auth=auth, **settings)
+
+
+def lead(zoho: ZohoSandbox, email: str, **values: Any) -> str:
+    """A person makes a lead; its id."""
+    return zoho.put("leads", {"Last_Name": "Ruiz", "Company": "Acme", "Email": email, **values})
+
+
+def raws(records: list[Any]) -> list[dict[str, Any]]:
+    return [orjson.loads(record.raw) for record in records]
+
+
+def create(key: str, email: str, **values: Any) -> Operation:
+    given = {"Last_Name": "Ruiz", "Company": "Acme", "Email": email, **values}
+    return Operation(key, Verb.CREATE, "leads", given, match={"Email": email})
+
+
+def update(key: str, id: str, **values: Any) -> Operation:
+    return Operation(key, Verb.UPDATE, "leads", {name.replace("__id", ".id"): v for name, v in values.items()}, id=id)
+
+
+def away(verb: Verb, object: str, *ids: str) -> list[Operation]:
+    return [Operation(id, verb, object, {}, id=id) for id in ids]
+
+
+def pushed(connector: Connector, *operations: Operation) -> dict[str, Result]:
+    results = list(connector.push(operations, FIELDS))
+    assert sorted(result.key for result in results) == sorted(operation.key for operation in operations)
+    return {result.key: result for result in results}
+
+
+def sent(zoho: ZohoSandbox, line: str) -> list[Logged]:
+    """The calls whose `METHOD /path` ends with `line`."""
+    method, _, path = line.partition(" ")
+    return [logged for logged in zoho.log if logged.method == method and logged.path.endswith(path)]
+
+
+def asked(zoho: ZohoSandbox, path: str, headers: dict[str, str] | None = None, **query: str) -> Any:
+    """(status, JSON) of a call of our own."""
+    token = next(reversed(zoho.login.access))
+    given = {"authorization": f"Zoho-oauthtoken {token}", **(headers or {})}
+    answer = zoho.answer(Call("GET", f"/crm/v8/{path}", query, given, b""))
+    return answer.status, orjson.loads(answer.body) if answer.body else None
+
+
+def queried(zoho: ZohoSandbox, text: str) -> Any:
+    """(status, JSON) of a COQL query of our own."""
+    token = next(reversed(zoho.login.access))
+    body = orjson.dumps({"select_query": text})
+    answer = zoho.answer(Call("POST", "/crm/v8/coql", {}, {"authorization": f"Zoho-oauthtoken {token}"}, body))
+    return answer.status, orjson.loads(answer.body) if answer.body else None

@@ -1,0 +1,32 @@
+"""What a merge or a conversion carries over is no news."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sync.core.views import RecordView, inherited
+
+OLD, NEW = "2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"
+
+
+def record(id: str, body: dict[str, Any], first_at: str, **more: Any) -> RecordView:
+    return RecordView("crm", "leads", id, body, first_at, **more)
+
+
+def test_what_a_conversion_carried_over_counts_from_when_it_was_said() -> None:
+    lead = record("1", {"title": "Chief", "city": "Rome"}, OLD, gone="converted", into="leads/2")
+    contact = record("2", {"title": "Chief", "city": "Oslo", "company": None}, NEW)
+    told = {view.id: view for view in inherited([lead, contact])}
+    assert told["2"].at("title") == OLD
+    assert told["2"].at("city") == NEW
+    assert told["2"].at("company") == NEW
+    assert told["1"] == lead
+
+
+def test_a_later_date_is_not_inherited_and_who_did_not_go_bequeaths_nothing() -> None:
+    later = record("1", {"title": "Chief"}, NEW, gone="merged", into="leads/2")
+    earlier = record("2", {"title": "Chief"}, OLD)
+    assert list(inherited([later, earlier])) == [later, earlier]
+    living = record("1", {"title": "Chief"}, OLD, into="leads/2")
+    heir = record("2", {"title": "Chief"}, NEW)
+    assert list(inherited([living, heir])) == [living, heir]

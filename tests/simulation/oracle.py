@@ -1,0 +1,322 @@
+"""What must hold, judged by what people did and what stands there: nothing of the engine's reasoning is used.
+
+It is simpler than the engine. Of each person and field it knows every value anybody ever gave, and which values were
+in sight when a later one was given: what nobody replaced knowingly may survive, nothing else may. P1, P2 ... name the
+properties; each is told where it is checked.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import select
+
+from connectors.api import Gone, Verb
+from sync.runs import Report
+from sync.state.schema import conflicts, journal, leads, quarantine, records, streams
+from tests.simulation.people import FIELDS, STAGES, Edit, email_of
+from tests.simulation.side import Row, Side
+
+if TYPE_CHECKING:
+    from tests.simulation.scenario import Scenario
+
+ENDS = ("applied", "unchanged", "held", "quarantined", "parked")
+PULLED = ("applied", "unchanged", "held", "quarantined", "parked", "suppressed")
+
+
+class Violation(AssertionError):
+    """What must hold does not."""
+
+
+# of one run
+
+
+def check_account(report: Report) -> None:
+    """P22: each record pulled and each operation planned ends in exactly one state. P23: what did not end well is
+    told."""
+    for part, whole, ends in (("write", "planned", ENDS), ("pull", "pulled", PULLED)):
+        for connection, objects in report.counts[part].items():
+            for row in objects.values():
+                ended = sum(row.get(name, 0) for name in ends)
+                if row[whole] != ended:
+                    raise Violation(f"P22: {connection}: {whole} {row[whole]}, ended {ended}: {row}")
+    if report.errors and report.state == "done":
+        raise Violation("P23: a run with errors says that it is done")
+
+
+def check_fenced(pushes: Mapping[str, int], sides: Mapping[str, Side]) -> None:
+    """P15: whoever was taken over writes nothing more."""
+    for name, before in pushes.items():
+        if sides[name].pushes > before:
+            raise Violation(f"P15: {name} was written to by a process that had been taken over")
+
+
+def check_rest(report: Report) -> None:
+    """P8: reading everything anew finds nothing new (so no cursor ever passed anything: P13), and writes nothing."""
+    if report.counts["write"]:
+        raise Violation(f"P8: writes again after it came to rest: {report.counts['write']}")
+    for connection, objects in report.counts["pull"].items():
+        for object, row in objects.items():
+            if row["applied"] or row["quarantined"]:
+                raise Violation(f"P13: {connection}/{object} held something that no pull had brought: {row}")
+
+
+# of the whole
+
+
+@dataclass
+class _Person:
+    """Everything about one address."""
+
+    email: str
+    rows: dict[str, list[Row]]  # by side, gone ones too
+    edits: dict[int, Edit]
+
+    @property
+    def live(self) -> list[tuple[str, Row]]:
+        return [(name, row) for name, rows in self.rows.items() for row in rows if row.gone is None]
+
+    @property
+    def lost(self) -> bool:
+        """Whether any record of theirs is gone."""
+        return any(row.gone for rows in self.rows.values() for row in rows)
+
+
+def check(scenario: Scenario) -> None:
+    """Judge a world that came to rest."""
+    _check_writes(scenario)
+    for email in sorted({email_of(row.values) for side in scenario.sides.values() for row in side.rows().values()}):
+        rows = {
+            name: [row for row in side.rows().values() if email_of(row.values) == email]
+            for name, side in scenario.sides.items()
+        }
+        edits = {number: edit for number, edit in enumerate(scenario.people.edits) if edit.email == email}
+        _check_person(scenario, _Person(email, rows, edits))
+    _check_state(scenario)
+
+
+def _check_person(scenario: Scenario, person: _Person) -> None:
+    _check_records(scenario, person)
+    if not person.live:
+        return
+    _check_consent(scenario, person)
+    _check_stage(scenario, person)
+    for name in FIELDS:
+        _check_field(scenario, person, name)
+
+
+def _check_records(scenario: Scenario, person: _Person) -> None:
+    for name, rows in person.rows.items():
+        side = scenario.sides[name]
+        made = side.created[person.email]
+        unseen = sum(1 for row in rows if row.gone and row.id not in side.told_gone)
+        if made > 1 + unseen:  # what was deleted before anybody looked was never known to have been there
+            raise Violation(f"P3: {person.email} was created {made} times on {name}")
+        if person.email in side.revived:
+            raise Violation(f"P6: {person.email} came back on {name}")
+        if not rows and person.live:
+            raise Violation(f"P2: {person.email} is missing on {name}")
+
+
+def _check_consent(scenario: Scenario, person: _Person) -> None:
+    told = {str(row.values.get("consent")) for _, row in person.live}
+    opted = [(side, id) for side, id, email in scenario.people.opted_out if email == person.email]
+    # who joined and was deleted before anybody looked was never known to have said anything
+    heard = [
+        id
+        for side, id in opted
+        if id in scenario.sides[side].known or scenario.sides[side].history[id][-1].gone is None
+    ]
+    if heard and told != {"unsubscribed"}:
+        raise Violation(f"P16: {person.email} opted out, and stands as {told}")
+    if not opted and "unsubscribed" in told:
+        raise Violation(f"P16b: {person.email} never opted out, and stands as {told}")
+
+
+def _check_stage(scenario: Scenario, person: _Person) -> None:
+    """P18. Where nobody acts between the engine's look and its write, no stage that stands was taken back."""
+    told = {row.values.get("stage") for _, row in person.live}
+    if len(told) > 1:
+        raise Violation(f"P1: stage of {person.email} differs: {sorted(map(str, told))}")
+    [stage] = told
+    said = [(side, id, stages) for (side, id), stages in scenario.people.staged.items() if _is_of(person, side, id)]
+    if stage is not None and stage not in {one for _, _, stages in said for one in stages}:
+        raise Violation(f"P5: stage of {person.email} is {stage}, which nobody said")
+    if scenario.meddles or any("late_commit" in what for side in scenario.sides.values() for what in side.met):
+        return
+    last = [stages[-1] for side, id, stages in said if scenario.sides[side].history[id][-1].gone is None]
+    if last and (stage is None or STAGES.index(stage) < max(map(STAGES.index, last))):
+        raise Violation(f"P18: stage of {person.email} is {stage}; people said {last}")
+
+
+def _is_of(person: _Person, side: str, id: str) -> bool:
+    return any(row.id == id for row in person.rows[side])
+
+
+def _check_field(scenario: Scenario, person: _Person, name: str) -> None:
+    values = {str(row.values.get(name) or "").casefold() for _, row in person.live}
+    if len(values) > 1:
+        raise Violation(f"P1: {name} of {person.email} differs: {sorted(values)}")
+    [value] = values
+    edits = {number: edit for number, edit in person.edits.items() if edit.field == name}
+    if value not in {_plain(edit) for edit in edits.values()} | ({""} if _may_be_blank(person, edits) else set()):
+        raise Violation(f"P5: {name} of {person.email} is {value!r}, which nobody said")
+    if not edits or (not value and _may_be_blank(person, edits)) or _twins_and_late(scenario, person):
+        return
+    standing = _standing(scenario, person, edits)
+    if value not in {_plain(edit) for edit in standing.values()}:
+        raise Violation(f"P4: {name} of {person.email} is {value!r}; may be {sorted(map(_plain, standing.values()))}")
+    _check_policy(scenario, person, name, value, standing)
+    _check_losers(scenario, person, name, value, standing)
+
+
+def _twins_and_late(scenario: Scenario, person: _Person) -> bool:
+    """A known limit. A create whose answer was lost comes late, and people have made the same person twice over there
+    meanwhile: which of the records it met cannot be told, and what it wrote to the other passes for theirs."""
+    return any(
+        len(rows) > 1 and any("late_commit" in what for what in scenario.sides[name].met)
+        for name, rows in person.rows.items()
+    )
+
+
+def _plain(edit: Edit) -> str:
+    return str(edit.value or "").casefold()
+
+
+def _may_be_blank(person: _Person, edits: Mapping[int, Edit]) -> bool:
+    """A blank stands where nobody said anything, or only on records that are gone."""
+    here = {(name, row.id) for name, row in person.live}
+    return all((edit.side, edit.row) not in here for edit in edits.values())
+
+
+def _standing(scenario: Scenario, person: _Person, edits: Mapping[int, Edit]) -> dict[int, Edit]:
+    """The edits that nobody replaced knowingly. What was said on a record that is gone need not have been heard; and
+    where the fate of a write is not known, blanking what it wrote looks the same as its never having been done."""
+    here = {(name, row.id) for name, row in person.live}
+    replaced: set[int] = set()
+    for edit in edits.values():
+        heard = not person.lost or (edit.side, edit.row) in here
+        if heard and (edit.value or not (_disturbed(scenario) or scenario.takeover_rate)):
+            replaced |= edit.replaced
+    return {number: edit for number, edit in edits.items() if number not in replaced}
+
+
+def _check_policy(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
+    """P4c: among what stands the latest wins. A record has one time for all its fields, so an edit counts from some
+    moment between when it was made and when its record was last touched; only what is later than all that must win."""
+    if person.lost or scenario.meddles or len(standing) < 2 or _disturbed(scenario):
+        return
+    spans = {number: _span(scenario, edit, name) for number, edit in standing.items()}
+    for number, edit in standing.items():
+        first = spans[number][0]
+        if all(spans[other][1] < first for other in standing if other != number) and _plain(edit) != value:
+            raise Violation(f"P4c: {name} of {person.email} is {value!r}; {_plain(edit)!r} is the latest")
+
+
+def _span(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
+    """Between which versions of its record the value was given and last stood there."""
+    told = scenario.sides[edit.side].history[edit.row]
+    mine = [row for row in told if str(row.values.get(name) or "").casefold() == _plain(edit)]
+    return mine[0].version, mine[-1].version
+
+
+def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
+    """P4b: what lost without anybody's knowing is kept: in the reasons of the lead, or in the journal of what we
+    wrote over it. What nobody was ever shown cannot be."""
+    if person.lost or scenario.meddles or _disturbed(scenario):
+        return
+    kept = _kept(scenario)
+    for edit in standing.values():
+        if _plain(edit) == value or not edit.value:
+            continue
+        held = [row.values.get(name) for row in scenario.sides[edit.side].history[edit.row]]
+        shown = [one for one in held if str(one or "").casefold() == _plain(edit)]
+        if (edit.row, name, shown[0]) in scenario.sides[edit.side].shown and _plain(edit) not in kept:
+            raise Violation(f"P4b: {_plain(edit)!r}, {name} of {person.email}, lost and is nowhere kept")
+
+
+def _disturbed(scenario: Scenario) -> bool:
+    """Whether something happened between the engine's look and its write that no engine can see."""
+    return bool(scenario.crashes) or any(side.met or side.habits.lag for side in scenario.sides.values())
+
+
+def _kept(scenario: Scenario) -> set[str]:
+    with scenario.workspace.state.read() as tx:
+        before = tx.execute(select(journal.c.before)).scalars()
+        reasons = tx.execute(select(leads.c.reasons)).scalars()
+        asked = tx.execute(select(conflicts.c.options)).scalars()
+        found = {value for text in before for value in orjson.loads(text).values()}
+        found |= {over[1] for text in reasons for why in orjson.loads(text).values() for over in why.get("over", ())}
+        return {str(value).casefold() for value in [*found, *asked]}
+
+
+# of everything that was ever written
+
+
+def _check_writes(scenario: Scenario) -> None:
+    """P5, P7, P9, P16, P19 of each single write, whenever it came."""
+    said: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for edit in scenario.people.edits:
+        said[edit.email][edit.field].add(_plain(edit))
+    for name, side in scenario.sides.items():
+        for verb, over, values in side.writes:
+            if verb not in (Verb.CREATE, Verb.UPDATE):
+                raise Violation(f"P7: {name} was told to {verb}, and nobody asked for it")
+            email = email_of(values if over is None or over.values.get("email") is None else over.values)
+            for field in FIELDS:
+                if field in values and str(values[field] or "").casefold() not in said[email][field]:
+                    raise Violation(f"P5/P19: {field}={values[field]!r} was written for {email}: nobody said so")
+            if over is not None and over.values.get("consent") == "unsubscribed" != values.get(
+                "consent", "unsubscribed"
+            ):
+                raise Violation(f"P16: {email} on {name} was opted in by a write")
+    _check_number(scenario)
+
+
+def _check_number(scenario: Scenario) -> None:
+    """P9: no more writes than the world gave reasons for."""
+    written = sum(len(side.writes) for side in scenario.sides.values())
+    struck = sum(sum(side.met.values()) for side in scenario.sides.values()) + 4 * scenario.crashes
+    fields = len(FIELDS) + 3
+    allowed = len(scenario.sides) * fields * (scenario.people.acts + struck + 1)
+    if written > allowed:
+        raise Violation(f"P9: {written} writes for {scenario.people.acts} acts and {struck} faults")
+
+
+def _check_state(scenario: Scenario) -> None:
+    """Nothing is left open that the healed world would not need; what was refused went through when it was let (P24);
+    each record's baseline is what stands there."""
+    with scenario.workspace.state.read() as tx:
+        unsettled = tx.execute(select(journal.c.id).where(journal.c.state.in_(["intent", "sent", "in_doubt"]))).all()
+        refused = tx.execute(select(journal.c.connection, journal.c.lead).where(journal.c.state == "quarantined")).all()
+        entries = {(row.connection, row.lead) for row in tx.execute(select(quarantine))}
+        known = tx.execute(
+            select(streams.c.connection, records.c.id, records.c.body, records.c.gone, records.c.lead).join(
+                streams, streams.c.id == records.c.stream
+            )
+        ).all()
+    if unsettled:
+        raise Violation(f"P31: {len(unsettled)} writes are in doubt for ever")
+    if lost := {(row.connection, row.lead) for row in refused} - entries:
+        raise Violation(f"P24: refused, and not in quarantine: {sorted(lost)}")
+    _check_baselines(scenario, known)
+
+
+def _check_baselines(scenario: Scenario, known: Iterable[Any]) -> None:
+    remote = {"email": "email", "first_name": "first", "title": "title", "lifecycle_stage": "stage"}
+    for row in known:
+        stands = scenario.sides[row.connection].history[row.id][-1]
+        if (row.gone is None) != (stands.gone is None):
+            raise Violation(f"P13: {row.connection}/{row.id} is gone={stands.gone}, and known as gone={row.gone}")
+        if row.gone is not None or stands.gone is Gone.DELETED:
+            continue
+        body = orjson.loads(row.body)
+        for field, name in remote.items():
+            if str(body.get(field) or "").casefold() != str(stands.values.get(name) or "").casefold():
+                raise Violation(f"P13: {row.connection}/{row.id}.{name} is known as {body.get(field)!r}")
+        if row.lead is None:
+            raise Violation(f"P2: {row.connection}/{row.id} is nobody's")

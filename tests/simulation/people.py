@@ -1,0 +1,131 @@
+"""What people do to the sides, and the truth that the oracle judges by: of each value that was ever given, by whom,
+where, and which values were in sight then. Every value is given once only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from connectors.api import Gone
+from tests.simulation.side import Side
+
+FIELDS = ("first", "title")
+STAGES = ("subscriber", "lead", "marketing_qualified", "opportunity", "customer")
+
+
+@dataclass(slots=True)
+class Edit:
+    """A value that a person gave a field, and all values that were in sight, or replaced by those in sight."""
+
+    field: str
+    value: str | None
+    replaced: frozenset[int]
+    side: str
+    row: str
+    email: str
+
+
+@dataclass
+class People:
+    """The people behind the sides, who act as `rng` has it. `say` is told each thing that was done."""
+
+    sides: dict[str, Side]
+    rng: Random
+    say: Callable[[str], None]
+    number: int = 3
+    edits: list[Edit] = field(default_factory=list)
+    opted_out: list[tuple[str, str, str]] = field(default_factory=list)  # (side, row, e-mail)
+    staged: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (side, row) -> what people said
+    acts: int = 0
+
+    def act(self) -> None:
+        """Somebody, somewhere, does something."""
+        self.acts += 1
+        side = self.sides[self.rng.choice(tuple(self.sides))]
+        live = sorted(side.live())
+        what = self.rng.random()
+        if what < 0.25 or not live:
+            self._join(side)
+        elif what < 0.76:
+            self._edit(side, self.rng.choice(live))
+        elif what < 0.82:
+            self._stage(side, self.rng.choice(live))
+        elif what < 0.88:
+            self._opt_out(side, self.rng.choice(live))
+        elif what < 0.92:
+            side.remove(self._chosen(side, live, "deletes"))
+        else:
+            self._rearrange(side, live)
+
+    def _chosen(self, side: Side, live: list[str], what: str) -> str:
+        id = self.rng.choice(live)
+        self.say(f"{side.name}/{id} {what}")
+        return id
+
+    def _join(self, side: Side) -> None:
+        email = f"p{self.rng.randrange(self.number)}@x.example"
+        here = [row for row in side.rows().values() if email_of(row.values) == email]
+        if here and (here[-1].gone is not None or len(here) > 1 or self.rng.random() < 0.7):
+            return
+        typed = email.title() if self.rng.random() < 0.2 else email
+        id = side.put({"email": typed, "consent": "subscribed"})
+        self._give(side, id, self.rng.choice(FIELDS))
+
+    def _edit(self, side: Side, id: str) -> None:
+        name = self.rng.choice(FIELDS)
+        self._give(side, id, name, blank=name == "title" and self.rng.random() < 0.1)
+
+    def _give(self, side: Side, id: str, name: str, *, blank: bool = False) -> None:
+        values = side.history[id][-1].values
+        seen = self.edit_of(values.get(name))
+        replaced = frozenset() if seen is None else self.edits[seen].replaced | {seen}
+        value = None if blank else f"Value {len(self.edits)}"
+        self.edits.append(Edit(name, value, replaced, side.name, id, email_of(values)))
+        side.edit(id, {name: value})
+        self.say(f"{side.name}/{id}.{name}={value}")
+
+    def edit_of(self, value: Any) -> int | None:
+        """The number of the edit that gave this value; None for a blank."""
+        return int(str(value).split()[1]) if value else None
+
+    def _stage(self, side: Side, id: str) -> None:
+        stage = self.rng.choice(STAGES)
+        self.staged.setdefault((side.name, id), []).append(stage)
+        side.edit(id, {"stage": stage})
+        self.say(f"{side.name}/{id}.stage={stage}")
+
+    def _opt_out(self, side: Side, id: str) -> None:
+        side.edit(id, {"consent": "unsubscribed"})
+        self.opted_out.append((side.name, id, email_of(side.history[id][-1].values)))
+        self.say(f"{side.name}/{id} opts out")
+
+    def _rearrange(self, side: Side, live: list[str]) -> None:
+        """Records are put away, brought back, merged or converted."""
+        away = sorted(id for id, row in side.rows().items() if row.gone is Gone.ARCHIVED)
+        twins = self._twins(side)
+        if len(side.objects) > 1 and self.rng.random() < 0.6:
+            leads = [id for id in live if side.history[id][-1].object == side.objects[0]]
+            if leads:
+                side.convert(self._chosen(side, leads, "is converted"))
+        elif twins:
+            keep, lose = twins
+            self.say(f"{side.name}/{lose} is merged into {keep}")
+            side.remove(lose, Gone.MERGED, keep, side.history[keep][-1].object)
+        elif away:
+            side.restore(self._chosen(side, away, "is brought back"))
+        else:
+            side.remove(self._chosen(side, live, "is put away"), Gone.ARCHIVED)
+
+    def _twins(self, side: Side) -> tuple[str, str] | None:
+        found: dict[str, str] = {}
+        for id, row in sorted(side.live().items()):
+            other = found.setdefault(email_of(row.values), id)
+            if other != id:
+                return (other, id) if self.rng.random() < 0.5 else (id, other)
+        return None
+
+
+def email_of(values: dict[str, Any]) -> str:
+    return str(values.get("email")).casefold()

@@ -1,0 +1,384 @@
+"""Scenarios with the real connectors over the real sandboxes: every pair of platforms that can be written to.
+
+People act through connectors of their own, on a wire where nothing goes wrong; the engine's calls meet the faults.
+What a platform calls its people and fields is asked of its mapping, so that a new one joins by being registered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+import yaml
+from sqlalchemy import select
+
+from config.clock import ManualClock
+from config.errors import ClosedloopError
+from connectors import registry
+from connectors.api import Operation, Verb
+from mappings.model import Kind, Values
+from sync import scaffold
+from sync.core.plan import Target
+from sync.push import DOUBT
+from sync.replay import replay
+from sync.runs import Options, Report, Runner
+from sync.state.schema import leases, quarantine
+from sync.targets import targets
+from sync.workspace import Owners, Workspace
+from tests.simulation.oracle import Violation, check_account
+from tests.simulation.quick import Memory
+from tests.simulation.scenario import Crash, Outcome
+from tests.simulation.wire import FAULTS, Wire, wired
+
+START = datetime(2026, 3, 1, 9, tzinfo=UTC)
+SPOKEN = ("first_name", "last_name", "title", "city")
+"""Fields that people give values, where both platforms' mappings read and write them."""
+QUIET_RUNS = 10
+PORT = 1
+_CREATE_WHEN = re.compile(r'^( *create_when:) *"false".*$', re.MULTILINE)
+
+
+def writable() -> list[str]:
+    """The registered platforms with a sandbox to whose people one can write."""
+    return [name for name in registry.names() if registry.platform(name).sandbox is not None and _pushes(name)]
+
+
+def _pushes(name: str) -> bool:
+    objects = registry.facts(name).objects.values()
+    return any(facts.kind is Kind.LEAD and {"create", "update"} <= set(facts.push) for facts in objects)
+
+
+def pairs() -> list[tuple[str, str]]:
+    return list(combinations(writable(), 2))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two platforms' sandboxes, empty but for what they came with, and the project between them."""
+
+    names: tuple[str, str]
+    folder: Path
+    clock: ManualClock
+    sandboxes: Mapping[str, Any]
+    empty: Mapping[str, bytes]
+    made: Workspace
+    wire: Wire
+    spoken: tuple[str, ...]
+
+
+@cache
+def pair(names: tuple[str, str]) -> Pair:
+    """Made once a process: files, sandboxes, compiled mappings."""
+    folder = Path(tempfile.mkdtemp(prefix="closedloop-pair-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    clock = ManualClock(START)
+    sandboxes = {
+        name: registry.platform(name).sandbox(seed=5, clock=clock, port=PORT + number)
+        for number, name in enumerate(names)
+    }
+    chosen = {name: scaffold.sandbox_connection(folder, name, sandbox) for name, sandbox in sandboxes.items()}
+    scaffold.write(folder, chosen, tail='qualification: {qualified_when: "false"}\n')
+    _adapt(folder, names)
+    made = Workspace.open(folder, clock=clock)
+    made.close()
+    empty = {name: orjson.dumps(sandbox.snapshot()) for name, sandbox in sandboxes.items()}
+    spoken = set(SPOKEN)
+    for target in targets(made):
+        spoken &= target.pushed & made.mapped(target.connection)[target.object].pulled
+    return Pair(names, folder, clock, sandboxes, empty, made, Wire(sandboxes), tuple(sorted(spoken)))
+
+
+def _adapt(folder: Path, names: tuple[str, str]) -> None:
+    """People are created wherever they are missing, and nothing else is pulled."""
+    file = folder / "closedloop.yaml"
+    project: dict[str, Any] = yaml.safe_load(file.read_text())
+    project.pop("handoff", None)
+    for name in names:
+        objects = registry.facts(name).objects
+        project["connections"][name]["objects"] = [o for o, facts in objects.items() if facts.kind is Kind.LEAD]
+        mapping = folder / "mappings" / f"{name}.yaml"
+        mapping.write_text(_CREATE_WHEN.sub(r'\1 "true"', mapping.read_text()))
+    everything = {"share": "100%", "over": 0}
+    project["guards"] = {"describe_every": 86400, "changed": everything, "opted_out": dict(everything)}
+    file.write_text(yaml.safe_dump(project))
+
+
+@cache
+def _memory() -> Memory:
+    return Memory()
+
+
+@dataclass(slots=True)
+class Said:
+    """A value that somebody gave, and what was in sight or replaced by what was."""
+
+    email: str
+    name: str
+    replaced: frozenset[int]
+
+
+@dataclass
+class PairScenario:
+    """One seed over one pair of platforms."""
+
+    seed: int
+    names: tuple[str, str] = ("", "")
+    faults: bool = True
+    said: list[Said] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    events: int = 0
+    crashes: int = 0
+
+    def __post_init__(self) -> None:
+        known = pairs()
+        self.names = self.names if self.names[0] else known[self.seed % len(known)]
+        self.pair = pair(self.names)
+        self.rng = Random(self.seed)
+        random.seed(self.seed)  # the retries' jitter
+        self.trace = hashlib.sha256()
+        self.pair.clock._now = START
+        for name, sandbox in self.pair.sandboxes.items():
+            sandbox.restore(orjson.loads(self.pair.empty[name]))
+            sandbox.random.seed(self.seed)
+            sandbox.log.clear()
+        self.wire = self.pair.wire
+        rates = {n: self._rates() for n in self.names} if self.faults else {}
+        self.wire.reset(Random(self.rng.random()), rates)
+        self.wire.between = self._boundary
+        self.crash_rate = self.rng.choice((0.0, 0.0, 0.01, 0.04)) if self.faults else 0.0
+        self.chance = Random(self.rng.random())
+        self.healed = False
+        self._ids = 0
+        _memory().renew()
+        self.workspace = self._opened()
+        self.hand = self._opened(watched=False)  # with the same tokens: some platforms renew them with each use
+        self.objects: dict[str, list[Target]] = {}
+        for target in targets(self.hand):
+            self.objects.setdefault(target.connection, []).append(target)
+
+    def _rates(self) -> dict[str, float]:
+        return {fault: self.rng.choice((0.0, 0.0, 0.0, 0.02, 0.08, 0.25)) for fault in FAULTS}
+
+    # the process
+
+    def _opened(self, *, watched: bool = True) -> Workspace:
+        made = self.pair.made
+        state = _memory().state(self.pair.clock)
+        workspace = Workspace(
+            self.pair.folder, made.project, state, self.pair.clock, made.fields, made.order, self._new_id
+        )
+        workspace._owners = {name: Owners(state, name) for name in self.names}
+        workspace._compiled = {name: made._compiled[name] for name in self.names}
+        workspace._mapped = {name: dict(made._compiled[name]) for name in self.names}
+        if watched:
+            self._watch(state)
+        return workspace
+
+    def _watch(self, state: Any) -> None:
+        begin = state.begin
+
+        @contextmanager
+        def watched(*, durable: bool = True) -> Iterator[Any]:
+            with begin(durable=durable) as tx:
+                yield tx
+                self._boundary("commit.before")
+            self._boundary("commit.after")
+
+        state.__dict__["begin"] = watched
+
+    def _new_id(self) -> str:
+        self._ids += 1
+        return f"ld_{self._ids:025d}"
+
+    def _boundary(self, name: str) -> None:
+        self.events += 1
+        self.trace.update(name.encode())
+        if self.crash_rate and not self.healed and self.chance.random() < self.crash_rate:
+            self.crashes += 1
+            self.wire.met[f"process/died at {name}"] += 1
+            raise Crash(name)
+
+    def sync(self, command: str = "sync") -> Report | None:
+        self.pair.clock.advance(30)
+        self.wire.calm = False
+        try:
+            report = Runner(self.workspace).run(command, self.names, Options(approve=True))
+        except Crash:
+            self.told.append("dies")
+            self.workspace.close()
+            with _memory().begin() as tx:
+                tx.execute(leases.update().values(expires_at=0.0))
+            self.workspace = self._opened()
+            return None
+        finally:
+            self.wire.calm = True
+        self.told.append(f"{command}: {report.state} {report.counts['write']} {[str(e) for e in report.errors]}")
+        check_account(report)
+        return report
+
+    # people
+
+    def act(self) -> None:
+        self.pair.clock.advance(self.rng.choice((3, 15)))
+        name = self.rng.choice(self.names)
+        email = f"p{self.rng.randrange(3)}@x.example"
+        found = self._find(name, email)
+        if found is None:
+            self._join(name, email)
+        else:
+            target, id, values = found
+            self._say(name, target, id, email, values)
+
+    def _join(self, name: str, email: str) -> None:
+        target = next(target for target in self.objects[name] if target.can_create)
+        values = {"email": email} | {one: self._value(email, one, None) for one in ("last_name",)}
+        remote, _, problems = target.express(values, True)
+        assert not problems, problems
+        self._push(name, Operation("join", Verb.CREATE, target.object, remote, "", self._match(target, remote)))
+        self.told.append(f"{name}: {email} joins: {values}")
+
+    def _match(self, target: Target, remote: Mapping[str, Any]) -> dict[str, Any]:
+        names = [target.remote[one] for one in target.match]
+        return {one: remote[one] for one in names if one in remote}
+
+    def _say(self, name: str, target: Target, id: str, email: str, held: Values) -> None:
+        one = self.rng.choice(self.pair.spoken)
+        values = {one: self._value(email, one, held.get(one))}
+        known = {key: held[key] for key in target.match if held.get(key)}
+        remote, _, _ = target.express(values, False)
+        match = self._match(target, target.express(known, False)[0])
+        self._push(name, Operation("edit", Verb.UPDATE, target.object, remote, id, match))
+        self.told.append(f"{name}: {email} {values}")
+
+    def _value(self, email: str, name: str, seen: Any) -> str:
+        before = self._number(seen)
+        replaced = frozenset() if before is None else self.said[before].replaced | {before}
+        self.said.append(Said(email, name, replaced))
+        return f"Value {len(self.said) - 1}"
+
+    @staticmethod
+    def _number(value: Any) -> int | None:
+        found = re.fullmatch(r"Value (\d+)", str(value or ""))
+        return int(found[1]) if found else None
+
+    def _push(self, name: str, operation: Operation) -> None:
+        [result] = list(self.hand.connector(name).push([operation], []))
+        if result.error is not None:
+            raise result.error
+
+    def _find(self, name: str, email: str) -> tuple[Target, str, Values] | None:
+        for target, id, values in self._people(name):
+            if values.get("email") == email:
+                return target, id, values
+        return None
+
+    def _people(self, name: str) -> Iterator[tuple[Target, str, Values]]:
+        """Everybody on a platform, as its own mapping reads them."""
+        for target in self.objects[name]:
+            mapped = self.hand.mapped(name)[target.object]
+            connector = self.hand.connector(name)
+            latest = {
+                record.id: record
+                for page in connector.pull(target.object, None, mapped.remote_fields)
+                for record in page.records
+            }
+            for record in latest.values():
+                if record.gone is None:
+                    yield target, record.id, mapped.read(mapped.decode(record.raw))[0]
+
+    # the whole
+
+    def run(self) -> Outcome:
+        violation = ""
+        with wired(self.wire):
+            try:
+                self._live()
+            except (Violation, ClosedloopError, AssertionError) as error:
+                violation = f"{type(error).__name__}: {error}"
+            finally:
+                self.workspace.close()
+                self.hand.close()
+        faults: Counter[str] = Counter()
+        for name, number in self.wire.met.items():
+            faults[name.partition("/")[2]] += number
+        self.trace.update(repr(self.told).encode())
+        trace = self.trace.hexdigest()
+        return Outcome(
+            self.seed, self.events, dict(faults), self.crashes, trace, self.events, violation, self.wire.met, self.told
+        )
+
+    def _live(self) -> None:
+        for name in self.names:
+            self.hand.connector(name).check()  # a token renewed just before a death may be lost: that needs a person
+        for _ in range(self.rng.choice((4, 5, 6))):
+            if self.rng.random() < 0.6:
+                self.act()
+            else:
+                self.sync()
+        self._heal()
+        self._check()
+
+    def _heal(self) -> None:
+        self.healed = True
+        self.wire.rates = {}
+        self.pair.clock.advance(7200)
+        with self.workspace.state.read() as tx:
+            refused = list(tx.execute(select(quarantine.c.id).where(quarantine.c.state == "open")).scalars())
+        replay(self.workspace, refused)
+        for _ in range(QUIET_RUNS):
+            self.pair.clock.advance(DOUBT)
+            report = self.sync()
+            if report and not report.counts["write"] and report.state == "done":
+                break
+        else:
+            raise Violation(f"P8: does not come to rest: {self.told[-1]}")
+        self.pair.clock.advance(600)
+        again = self.sync("backfill")
+        assert again is not None
+        if again.counts["write"]:
+            raise Violation(f"P8: writes again after it came to rest: {again.counts['write']}")
+
+    def _check(self) -> None:
+        self.pair.clock.advance(600)
+        found = {name: [values for _, _, values in self._people(name)] for name in self.names}
+        for email in sorted({said.email for said in self.said}):
+            theirs = {name: [v for v in people if v.get("email") == email] for name, people in found.items()}
+            for name, rows in theirs.items():
+                if len(rows) != 1:
+                    raise Violation(f"{'P2' if not rows else 'P3'}: {email} stands {len(rows)} times on {name}")
+            for one in self.pair.spoken:
+                self._check_field(email, one, {name: rows[0].get(one) for name, rows in theirs.items()})
+
+    def _check_field(self, email: str, name: str, held: Mapping[str, Any]) -> None:
+        values = set(held.values())
+        if len(values) > 1:
+            raise Violation(f"P1: {name} of {email} differs: {held}")
+        [value] = values
+        mine = {number for number, said in enumerate(self.said) if (said.email, said.name) == (email, name)}
+        if not mine:
+            if self._number(value) is not None:
+                raise Violation(f"P5: {name} of {email} is {value!r}, which nobody said of it")
+            return
+        standing = mine - {other for number in mine for other in self.said[number].replaced}
+        if self._number(value) not in standing:
+            raise Violation(f"P4: {name} of {email} is {value!r}; may be {sorted(standing)}")
+
+
+def run(seed: int, **options: Any) -> Outcome:
+    """The scenario of `seed`."""
+    return PairScenario(seed, **options).run()
+
+
+__all__ = ["Pair", "PairScenario", "pair", "pairs", "run", "writable"]

@@ -1,0 +1,49 @@
+"""Make a failing scenario small: take away what it fails without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.simulation.scenario import Outcome, Scenario
+from tests.simulation.side import FAULTS
+
+AT_MOST = 400
+"""Tries."""
+
+
+def shrunk(seed: int, failing: Outcome) -> tuple[dict[str, Any], Outcome]:
+    """The options under which the seed fails in the same way with the least of it, and what it came to then."""
+    best, options = failing, _whole(seed)
+    tries = 0
+    improved = True
+    while improved and tries < AT_MOST:
+        improved = False
+        for smaller in _smaller(options):
+            tries += 1
+            outcome = Scenario(seed, **smaller).run()
+            if _property(outcome) == _property(failing):
+                best, options, improved = outcome, smaller, True
+                break
+    return options, best
+
+
+def _whole(seed: int) -> dict[str, Any]:
+    return {"steps": Scenario(seed).planned, "without": frozenset(), "idle": frozenset()}
+
+
+def _property(outcome: Outcome) -> str:
+    """What was violated, as "P4"."""
+    return outcome.violation.partition(": ")[2].partition(":")[0]
+
+
+def _smaller(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each option a little less, the largest cuts first."""
+    for steps in range(1, options["steps"]):
+        yield options | {"steps": steps}
+    for kind in ("crash", "takeover", "meddling", *FAULTS):
+        if kind not in options["without"]:
+            yield options | {"without": options["without"] | {kind}}
+    for number in range(options["steps"]):
+        if number not in options["idle"]:
+            yield options | {"idle": options["idle"] | {number}}
