@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test funnel truth planted mutation campaign drill lint format types contracts check bench lock schema clean
+TAPS := jsonl rest-api
+
+.PHONY: help install demo test taps funnel truth planted mutation campaign drill lint format types contracts check bench lock schema clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
@@ -21,6 +23,13 @@ demo: $(STAMP) ## run the main job on three sandboxes, and show what came of it
 
 test: $(STAMP) ## run the tests, on SQLite and on PostgreSQL
 	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
+
+taps: ## install the Singer taps that tests run, each into an environment of its own under .venv-taps
+	for tap in $(TAPS); do \
+	  $(PYTHON) -m venv .venv-taps/$$tap && \
+	  .venv-taps/$$tap/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    -r tests/connectors/singer/taps/$$tap.lock || exit 1; \
+	done
 
 funnel: $(STAMP) ## run the loop on the real funnel; the last line is JSON
 	$(BIN)/python -m tests.funnel
@@ -63,9 +72,12 @@ lock: ## make the locks anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.lock
 	uv pip compile benchmarks/requirements-peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o benchmarks/requirements-peers.lock
+	for tap in $(TAPS); do \
+	  uv pip compile tests/connectors/singer/taps/$$tap.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o tests/connectors/singer/taps/$$tap.lock || exit 1; \
+	done
 
 schema: $(STAMP) ## write docs/schema anew
 	$(BIN)/python -m mappings.schema docs/schema
 
 clean: ## remove what was made
-	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis closedloop-demo
+	rm -rf .venv .venv-bench .venv-taps .mypy_cache .ruff_cache .pytest_cache .hypothesis closedloop-demo

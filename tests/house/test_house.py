@@ -15,7 +15,8 @@ from connectors import registry
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("config", "mappings", "connectors", "sync")
-LOCKS = ("requirements.lock", "requirements-dev.lock", "benchmarks/requirements-peers.lock")
+TAPS = tuple(f"tests/connectors/singer/taps/{tap}.lock" for tap in ("jsonl", "rest-api"))
+LOCKS = ("requirements.lock", "requirements-dev.lock", "benchmarks/requirements-peers.lock", *TAPS)
 
 
 def tracked() -> list[Path]:
