@@ -2,7 +2,7 @@
 
 import gc
 
-BETWEEN = (20_000, 20, 20)
+BETWEEN = (100_000, 20, 20)
 """After how many new objects, and how many younger collections, to look for cycles. Pages of records make objects by
 the hundred thousand, and none in cycles; Python's 700 would look through them all, again and again."""
 

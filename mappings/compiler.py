@@ -126,6 +126,7 @@ class Mapped:
     on_blank: Mapping[str, str]
     _read: Callable[[dict[str, Any], list[ValueProblem]], Values]
     _quick: Callable[[bytes], Values]
+    _dense: Callable[[bytes], Values]
     _filter: Expression | None
     _create_when: Expression | None
     _compiled: tuple[_Compiled, ...]
@@ -146,6 +147,12 @@ class Mapped:
         """
         # numbers, not bytes: `b"x" in raw` first takes b"x" for a number, and makes an exception of the failure
         if self._filter is not None or _ESCAPE in raw or _DELETE in raw or len(raw) > MAX_TEXT:
+            return None
+        try:
+            return self._dense(raw)
+        except (LookupError, TypeError, msgspec.ValidationError):
+            pass  # a member is not there, or no text: what reads those looks again
+        except (ValueError, msgspec.MsgspecError, RecursionError):
             return None
         try:
             return self._quick(raw)
@@ -278,6 +285,61 @@ def _generate_quick(compiled: tuple[_Compiled, ...]) -> Callable[[bytes], Values
     space["blank"] = dict(sorted(space["blank"].items()))
     read: Callable[[bytes], Values] = _made([*lines, "    return out"], space)
     return read
+
+
+def _generate_dense(compiled: tuple[_Compiled, ...]) -> Callable[[bytes], Values]:
+    """The quick reading of records that tell every member, as most platforms do: one expression for each field, and no
+    look at what is not there. Raises LookupError or TypeError for any other record."""
+    if any(len(one.entry.names) > 1 or one.sibling or "." in one.entry.remote for one in compiled):
+        return _no_dense
+    space = _space()
+    space["texts"] = _Known(text)
+    members: list[tuple[str, Any, Any]] = []
+    renamed: dict[str, str] = {}
+    parts: dict[str, str] = {}
+    heads: dict[str, str] = {}
+    for number, one in enumerate(compiled):
+        name = one.entry.names[0]
+        if one.entry.constant is not None:
+            space[f"value{number}"] = form(one.fields[0])(one.entry.constant)
+            parts[name] = f"value{number}"
+            continue
+        parts[name], only_text = _dense(number, one, space)
+        heads.setdefault(one.entry.remote, f"m{number}")
+        parts[name] = parts[name].replace("MEMBER", f"r.{heads[one.entry.remote]}")
+        if heads[one.entry.remote] == f"m{number}":
+            members.append((f"m{number}", _TEXT if only_text else Any, msgspec.UNSET))
+            renamed[f"m{number}"] = one.entry.remote
+    members.sort(key=lambda member: renamed[member[0]])
+    record = msgspec.defstruct("Record", members, rename=renamed, gc=False)
+    space["decode"] = msgspec.json.Decoder(record).decode
+    fields = ", ".join(f"{name!r}: {parts[name]}" for name in sorted(parts))
+    read: Callable[[bytes], Values] = _made(
+        ["def read(raw):", "    r = decode(raw)", f"    return {{{fields}}}"], space
+    )
+    return read
+
+
+_TEXT = str | None | msgspec.UnsetType
+
+
+def _no_dense(raw: bytes) -> Values:
+    raise LookupError("members are nested, or several make one field")
+
+
+def _dense(number: int, one: _Compiled, space: dict[str, Any]) -> tuple[str, bool]:
+    """The expression of one field, and whether its member may be text only."""
+    default = None if one.entry.default is None else form(one.fields[0])(one.entry.default)
+    space[f"blank{number}"] = {None: default, "": default}
+    field, bring = one.fields[0], reader(one.steps, one.fields[0])
+    blank = f"if (v := MEMBER) else blank{number}[v]"
+    if bring is text:
+        return f"((v.strip() or None) if v.isascii() else texts[v]) {blank}", True
+    if field.type in _REPEATING and all(step.pure for step in one.steps):
+        space[f"known{number}"] = _Known(bring)
+        return f"known{number}[v] {blank}", True
+    space[f"read{number}"] = bring
+    return f"read{number}(v) {blank}", False
 
 
 def _careful(number: int, one: _Compiled, space: dict[str, Any]) -> list[str]:
@@ -514,6 +576,7 @@ def compile_object(name: str, object: ObjectMapping, platform: str, lead: LeadFi
         on_blank={n: one.entry.on_blank for one in compiled for n in one.entry.names},
         _read=_generate(compiled),
         _quick=_generate_quick(compiled),
+        _dense=_generate_dense(compiled),
         _filter=Expression(object.filter) if object.filter else None,
         _create_when=Expression(object.create_when) if object.create_when != "false" else None,
         _compiled=compiled,

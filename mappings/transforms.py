@@ -178,10 +178,21 @@ _STAMP = re.compile(
     r"[1-9]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII
 )
 """A stamp on a day that every month has."""
+_LATE = re.compile(r"[1-9]\d{3}-\d\d-(?:29|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_instant(told: Any, zone: ZoneInfo) -> str:
     value = _word(told)
+    if _LATE.fullmatch(value) and _is_day(value[:10]):
+        return value
     if re.fullmatch(r"-?\d{9,10}", value):
         return _from_epoch(int(value))
     if re.fullmatch(r"-?\d{12,14}", value):

@@ -200,16 +200,19 @@ class _Group:
         found = rows.find(self.tx, records, self.stream.id, names, "id", list(by_id))
         known = {id: (raw_hash, gone) for id, raw_hash, gone in found}
         fresh: dict[str, int] = {}
+        nobody = self.forgotten is None
         for id, record in by_id.items():
             raw_hash = _digest(record.raw) - _OFFSET
-            if known.get(id) != (raw_hash, record.gone) and not self._hushed(self.stream.object, id):
+            before = known.get(id)
+            same = before is not None and before[0] == raw_hash and before[1] == record.gone
+            if not same and (nobody or not self._hushed(self.stream.object, id)):
                 fresh[id] = raw_hash
         if not fresh:
             return
         self.complaints.recall(list(fresh))
         again = [id for id in fresh if id in known]
-        for before in map(_Known._make, rows.find(self.tx, records, self.stream.id, _Known._fields, "id", again)):
-            self._take_known(by_id[before.id], fresh[before.id], before)
+        for stood in map(_Known._make, rows.find(self.tx, records, self.stream.id, _Known._fields, "id", again)):
+            self._take_known(by_id[stood.id], fresh[stood.id], stood)
         new = [by_id[id] for id in fresh if id not in known]
         for record in self._take_plain(new, fresh):
             self._take_new(record, fresh[record.id])

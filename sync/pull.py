@@ -66,7 +66,7 @@ def pull_object(
     pages = 0
     arriving = connector.pull(mapped.object, stream.cursor, mapped.remote_fields, since=since, bulk=bulk)
     for group in _groups(arriving, state.clock):
-        with state.begin() as tx:
+        with state.begin(durable=False) as tx:  # a power cut takes cursor and records back together: read again
             brought = absorb_pages(tx, stream, group, mapped, run=run, at=now(), forgotten=forgotten)
             inside(tx, brought)
         counts = counts + brought

@@ -72,7 +72,8 @@ class State:
         """A write transaction: committed at the end, rolled back by any exception; not to be nested.
 
         It is on the disk when this returns. Without `durable` a power cut may take it back, though never a part of it,
-        nor anything committed before it: for rate budgets, which are worthless by then.
+        nor anything that a durable one after it builds on: for rate budgets, which are worthless by then, and for what
+        was pulled, which the platform still has.
         """
         with self._alone(), _translated(self.engine.url), self._connected(durable) as tx, tx.begin():
             if self.dialect == "postgresql" and not durable:
