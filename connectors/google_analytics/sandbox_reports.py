@@ -111,6 +111,13 @@ class Habits:
     sampled: bool = False
 
 
+def _number(asked: Mapping[str, Any], name: str, usual: int) -> int:
+    told = str(asked.get(name) or usual)
+    if not (told.isascii() and told.isdigit()):
+        raise Refused(f"Invalid value at '{name}' (TYPE_INT64), {told!r}")
+    return int(told)
+
+
 def report(
     visits: Iterable[Row], asked: Mapping[str, Any], now: datetime, zone: str, currency: str, habits: Habits
 ) -> Row:
@@ -123,7 +130,7 @@ def report(
     for order in reversed(asked.get("orderBys") or ()):
         place = dimensions.index(order["dimension"]["dimensionName"])
         rows.sort(key=partial(_cell, place), reverse=bool(order.get("desc")))
-    offset, limit = int(asked.get("offset") or 0), min(int(asked.get("limit") or 10_000), MOST_ROWS)
+    offset, limit = _number(asked, "offset", 0), min(_number(asked, "limit", 10_000), MOST_ROWS)
     told: Row = {
         "dimensionHeaders": [{"name": name} for name in dimensions],
         "metricHeaders": [{"name": name, "type": METRICS[name]} for name in metrics],
