@@ -61,6 +61,29 @@ def _check_object(
     if object.kind in (Kind.LEAD, Kind.CONVERSION):
         sample = {"lead": lead_context({}, known)}
         yield from _check_condition((*where, "create_when"), object.create_when, document, sample, run=True)
+    if object.kind is Kind.DEAL:
+        sample = {"deal": lead_context({}, known), "lead": lead_context({}, lead.fields)}
+        yield from _check_condition((*where, "create_when"), object.create_when, document, sample, run=True)
+        yield from _check_deals(where, object, document)
+
+
+def _check_deals(where: Where, object: ObjectMapping, document: Document) -> Iterator[Problem]:
+    """A deal's home alone says how it stands: with two voices, two pipelines would have to agree on every step. And
+    a copy that does not bear its home's name would count as a second deal."""
+    for number, entry in enumerate(object.fields):
+        if entry.direction == "both":
+            yield document.problem(
+                (*where, "fields", number, "direction"),
+                "A deal's field does not travel both ways: the deal's home alone says how it stands.",
+                "direction: push writes it to copies of deals, direction: pull reads it",
+            )
+    pushed = {name for entry in object.fields if entry.direction != "pull" for name in entry.names}
+    if (pushed or object.create_when != "false") and ("home" not in pushed or object.match != ["home"]):
+        yield document.problem(
+            where,
+            "Copies of deals have to bear the name of their home.",
+            "add {remote: a text field of your own, field: home, direction: push} and match: [home]",
+        )
 
 
 def _check_conversion(where: Where, object: ObjectMapping, document: Document) -> Iterator[Problem]:

@@ -22,7 +22,7 @@ from config.project import Project
 from mappings.canonical import MAX_TEXT, Unreadable, form, text
 from mappings.expressions import Expression, lead_context
 from mappings.language import Entry, MappingFile, ObjectMapping
-from mappings.model import FIELDS, LEAD_FIELDS, Field, FieldType, Kind, Rule, Values
+from mappings.model import DEAL_FIELDS, FIELDS, LEAD_FIELDS, Field, FieldType, Kind, Rule, Values
 from mappings.transforms import Context, Defaults, Lookup, Transform, make
 
 __all__ = [
@@ -197,6 +197,13 @@ class Mapped:
         if self._create_when is None:
             return False
         return self._create_when.truth({"lead": lead_context(lead, self._lead)})
+
+    def copies(self, deal: Values, lead: Values) -> bool:
+        """Whether a deal of another platform gets a copy here, by the mapping's `create_when`."""
+        if self._create_when is None:
+            return False
+        context = {"deal": lead_context(deal, DEAL_FIELDS), "lead": lead_context(lead, self._lead)}
+        return self._create_when.truth(context)
 
 
 def _write_entry(

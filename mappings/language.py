@@ -54,7 +54,9 @@ class ObjectMapping(_Part):
 
     kind: Kind = Field(description="What such a record is to us.")
     match: list[str] = Field(default_factory=list, description="Unified fields by which an existing record is found.")
-    create_when: str = Field("false", description="CEL over `lead`: when a lead without a record here gets one.")
+    create_when: str = Field(
+        "false", description="CEL over `lead` (of deals `deal` and `lead`): when what has no record here gets one."
+    )
     filter: str = Field("", description="CEL over `record`: which pulled records take part.")
     fields: list[Entry] = Field(default_factory=list, description="The entries.")
     constants: dict[str, Any] = Field(default_factory=dict, description="Remote field: value, written on create.")

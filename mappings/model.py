@@ -227,6 +227,7 @@ DEAL_FIELDS = _table(
     Field("company_id", _T, "id of the company's record on the same platform"),
     Field("owner", _E, "e-mail address of the owner"),
     Field("created_at", _DT, "when it was created"),
+    Field("home", _T, "of a copy: the deal that it is a copy of, as connection/object/id", key=True, derived=True),
 )
 
 ACTIVITY_FIELDS = _table(

@@ -21,6 +21,7 @@ from sync.conversions import record_conversions
 from sync.core import outcomes, qualify
 from sync.core.merge import Decision, Merged, Voice, merge
 from sync.core.views import OURSELVES, DealView, LeadView, Provenance, RecordView
+from sync.deals import bearing, welcome
 from sync.deletes import opted_out
 from sync.handoff import record_handoffs
 from sync.load import (
@@ -55,9 +56,11 @@ def decide_some(tx: Connection, workspace: Workspace) -> tuple[Decided, bool]:
     if resolved.records:
         done.created, done.parked = resolved.created, resolved.parked
         return done, True
-    if touch_leads(tx):
+    if touch_leads(tx, workspace.now(), bearing(workspace)):
         return done, True
     done.leads, done.qualified = merge_batch(tx, workspace)
+    if not done.leads:
+        welcome(tx, workspace)
     return done, done.leads > 0
 
 

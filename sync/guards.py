@@ -20,7 +20,8 @@ from sync.core.plan import Planned
 from sync.planning import plan_batches
 from sync.settle import AWAY
 from sync.state.database import NOTE, upsert
-from sync.state.schema import leads, meta, records, streams
+from sync.state.schema import deal_people, leads, meta, records, streams
+from sync.targets import deal_targets
 from sync.workspace import Workspace
 
 SAMPLE = 5
@@ -150,6 +151,8 @@ def _may_break(tx: Connection, connection: str, total: int, due: _Due, workspace
     if not due.leads:
         return False
     here = _people(tx, connection, due=True)
+    if deal_targets(workspace, [connection]):
+        here += _count(tx, _DEALS_DUE)
     spread = here / due.leads if here > due.leads else 1.0  # a lead may have several records in one place
     return (
         limits.changed.breaks(here + due.leads, total)
@@ -176,6 +179,19 @@ _LEFT = (
     .join(records, records.c.lead == leads.c.id)
     .where(leads.c.dirty == 2, records.c.gone.is_not(None))
 )
+
+
+_DEALS_DUE = (
+    select(func.count())
+    .select_from(deal_people)
+    .join(
+        streams, (streams.c.connection == deal_people.c.connection) & (streams.c.object == deal_people.c.person_object)
+    )
+    .join(records, (records.c.stream == streams.c.id) & (records.c.id == deal_people.c.person))
+    .join(leads, leads.c.id == records.c.lead)
+    .where(leads.c.dirty == 2)
+)
+"""The deals of the leads that wait to be planned: each may have a copy to be made or changed."""
 
 
 @cache

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from mappings.model import Kind
 from sync.core.views import ActivityView, DealView, LeadView, Provenance, RecordView, inherited
-from sync.state.schema import activities, deal_people, leads, records, streams
+from sync.state.schema import activities, copies, deal_people, leads, records, streams
 from sync.workspace import Workspace
 
 CHUNK = 500
@@ -125,6 +125,19 @@ def people(linked: Mapping[str, Sequence[RecordView]]) -> People:
 
 
 _DEAL_STREAMS = streams.alias("deal_streams")
+_HOME_STREAMS, _HOMES = streams.alias("home_streams"), records.alias("homes")
+_IS_COPY = (
+    select(copies.c.record)
+    .join(
+        _HOME_STREAMS,
+        and_(_HOME_STREAMS.c.connection == copies.c.home_connection, _HOME_STREAMS.c.object == copies.c.home_object),
+    )
+    .join(_HOMES, and_(_HOMES.c.stream == _HOME_STREAMS.c.id, _HOMES.c.id == copies.c.home_record))
+    .where(copies.c.connection == deal_people.c.connection, copies.c.object == deal_people.c.deal_object)
+    .where(copies.c.record == deal_people.c.deal)
+    .exists()
+)
+"""Whether the deal is a copy of one that is known, whether or not that one still stands: it says nothing of its own."""
 _DEALS = (
     select(
         deal_people.c.connection,
@@ -145,12 +158,13 @@ _DEALS = (
         ),
     )
     .join(records, and_(records.c.stream == _DEAL_STREAMS.c.id, records.c.id == deal_people.c.deal))
-    .where(deal_people.c.person.in_(bindparam("some", expanding=True)), records.c.gone.is_(None))
+    .where(deal_people.c.person.in_(bindparam("some", expanding=True)), records.c.gone.is_(None), ~_IS_COPY)
 )
 
 
 def deal_views(tx: Connection, who: People, sources: Iterable[str]) -> dict[str, list[DealView]]:
-    """The deals of each lead, from the connections named in `sources` (all when empty), each deal once."""
+    """The deals of each lead, from the connections named in `sources` (all when empty), each deal once: copies of deals
+    are left out."""
     allowed = set(sources)
     found: dict[str, dict[str, DealView]] = defaultdict(dict)
     ids = sorted({record_id for _, _, record_id in who})

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select, tuple_
 
 from sync.core.views import RecordView
 from sync.load import chunks
@@ -39,6 +39,23 @@ def pinned(tx: Connection, linked: Mapping[str, Sequence[RecordView]]) -> Mappin
         lead: [replace(view, pinned=found.get((view.connection, view.object, view.id), {})) for view in views]
         for lead, views in linked.items()
     }
+
+
+_AT = tuple_(streams.c.connection, streams.c.object, pins.c.record)
+_OF_RECORDS = select(
+    streams.c.connection, streams.c.object, pins.c.record, pins.c.field, pins.c.wish, pins.c.holds
+).join(streams, streams.c.id == pins.c.stream)
+
+
+def of_records(
+    tx: Connection, places: Sequence[tuple[str, str, str]]
+) -> Mapping[tuple[str, str, str], dict[str, tuple[str, str]]]:
+    """The pins of the records at these (connection, object, id)."""
+    found: dict[tuple[str, str, str], dict[str, tuple[str, str]]] = defaultdict(dict)
+    for some in chunks(sorted(places)):
+        for connection, object, record, field, wish, holds in tx.execute(_OF_RECORDS.where(_AT.in_(some))):
+            found[(connection, object, record)][field] = (wish, holds)
+    return found
 
 
 def keep(tx: Connection, stream: int, record: str, run: str, pairs: Mapping[str, tuple[str, str]]) -> None:

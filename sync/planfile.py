@@ -107,6 +107,7 @@ def _operation_json(op: Planned) -> dict[str, Any]:
         "values": op.values,
         "match": op.match,
         "seen": str(op.seen),
+        "about": op.about,
     }
 
 
@@ -146,6 +147,7 @@ def _operation(entry: dict[str, Any]) -> Planned:
         seen=int(entry["seen"]),
         why=str(entry["why"]),
         handoff=bool(entry["handoff"]),
+        about=str(entry.get("about", "")),
     )
 
 

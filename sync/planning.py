@@ -13,6 +13,8 @@ from mappings.model import Kind
 from sync.conversions import conversions_due
 from sync.core import brief
 from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_lead
+from sync.core.views import LeadView
+from sync.deals import Deals
 from sync.deletes import fates
 from sync.flapping import flaps
 from sync.load import chunks, lead_rows, lead_view, record_views
@@ -86,14 +88,20 @@ def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], ba
     linked = pinned(tx, record_views(tx, workspace, ids))
     fate = fates(tx, workspace, linked)
     views = [lead_view(row, linked.get(row.id, ())) for row in lead_rows(tx, ids)]
-    outcomes = {lead.id: plan_lead(lead, wanted, workspace.fields, refused, fate.get(lead.id)) for lead in views}
+    deals = Deals(tx, workspace, linked, fate)
+
+    def plan(lead: LeadView, refused: Refused) -> Outcome:
+        own = plan_lead(lead, wanted, workspace.fields, refused, fate.get(lead.id))
+        copied = deals.plan(lead, refused)
+        return Outcome(own.operations + copied.operations, own.problems + copied.problems)
+
+    outcomes = {lead.id: plan(lead, refused) for lead in views}
     fought = flaps(tx, workspace, [op for outcome in outcomes.values() for op in outcome.operations])
     if fought:
         frozen = {flap.refused for flap in fought}
         for lead in views:
             if any(flap.place[3] == lead.id for flap in fought):
-                left = _either(frozen, refused)
-                outcomes[lead.id] = plan_lead(lead, wanted, workspace.fields, left, fate.get(lead.id))
+                outcomes[lead.id] = plan(lead, _either(frozen, refused))
     problems = [flap.row(run, workspace.now()) for flap in fought]
     for id, outcome in outcomes.items():
         waiting = [op for op in outcome.operations if _is_open(op, in_doubt[op.connection])]

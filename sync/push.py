@@ -325,7 +325,9 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     body = tx.execute(select(records.c.body).where(records.c.stream == stream, records.c.id == found.id)).scalar()
     held = orjson.loads(body) if body else {}
     after = orjson.loads(row.after)
-    done = row.verb not in AWAY and _holds(held, after, workspace.mapped(row.connection)[row.object].pulled)
+    mapped = workspace.mapped(row.connection)[row.object]
+    seen = mapped.pulled if mapped.kind is Kind.LEAD else frozenset(mapped.entries)
+    done = row.verb not in AWAY and _holds(held, after, seen)
     if done or (row.verb == Verb.CREATE and not _young(row, workspace)):
         adopt(tx, workspace, row, found.id, at)
         return True

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table, bindparam, select, update
 
 from connectors.api import Gone
 from mappings.model import Kind
+from sync.copies import Changed, kin, recognise
 from sync.core import resolve
 from sync.core.resolve import Key
 from sync.load import chunks
@@ -272,13 +273,16 @@ def park(
 _QUESTION = ["kind", "connection", "object", "record", "lead", "field"]
 
 
-def touch_leads(tx: Connection, limit: int = 5000) -> int:
+def touch_leads(tx: Connection, at: str, bearing: frozenset[tuple[str, str]] = frozenset(), limit: int = 5000) -> int:
     """Leads whose deals, links to deals or activities changed are to be merged anew.
 
-    Looks at no more than `limit` changed rows of each sort; returns how many, 0 when none is left.
+    Looks at no more than `limit` changed rows of each sort; returns how many, 0 when none is left. `bearing` are the
+    (connection, object) of deals that bear the name of their home where they are copies.
     """
     deals = _changed(tx, [Kind.DEAL, Kind.ASSOCIATION], limit)
-    _touch(tx, _people_of_deals(tx, deals))
+    if bearing:
+        recognise(tx, [deal for deal in deals if (deal[2], deal[3]) in bearing], at)
+    _touch(tx, _people_of_deals(tx, [*deals, *(kin(tx, deals) if bearing else ())]))
     _settle_rows(tx, records, records.c.id, deals)
     seen = _changed_activities(tx, limit)
     _touch(tx, _people_of_activities(seen))
@@ -288,9 +292,6 @@ def touch_leads(tx: Connection, limit: int = 5000) -> int:
     _settle_rows(tx, records, records.c.id, others)
     return len(deals) + len(seen) + len(others)
 
-
-Changed = tuple[int, str, str, str]
-"""(stream, id, connection, object) of a dirty row."""
 
 Person = tuple[str, str, str]
 """(connection, object, id) of a person record."""

@@ -17,7 +17,7 @@ from config.errors import InDoubt, RecordRejected
 from connectors.api import Gone, Record, Result, Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Rule, Values
-from sync import pins
+from sync import copies, pins
 from sync.absorb import StreamRow, body_bytes, content_hash, is_rewrite, stream_for
 from sync.conversions import told
 from sync.core.plan import Planned, fingerprint
@@ -30,6 +30,9 @@ from sync.state.schema import handoffs, identities, journal, leads, quarantine, 
 from sync.workspace import Workspace
 
 Pair = tuple[Planned, Result]
+
+HELD = (Kind.LEAD, Kind.DEAL)
+"""Kinds of records that are written and read back: what they hold is known."""
 
 AWAY = {Verb.ARCHIVE: Gone.ARCHIVED, Verb.ERASE: Gone.ERASED}
 """Verbs after which the record is no longer there, and how it is gone then."""
@@ -114,7 +117,7 @@ def _applied(tx: Connection, workspace: Workspace, ledger: Ledger, done: Sequenc
     if mapped is not None and mapped.kind is Kind.CONVERSION:
         _tell(tx, workspace, [operation for operation, _ in done], "sent")
         return 0
-    if mapped is None or mapped.kind is not Kind.LEAD:
+    if mapped is None or mapped.kind not in HELD:
         for operation, result in done:
             _brief_settled(tx, operation.lead, operation.connection, operation.verb, result.id)
         return 0
@@ -126,6 +129,10 @@ def _applied(tx: Connection, workspace: Workspace, ledger: Ledger, done: Sequenc
     baselines.take(done)
     baselines.store()
     baselines.pin(ledger.run)
+    if mapped.kind is Kind.DEAL:
+        made = [(op, result.id) for op, result in done if op.verb == Verb.CREATE]
+        copied = [((op.connection, op.object, id), op.about) for op, id in made]
+        copies.settled(tx, stream.id, copied, at)
     own = [(operation, result) for operation, result in done if operation.key not in baselines.foreign]
     if not own:
         return len(baselines.foreign)
@@ -178,7 +185,8 @@ class _Baselines:
             self._take(stream.id, operation, result, known.get(result.id))
 
     def _take(self, stream: int, operation: Planned, result: Result, known: Any) -> None:
-        if known is not None and known.lead not in (None, operation.lead):
+        of_person = self.mapped.kind is Kind.LEAD
+        if of_person and known is not None and known.lead not in (None, operation.lead):
             self.foreign.add(operation.key)
             options = [{"lead": operation.lead}, {"lead": known.lead}]
             place = {"connection": self.connection, "object": self.object, "record": result.id}
@@ -198,11 +206,14 @@ class _Baselines:
             "held": orjson.dumps(held).decode() if held else None,
             "version": returned or (known.version if known else ""),
             "first_at": known.first_at if known else self.at,
-            "lead": operation.lead,
+            "lead": operation.lead if of_person else None,
             "gone": None,
             "into": None,
-            "dirty": any(self._went_further(change.field, change.new, body) for change in operation.changes),
+            "dirty": of_person
+            and any(self._went_further(change.field, change.new, body) for change in operation.changes),
         }
+        if not of_person:
+            return
         found = self.workspace.keys(self.connection, result.id, body)
         self.claims.extend({"kind": kind, "value": value, "lead": operation.lead} for kind, value in found)
 
@@ -279,7 +290,7 @@ def _quarantine_row(run: str, operation: Planned, error: Any, at: str) -> dict[s
         "direction": "push",
         "connection": operation.connection,
         "object": operation.object,
-        "record": operation.record or str(operation.match.get("event_id", "")),
+        "record": about(operation),
         "lead": operation.lead,
         "field": change.field if change else "",
         "code": error.code or "rejected",
@@ -291,6 +302,12 @@ def _quarantine_row(run: str, operation: Planned, error: Any, at: str) -> dict[s
         "first_at": at,
         "last_at": at,
     }
+
+
+def about(operation: Planned) -> str:
+    """The record that quarantine speaks of: its id, an outcome's event id, or the home of a copy that is not there yet;
+    "" for a person who is to be made."""
+    return operation.record or str(operation.match.get("event_id", operation.about))
 
 
 _PLACE = ["direction", "connection", "object", "record", "lead", "field"]
@@ -312,7 +329,7 @@ _COMPLAINTS = select(quarantine).where(
 
 def _close_quarantine(tx: Connection, done: Sequence[Planned], at: str) -> None:
     """What was refused before went through now: the entries of the fields written are resolved."""
-    written = {(op.object, op.record, op.lead): {"", *op.after} for op in done}
+    written = {(op.object, about(op), op.lead): {"", *op.after} for op in done}
     here = {(op.object, op.lead) for op in done}
     resolved: list[int] = []
     for some in chunks(sorted({op.lead for op in done})):
@@ -342,7 +359,7 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
     if mapped is not None and mapped.kind is Kind.CONVERSION:
         told(tx, row.connection, row.object, [event_of(row)], "sent")
         return
-    if mapped is None or mapped.kind is not Kind.LEAD:
+    if mapped is None or mapped.kind not in HELD:
         _brief_settled(tx, row.lead, row.connection, row.verb, record_id)
         return
     stream = stream_for(tx, row.connection, row.object, mapped.kind)
@@ -353,6 +370,12 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
     if body is not None:
         pins.drop(tx, stream.id, [(record_id, name) for name in orjson.loads(row.after)])
         pins.keep(tx, stream.id, record_id, row.run, _pairs(orjson.loads(row.undoes or "{}"), body))
+    if mapped.kind is Kind.DEAL:
+        if row.verb == Verb.CREATE:
+            copied = ((row.connection, row.object, record_id), str(orjson.loads(row.after).get("home") or ""))
+            copies.settled(tx, stream.id, [copied], at)
+        tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
+        return
     tx.execute(
         update(records)
         .where(records.c.stream == stream.id, records.c.id == record_id, records.c.lead.is_(None))

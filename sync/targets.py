@@ -8,6 +8,7 @@ from typing import Any
 from connectors.manifest import RemoteObject
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
+from sync.core.copies import DealTarget
 from sync.core.plan import Target
 from sync.core.views import LeadView
 from sync.workspace import Workspace
@@ -42,6 +43,20 @@ def _target(workspace: Workspace, connection: str, object: str, facts: RemoteObj
         can_archive="archive" in facts.push,
         handoff=is_handoff,
     )
+
+
+def deal_targets(workspace: Workspace, names: Sequence[str] | None = None) -> list[DealTarget]:
+    """The objects of the connections `names` (all when None) that take copies of deals, in the manifests' order. One
+    whose account has no field for the home's name takes none: they could not be told from deals of its own."""
+    found = []
+    for connection in names if names is not None else workspace.connections:
+        if not workspace.project.connections[connection].push:
+            continue
+        for object, facts in workspace.manifest(connection).objects.items():
+            mapped = workspace.mapped(connection).get(object)
+            if mapped is not None and facts.kind is Kind.DEAL and facts.push and "home" in mapped.pushed:
+                found.append(DealTarget(_target(workspace, connection, object, facts, mapped), mapped.copies))
+    return found
 
 
 def _creates(mapped: Mapped, is_handoff: bool) -> Callable[[LeadView], str]:

@@ -20,9 +20,9 @@ from mappings.model import Field, Kind, Rule, Values
 from sync.core.plan import Change, Planned, Target, fingerprint, losses, standing
 from sync.core.views import RecordView
 from sync.load import chunks, record_view
-from sync.settle import AWAY
+from sync.settle import AWAY, HELD
 from sync.state.schema import deal_people, journal, records, runs, streams
-from sync.targets import targets
+from sync.targets import deal_targets, targets
 from sync.workspace import Workspace
 
 
@@ -111,8 +111,8 @@ class _Object:
     ) -> None:
         self.tx, self.workspace, self.connection, self.object = tx, workspace, connection, object
         self.chosen, self.selected, self.made = chosen, selected, made
-        found = (target for target in targets(workspace, [connection]) if target.object == object)
-        self.target: Target | None = next(found, None)
+        here = [*targets(workspace, [connection]), *(into.target for into in deal_targets(workspace, [connection]))]
+        self.target: Target | None = next((target for target in here if target.object == object), None)
         self.facts = workspace.manifest(connection).objects[object]
 
     def take(self, leads: Sequence[str]) -> None:
@@ -155,7 +155,7 @@ class _Object:
         mine = [row for row in rows if row.id in self.selected]
         if any(row.reasons == "{}" for row in mine):
             self._leave(record, "what it held before is no longer kept")
-        elif self.facts.kind is not Kind.LEAD:
+        elif self.facts.kind not in HELD:
             self._put_away(record, rows, None)
         elif view is None or view.gone:
             self._leave(record, "the record is gone")
@@ -190,6 +190,8 @@ class _Object:
         return sorted(touched | {name for name in wrote if not _still_ours(name, wrote[name], view)})
 
     def _in_a_deal(self, record: str) -> bool:
+        if self.facts.kind is not Kind.LEAD:
+            return False
         mine = (deal_people.c.connection == self.connection) & (deal_people.c.person == record)
         return self.tx.execute(select(deal_people.c.deal).where(mine).limit(1)).first() is not None
 
@@ -207,6 +209,9 @@ class _Object:
         before = {name: value for name, value in orjson.loads(row.before).items() if value is not None}
         if view is not None and not view.gone:
             self._leave(record, "it is back already")
+            return
+        if self.facts.kind is Kind.DEAL:
+            self._leave(record, "a copy of a deal that was put away is not made again")
             return
         if row.verb == Verb.ERASE or self.target is None or not self.target.can_create or not before:
             self._leave(record, "it cannot be made again from what is known")

@@ -10,14 +10,13 @@ import orjson
 
 from config.clock import stamp
 from config.errors import ClosedloopError, InDoubt, RecordRejected
-from connectors.activecampaign import client as wire
-from connectors.activecampaign.client import Client, Row
+from connectors.activecampaign.client import Client
+from connectors.activecampaign.newest import newest
 from connectors.activecampaign.objects import moment
 from connectors.api import Operation, Record, Result
 
 LOOK_BACK = timedelta(days=30)
-PAGES = 20
-"""How far back a note is looked for: notes are one list for the whole account, in an order that is not documented."""
+"""How far back a note is looked for: notes are one list for the whole account."""
 LONGEST = 60_000
 
 
@@ -47,7 +46,7 @@ def _text(operation: Operation) -> str:
 def find_briefs(client: Client, references: Sequence[str], now: datetime) -> dict[str, Record]:
     """The notes of the last thirty days that end with these references."""
     waiting, found = set(references), {}
-    for row in _latest(client, stamp(now - LOOK_BACK)):
+    for row in newest(client, "notes", "cdate", stamp(now - LOOK_BACK)):
         last = html.unescape(str(row.get("note") or "")).rstrip().rpartition("\n")[2].strip()
         if last in waiting:
             waiting.discard(last)
@@ -56,23 +55,3 @@ def find_briefs(client: Client, references: Sequence[str], now: datetime) -> dic
         if not waiting:
             break
     return found
-
-
-def _latest(client: Client, oldest: str) -> Iterator[Row]:
-    """Notes from the new end of the list, whichever end that is."""
-    first = client.rows("notes", "notes", {"offset": 0})
-    total = first.total if first.total is not None else len(first.rows)
-    starts = list(range(0, max(total, 1), wire.PAGE))
-    if len(starts) > 1:
-        last = client.rows("notes", "notes", {"offset": starts[-1]})
-        if _newest(last.rows) >= _newest(first.rows):
-            starts.reverse()
-    for start in starts[:PAGES]:
-        rows = client.rows("notes", "notes", {"offset": start}).rows if start else first.rows
-        yield from rows
-        if _newest(rows) < oldest:
-            return
-
-
-def _newest(rows: Sequence[Row]) -> str:
-    return max((moment(row.get("cdate")) for row in rows), default="")

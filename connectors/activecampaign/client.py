@@ -178,6 +178,13 @@ class Client:
         values = {"note": text, "reltype": "Subscriber", "relid": int(contact)}
         return str(self._member(self._call("POST", "notes", json={"note": values}, repeatable=False), "note")["id"])
 
+    def new_deal(self, values: Row) -> Row:
+        """A new deal. Its loss is InDoubt: asking twice would make two."""
+        return self._member(self._call("POST", "deals", json={"deal": values}, repeatable=False), "deal")
+
+    def change_deal(self, id: str, values: Row) -> Row:
+        return self._member(self._write("PUT", f"deals/{id}", {"deal": values}), "deal")
+
     def delete(self, path: str) -> None:
         """Gone afterwards, also where it was gone already (which notes are told by 403)."""
         try:

@@ -19,6 +19,7 @@ from connectors.activecampaign.activities import activities
 from connectors.activecampaign.briefs import find_briefs, push_briefs
 from connectors.activecampaign.client import Client, Row
 from connectors.activecampaign.contacts import JOINED, LISTS, STATUS, TAGS, People
+from connectors.activecampaign.deals import WRITABLE, DealWriter, find_deals
 from connectors.activecampaign.objects import FIELDS, OBJECTS, SEVERAL, CustomField, Known, reader
 from connectors.activecampaign.pull import Deals, Source, Ties, campaigns, contacts, deals, listed
 from connectors.activecampaign.push import Writer, away, push_away, push_contacts
@@ -136,9 +137,9 @@ class ActiveCampaignConnector:
             fields |= {f"{FIELDS}{tag}": _custom(one) for tag, one in self._known.fields.items()}
             return ObjectSchema(object, fields, (TAGS, LISTS, JOINED))
         if object == "deals":
-            fields = {name: FieldSchema(name, "text", writable=False) for name in _DEAL}
+            fields = {name: FieldSchema(name, "text", writable=name in WRITABLE) for name in _DEAL}
             custom = self._known.deal_fields.items()
-            fields |= {f"{FIELDS}{tag}": FieldSchema(f"{FIELDS}{tag}", "text", one.label, False) for tag, one in custom}
+            fields |= {f"{FIELDS}{tag}": FieldSchema(f"{FIELDS}{tag}", "text", one.label) for tag, one in custom}
             return ObjectSchema(object, fields)
         return ObjectSchema(object, {})
 
@@ -171,6 +172,9 @@ class ActiveCampaignConnector:
             return find_briefs(self._client, values, self._world.clock.now())
         if (object, key) == ("contacts", "email"):
             return self._by_email(values, fields)
+        if object == "deals" and key.startswith(FIELDS):
+            read = Deals(self._source([*fields, key]))
+            return dict(find_deals(self._client, self._known, read, key, values, self._world.clock.now()))
         if key != "id":
             raise Misconfigured(
                 f"ActiveCampaign cannot find {object} by {key}.",
@@ -188,8 +192,11 @@ class ActiveCampaignConnector:
         rows = [row for row in ((answer or {}).get(facts.one) for answer in told) if isinstance(row, dict)]
         return {record.id: record for record in self._records(object, rows, fields)}
 
+    def _source(self, fields: Sequence[str]) -> Source:
+        return Source(self._client, self._known, fields, self._world.clock.now(), 0)
+
     def _records(self, object: str, rows: Sequence[Row], fields: Sequence[str]) -> list[Record]:
-        source = Source(self._client, self._known, fields, self._world.clock.now(), 0)
+        source = self._source(fields)
         if object == "deals":
             return Deals(source).records(rows)
         if object == "deal_contacts":
@@ -222,6 +229,8 @@ class ActiveCampaignConnector:
         if object == "notes":
             return push_briefs(self._client, operations)
         self._known = Known(self._client)
+        if object == "deals":
+            return DealWriter(self._client, self._known, Deals(self._source(fields))).push(operations)
         writer = Writer(self._people(fields), self._world.clock, self._number("bulk_from"))
         return push_contacts(writer, operations)
 

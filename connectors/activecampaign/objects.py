@@ -75,12 +75,25 @@ class Known:
         return self._names("lists", "name")
 
     @cached_property
+    def stage_rows(self) -> list[Row]:
+        return list(self.client.all("dealStages", "dealStages"))
+
+    @cached_property
+    def pipeline_rows(self) -> list[Row]:
+        return list(self.client.all("dealGroups", "dealGroups"))
+
+    @cached_property
     def stages(self) -> dict[str, str]:
-        return self._names("dealStages", "title")
+        return {str(row["id"]): str(row.get("title") or "") for row in self.stage_rows}
 
     @cached_property
     def pipelines(self) -> dict[str, str]:
-        return self._names("dealGroups", "title")
+        return {str(row["id"]): str(row.get("title") or "") for row in self.pipeline_rows}
+
+    @cached_property
+    def currencies(self) -> dict[str, str]:
+        """The currency of each pipeline, in lower case, by the pipeline's id."""
+        return {str(row["id"]): str(row.get("currency") or "").lower() for row in self.pipeline_rows}
 
     @cached_property
     def accounts(self) -> dict[str, str]:

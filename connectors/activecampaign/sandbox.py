@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from config.clock import stamp
+from connectors.activecampaign.sandbox_deals import write_deal, wrong_deal
 from connectors.activecampaign.sandbox_list import SIDES, asked, beside, matching, page
 from connectors.activecampaign.sandbox_shapes import CONTACT_LINKS, HOST, SHAPES, Row, shown
 from connectors.activecampaign.sandbox_store import Store
@@ -37,7 +38,7 @@ _OBJECTS = {"deal_contacts": "contactDeals"}
 
 
 class ActiveCampaignSandbox(Sandbox):
-    """An account with one user, two lists, a pipeline and two custom fields.
+    """An account with one user, two lists, a pipeline and three custom fields.
 
     Switches: `per_second` (calls, 5 in earnest), `refusals` (so many calls are answered with a passing 403),
     `forbidden` (paths that the user may not call), `includes` (what is asked for comes along), `heeds_offset`
@@ -65,6 +66,7 @@ class ActiveCampaignSandbox(Sandbox):
             title: self.put("dealStages", {"title": title, "group": self.pipeline, "order": str(order)})
             for order, title in enumerate(("To Contact", "In Contact", "Follow Up"), 1)
         }
+        self.put("dealCustomFieldMeta", {"fieldLabel": "Closedloop home", "personalization": "CLOSEDLOOP_HOME"})
         self.put("fields", {"title": "Job title", "perstag": "JOB_TITLE"})
         self.put("fields", {"title": "Interests", "perstag": "INTERESTS", "type": "checkbox"})
         for value in ("red", "blue"):
@@ -86,6 +88,8 @@ class ActiveCampaignSandbox(Sandbox):
         self.on("POST", f"{base}/contactTags", self._tag)
         self.on("POST", f"{base}/tags", self._new_tag)
         self.on("POST", f"{base}/notes", self._note)
+        self.on("POST", f"{base}/deals", lambda call: self._deal(call, ""))
+        self.on("PUT", f"{base}/deals/{{id}}", self._deal)
         self.on("POST", f"{base}/import/bulk_import", self._import)
         self.on("GET", f"{base}/import/info", self._import_info)
         self.on("GET", f"{base}/activities", self._activities)
@@ -391,6 +395,22 @@ class ActiveCampaignSandbox(Sandbox):
         owner = {"type": "contact", "id": contact["id"]}
         row = self.store.new("notes", {"note": given.get("note"), "relid": contact["id"], "owner": owner})
         return self._one("notes", row, 201, contacts=[shown("contacts", contact)])
+
+    def _deal(self, call: Call, id: str) -> Answer:
+        """A deal is made or changed. Its figures are told as they were sent."""
+        row = self._row("deals", id) if id else None
+        if id and row is None:
+            return self._missing("deals", id)
+        given = self._given(call, "deal")
+        if wrong := wrong_deal(self.store, given, row):
+            return self._invalid(*wrong)
+        row = write_deal(self.store, given, row)
+        there = self._row("contacts", str(row["contact"]))
+        contacts = [shown("contacts", there)] if there is not None else []
+        figures: Row = {name: given[name] for name in ("value", "status", "percent") if name in given}
+        told = {**shown("deals", row), **figures}
+        data = [shown("dealCustomFieldData", one) for one in self.store.where("dealCustomFieldData", dealId=row["id"])]
+        return Answer.of({"contacts": contacts, "deal": {**told, "fields": data}}, 200 if id else 201)
 
     def _activities(self, call: Call) -> Answer:
         """A contact's activities, with what they refer to beside them."""

@@ -187,6 +187,9 @@ def _show_outcomes(found: dict[str, Any], short: Callable[[str], str], console: 
             for d in found["deals"]
         ]
         console.print(show.table("Deals", ("deal", "role", "stage", "amount", "close date"), deals))
+    for deal in found["deals"]:
+        for copy in deal["copies"]:
+            console.print(f"{escape(short(deal['deal']))} is shown as {escape(copy)}")
     if found["activities"]:
         seen = [(a["at"][:16], a["connection"], a["type"], show.text(a["title"])) for a in found["activities"][:10]]
         console.print(show.table("Latest activities", ("at", "connection", "what", "title"), seen))

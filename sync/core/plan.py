@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 import orjson
@@ -48,6 +49,7 @@ class Planned:
     why: str = ""
     handoff: bool = False
     undoes: Mapping[str, str] = field(default_factory=dict)  # field -> fingerprint of the wish that is taken back
+    about: str = ""  # of a copy that is to be made: the deal at home, as connection/object/id
 
     @property
     def key(self) -> str:
@@ -113,13 +115,16 @@ Refused = Callable[[str, str, str, str, str, str], bool]
 """(connection, object, record, lead, field, fingerprint) -> held in quarantine already."""
 
 
+Problem = tuple[Target, str, str, str]
+"""A field no target value could be made of: (target, record, field, why)."""
+
+
 @dataclass(slots=True)
 class Outcome:
-    """What planning one lead gave: operations, and fields no target value could be made of, as (target, record,
-    field, why)."""
+    """What planning one lead gave: operations, and what could not be expressed."""
 
     operations: list[Planned] = field(default_factory=list)
-    problems: list[tuple[Target, str, str, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def fingerprint(value: Any) -> str:
@@ -157,13 +162,13 @@ def plan_lead(
             for record in live:
                 target = next((t for t in theirs if t.object == record.object), None)
                 if target is not None and target.can_update:
-                    _update(lead, record, target, fields, refused, outcome)
+                    revision(lead, record, target, fields, refused, outcome)
         elif not here and not fate:
             _create(lead, theirs, refused, outcome)
     return outcome
 
 
-def _update(
+def revision(
     lead: LeadView,
     record: RecordView,
     target: Target,
@@ -171,6 +176,7 @@ def _update(
     refused: Refused,
     outcome: Outcome,
 ) -> None:
+    """Add to `outcome` what brings `record` in line with the values of `lead`."""
     wanted = {
         name: lead.values[name]
         for name in target.pushed
@@ -279,46 +285,63 @@ def _settled_otherwise(name: str, back: Values, record: RecordView) -> bool:
 def _create(lead: LeadView, targets: Sequence[Target], refused: Refused, outcome: Outcome) -> None:
     for target in targets:
         why = target.creates(lead) if target.can_create else ""
-        if not why:
-            continue
-        wanted = {
-            name: value
-            for name, value in lead.values.items()
-            if name in target.pushed and value is not None and value != []
-        }
-        remote, back, problems = target.express(wanted, True)
-        outcome.problems.extend((target, "", name, reason) for name, reason in problems.items())
-        held = {
-            name
-            for name in wanted
-            if name in problems
-            or refused(target.connection, target.object, "", lead.id, name, fingerprint(back.get(name)))
-        }
-        if held:
-            wanted = {name: value for name, value in wanted.items() if name not in held}
-            remote, back, _ = target.express(wanted, True)
-        match = {target.remote[name]: remote[target.remote[name]] for name in target.match if name in back}
-        if not match and target.match:
+        if why:
+            outcome.operations.extend(creation(lead, target, why, refused, outcome.problems))
             return
-        if refused(target.connection, target.object, "", lead.id, "", fingerprint(remote)):
-            return
-        changes = [_change(name, target, None, back[name], lead.reasons.get(name)) for name in sorted(back)]
-        outcome.operations.append(
-            Planned(
-                connection=target.connection,
-                object=target.object,
-                verb="create",
-                lead=lead.id,
-                record="",
-                changes=tuple(changes),
-                values=remote,
-                match=match,
-                seen=0,
-                why=why,
-                handoff=target.handoff,
-            )
-        )
-        return
+
+
+def creation(
+    lead: LeadView,
+    target: Target,
+    why: str,
+    refused: Refused,
+    problems: list[Problem],
+    *,
+    about: str = "",
+    beside: Mapping[str, Any] = MappingProxyType({}),
+) -> list[Planned]:
+    """The operation that makes a record of `lead` at `target`; none where it cannot be recognised, or was refused.
+
+    `about` stands for the record that there is not yet in what is refused, `beside` is sent along as it is.
+    """
+    wanted = {
+        name: value
+        for name, value in lead.values.items()
+        if name in target.pushed and value is not None and value != []
+    }
+    remote, back, unsayable = target.express(wanted, True)
+    problems.extend((target, about, name, reason) for name, reason in unsayable.items())
+    held = {
+        name
+        for name in wanted
+        if name in unsayable
+        or refused(target.connection, target.object, about, lead.id, name, fingerprint(back.get(name)))
+    }
+    if held:
+        wanted = {name: value for name, value in wanted.items() if name not in held}
+        remote, back, _ = target.express(wanted, True)
+    match = {target.remote[name]: remote[target.remote[name]] for name in target.match if name in back}
+    values = {**remote, **beside}
+    if not match and target.match:
+        return []
+    if refused(target.connection, target.object, about, lead.id, "", fingerprint(values)):
+        return []
+    changes = [_change(name, target, None, back[name], lead.reasons.get(name)) for name in sorted(back)]
+    operation = Planned(
+        connection=target.connection,
+        object=target.object,
+        verb="create",
+        lead=lead.id,
+        record="",
+        changes=tuple(changes),
+        values=values,
+        match=match,
+        seen=0,
+        why=why,
+        handoff=target.handoff,
+        about=about,
+    )
+    return [operation]
 
 
 def _change(name: str, target: Target, old: Any, new: Any, why: Provenance | None, since: str = "") -> Change:

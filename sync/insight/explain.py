@@ -9,7 +9,8 @@ from sqlalchemy import Connection, and_, or_, select
 
 from config.errors import Misconfigured
 from mappings.model import Lead
-from sync.core.views import LeadView
+from sync.copies import of_homes
+from sync.core.views import DealView, LeadView
 from sync.load import activity_views, deal_views, lead_rows, lead_view, people, record_views
 from sync.state.schema import (
     conflicts,
@@ -58,6 +59,7 @@ def explain(tx: Connection, workspace: Workspace, lead_id: str) -> dict[str, Any
     linked = record_views(tx, workspace, [lead_id])
     lead = lead_view(row, linked.get(lead_id, ()))
     deals = deal_views(tx, people(linked), workspace.deal_sources).get(lead_id, [])
+    copied = _copied(tx, deals)
     activities = activity_views(tx, lead.records, lead.values.get("email") or "", limit=50)
     return {
         "lead": lead_id,
@@ -76,7 +78,10 @@ def explain(tx: Connection, workspace: Workspace, lead_id: str) -> dict[str, Any
             for name, value in sorted(lead.values.items())
             if value not in (None, [], "")
         ],
-        "deals": [{"deal": deal.name, "at": deal.at, "role": deal.role, "values": deal.body} for deal in deals],
+        "deals": [
+            {"deal": deal.name, "at": deal.at, "role": deal.role, "values": deal.body, "copies": copied[deal.name]}
+            for deal in deals
+        ],
         "activities": [
             {"at": a.at, "type": a.type, "title": a.title, "url": a.url, "connection": a.connection} for a in activities
         ],
@@ -86,6 +91,13 @@ def explain(tx: Connection, workspace: Workspace, lead_id: str) -> dict[str, Any
         "quarantine": _open(tx, quarantine, lead),
         "conflicts": _open(tx, conflicts, lead),
     }
+
+
+def _copied(tx: Connection, deals: list[DealView]) -> dict[str, list[str]]:
+    """The copies of each deal elsewhere, both by name."""
+    homes = {deal.name: (deal.connection, deal.object, deal.id) for deal in deals}
+    found = of_homes(tx, homes.values())
+    return {name: ["/".join(copy) for copy in found.get(home, ())] for name, home in homes.items()}
 
 
 def _open(tx: Connection, table: Any, lead: LeadView) -> list[dict[str, Any]]:

@@ -287,6 +287,21 @@ conversions = Table(  # outcomes told, or to be told, to ad and analytics platfo
     sqlite_with_rowid=False,
 )
 
+copies = Table(  # deals that we made elsewhere of a deal: each stands for one deal at home, and at home only once
+    "copies",
+    metadata,
+    Column("connection", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("home_connection", Text, nullable=False),
+    Column("home_object", Text, nullable=False),
+    Column("home_record", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    PrimaryKeyConstraint("connection", "object", "record"),
+    UniqueConstraint("home_connection", "home_object", "home_record", "connection", "object"),
+    sqlite_with_rowid=False,
+)
+
 pins = Table(  # wishes that a person took back: not written again while the record holds what it was given instead
     "pins",
     metadata,

@@ -1,0 +1,137 @@
+"""Which deal is a copy of which, so that no deal counts twice.
+
+A copy bears the name of its home (`connection/object/id`, the unified field `home`), and a row of `copies` says so, one
+for each copy and one for each home and place. The row is written with the answer to the create; where that was lost, by
+the name that the copy bears once it is pulled. A deal that bears a name which another copy has already is not heard: it
+goes to a person.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import orjson
+from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
+
+from sync.absorb import OUTSIDE
+from sync.load import chunks
+from sync.state.database import upsert
+from sync.state.schema import copies, quarantine, records, streams
+
+Place = tuple[str, str, str]
+"""(connection, object, id) of a deal."""
+
+Changed = tuple[int, str, str, str]
+"""(stream, id, connection, object) of a dirty row."""
+
+_HOME = tuple_(copies.c.home_connection, copies.c.home_object, copies.c.home_record)
+_RECORD = tuple_(copies.c.connection, copies.c.object, copies.c.record)
+
+
+def place(name: str) -> Place | None:
+    """The place that `connection/object/id` names; None where it names none."""
+    parts = name.split("/", 2)
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 and all(parts) else None
+
+
+def of_homes(tx: Connection, homes: Iterable[Place]) -> dict[Place, list[Place]]:
+    """The copies of these deals, by home."""
+    found: dict[Place, list[Place]] = defaultdict(list)
+    for some in chunks(sorted(set(homes))):
+        for row in tx.execute(select(copies).where(_HOME.in_(some))):
+            home = (row.home_connection, row.home_object, row.home_record)
+            found[home].append((row.connection, row.object, row.record))
+    return found
+
+
+def note(tx: Connection, copy: Place, home: Place, at: str) -> bool:
+    """Write down that `copy` is one of `home`; False where that has another copy there, which still stands."""
+    there = (copies.c.connection == copy[0]) & (copies.c.object == copy[1])
+    known = tx.execute(select(copies.c.record).where(there, _HOME.in_([home]))).scalar()
+    if known == copy[2]:
+        return True
+    if known is not None and _stands(tx, (copy[0], copy[1], known)):
+        return False
+    tx.execute(copies.delete().where(there, (copies.c.record == copy[2]) | _HOME.in_([home])))
+    names = ("connection", "object", "record", "home_connection", "home_object", "home_record")
+    tx.execute(insert(copies), [{**dict(zip(names, (*copy, *home), strict=True)), "at": at}])
+    return True
+
+
+_STANDS = (
+    select(records.c.id)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .where(records.c.id == bindparam("id"), records.c.gone.is_(None))
+)
+
+
+def _stands(tx: Connection, where: Place) -> bool:
+    return tx.execute(_STANDS, {"of": where[0], "named": where[1], "id": where[2]}).first() is not None
+
+
+_BEARING = select(records.c.id, records.c.body).where(
+    records.c.stream == bindparam("of"),
+    records.c.id.in_(bindparam("some", expanding=True)),
+    records.c.gone.is_(None),
+    records.c.body.contains('"home":"', autoescape=True),
+)
+
+
+def recognise(tx: Connection, changed: Sequence[Changed], at: str) -> None:
+    """Note the copies among these changed deals, by the name that each bears; a second copy is left to a person."""
+    by_stream: dict[tuple[int, str, str], list[str]] = defaultdict(list)
+    for stream, id, connection, object in changed:
+        by_stream[(stream, connection, object)].append(id)
+    for (stream, connection, object), ids in by_stream.items():
+        for some in chunks(ids):
+            for id, body in tx.execute(_BEARING, {"of": stream, "some": some}).all():
+                home = place(str(orjson.loads(body)["home"]))
+                if home is None or home[0] == connection:
+                    continue
+                if not note(tx, (connection, object, id), home, at):
+                    leave_out(tx, stream, (connection, object, id), home, at)
+
+
+def leave_out(tx: Connection, stream: int, copy: Place, home: Place, at: str) -> None:
+    """Hear no more of a second copy, and tell a person of it."""
+    mine = (records.c.stream == stream) & (records.c.id == copy[2])
+    tx.execute(update(records).where(mine).values(gone=OUTSIDE))
+    name = "/".join(home)
+    row = {
+        "run": "",
+        "direction": "pull",
+        "connection": copy[0],
+        "object": copy[1],
+        "record": copy[2],
+        "lead": "",
+        "field": "home",
+        "code": "second_copy",
+        "reason": f"names {name} as its home, as another deal here does already: it is not counted",
+        "fix": "Delete one of the two there, or blank the name of the home in the one that is a deal of its own.",
+        "fingerprint": "",
+        "state": "open",
+        "attempts": 1,
+        "first_at": at,
+        "last_at": at,
+    }
+    key = ["direction", "connection", "object", "record", "lead", "field"]
+    tx.execute(upsert(quarantine, tx, key=key, update=["reason", "state", "last_at"]), [row])
+
+
+def kin(tx: Connection, changed: Iterable[Changed]) -> list[Changed]:
+    """The copies of those of these changed deals that have any: whether they count hangs on their home."""
+    homes = sorted({(connection, object, id) for _, id, connection, object in changed})
+    return [(0, id, connection, object) for found in of_homes(tx, homes).values() for connection, object, id in found]
+
+
+def settled(tx: Connection, stream: int, made: Iterable[tuple[Place, str]], at: str) -> int:
+    """Note what was made, as (copy, name of its home); how many of them turned out to be second ones."""
+    seconds = 0
+    for copy, name in made:
+        home = place(name)
+        if home is not None and not note(tx, copy, home, at):
+            leave_out(tx, stream, copy, home, at)
+            seconds += 1
+    return seconds
