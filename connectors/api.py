@@ -82,7 +82,8 @@ class Operation:
     fields whose values identify the record should it exist already (`{"email": "ana@x.io"}`): the connector upserts by
     them where the platform can. `values` are remote field -> value in the platform's own form, only what is to change;
     None clears. A conversion is a create whose `match` has its `event_id`. Archiving and erasing name their record as
-    an update does, without values; a record that is away already is done.
+    an update does, without values; a record that is away already is done. A brief and a new deal have in `person` the
+    record of whom they are about (`contacts/12`); a new deal's `match` has the name of its home.
     """
 
     key: str

@@ -456,6 +456,41 @@ def briefs_are_taken(bench: Bench) -> None:
         assert found.id == made.id
 
 
+def deals_are_taken(bench: Bench) -> None:
+    """Where deals are written, one is made for its person alone, found again by its home, changed, and put away."""
+    objects = bench.facts.objects.items()
+    object = next((name for name, facts in objects if facts.kind is Kind.DEAL and "create" in facts.push), "")
+    if not object:
+        return
+    facts = bench.facts.objects[object]
+    assert facts.home, f"the manifest does not say where {object} keep the name of their home"
+    with bench.connected() as connector:
+        person = f"{bench.people}/{bench.push(connector, bench.person(7))['op7'].id}"
+        made = bench.push(connector, _deal(object, facts, 1, person))["d1"]
+        assert made.error is None, str(made.error)
+        assert bench.push(connector, _deal(object, facts, 2, ""))["d2"].error is not None, "a deal of nobody was made"
+        bench.sandbox.inject("lost_answer", "^(POST|PUT|PATCH) ", times=1)
+        lost = bench.push(connector, _deal(object, facts, 3, person))["d3"]
+        bench.sandbox.faults.clear()
+        assert lost.error is None or isinstance(lost.error, InDoubt), f"a lost answer was told as {lost.error!r}"
+        bench.clock.advance(600)
+        found = bench.read(connector, object, facts.home, *(f"crm/deals/{number}" for number in (1, 2, 3)))
+        assert set(found) == {"crm/deals/1", "crm/deals/3"}, f"found by their home are {sorted(found)}"
+        assert found["crm/deals/1"].id == made.id
+        name, value = next(iter(numbered(facts.offered, 9).items()))
+        assert bench.push(connector, Operation("u", Verb.UPDATE, object, {name: value}, id=made.id))["u"].error is None
+        away = Operation("away", Verb.ARCHIVE, object, {}, id=made.id)
+        assert bench.push(connector, away)["away"].error is None
+        left = bench.read(connector, object, "id", made.id)
+        assert all(record.gone is not None for record in left.values()), "the deal is still there"
+
+
+def _deal(object: str, facts: manifest.RemoteObject, number: int, person: str) -> Operation:
+    values = {**numbered(facts.offered, number), facts.home: f"crm/deals/{number}"}
+    about = {"person": person} if person else {}
+    return Operation(f"d{number}", Verb.CREATE, object, {**values, **about}, match={facts.home: values[facts.home]})
+
+
 def forged_webhooks_are_refused(bench: Bench) -> None:
     """A delivery that does not prove where it comes from is refused."""
     request = Request("POST", "https://hooks.example/x", {"content-type": "application/json"}, b'[{"objectId": 1}]')
@@ -513,6 +548,7 @@ RULES: Mapping[str, Rule] = {
     "archive": creates_can_be_put_away,
     "erase": people_can_be_erased,
     "brief": briefs_are_taken,
+    "deals": deals_are_taken,
     "webhooks": forged_webhooks_are_refused,
     "faults": broken_answers_are_told,
     "sandbox": sandbox_repeats_itself,

@@ -82,6 +82,8 @@ class RemoteObject(_Strict):
     max_age: int = 0  # of conversions: days after which the platform takes an outcome no more; 0 for no such limit
     sample: dict[str, Any] = Field(default_factory=dict)  # a believable record for the sandbox; {n} is its number
     edited: dict[str, Any] = Field(default_factory=dict)  # what somebody changes of it
+    home: str = ""  # of deals that are pushed: the remote field that the name of a copy's home is kept in
+    offered: dict[str, Any] = Field(default_factory=dict)  # ... and a believable create of one; {n} is its number
     repeats: bool = True  # of conversions: the platform knows a repeat by its event id, so a lost one may be resent
 
 

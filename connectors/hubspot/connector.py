@@ -34,6 +34,7 @@ from connectors.api import (
 )
 from connectors.hubspot import platform
 from connectors.hubspot.client import SEARCH_PAGE, VERSION, Client, Item
+from connectors.hubspot.deals import PIPELINE, STAGE, push_deals
 from connectors.hubspot.streams import associations, campaigns, engagements, events, owners
 from connectors.hubspot.writes import AWAY, CONSENT, push_away, push_briefs, push_records
 
@@ -99,7 +100,8 @@ class HubSpotConnector:
         told = orjson.loads(self._client.get(f"/crm/properties/{VERSION}/{object}"))
         fields = {row["name"]: _field(row) for row in told["results"]}
         made = {"deals": _DEAL_EXTRAS, **dict.fromkeys(ENGAGEMENTS, ("contact",))}
-        fields.update({name: FieldSchema(name, "text", writable=False) for name in made.get(object, ())})
+        labels = (STAGE, PIPELINE)
+        fields.update({name: FieldSchema(name, "text", writable=name in labels) for name in made.get(object, ())})
         if CONSENT in fields:  # the property is calculated; what is written to it goes to the communication preferences
             fields[CONSENT] = replace(fields[CONSENT], writable=True)
         return ObjectSchema(object, fields)
@@ -279,9 +281,16 @@ class HubSpotConnector:
         kept = [operation for operation in operations if operation.verb not in AWAY]
         if operations[0].object == "notes":
             written = push_briefs(self._client, kept, stamp(self._world.clock.now()))
+        elif operations[0].object == "deals":
+            stages = self._known_stages() if kept else {}
+            written = push_deals(self._client, kept, stages, lambda ids: self._deals(ids, fields))
         else:
             written = push_records(self._client, kept)
         return chain(push_away(self._client, away), written)
+
+    def _deals(self, ids: Sequence[str], fields: Sequence[str]) -> list[Record]:
+        items = self._client.read("deals", ids, _properties("deals", fields)).values()
+        return [next(self._told("deals", item)) for item in items]
 
     # webhooks
 

@@ -31,6 +31,13 @@ _STRING = (
     "mobilephone hs_additional_emails hs_analytics_source hs_analytics_source_data_1 hs_analytics_source_data_2 "
     "hs_latest_source hs_latest_source_data_1 hs_analytics_first_url hs_lead_status hs_merged_object_ids"
 )
+STAGES_OF_DEALS = {
+    "default/appointmentscheduled": ("Sales Pipeline", "Appointment scheduled", "false", "0.2"),
+    "default/contractsent": ("Sales Pipeline", "Contract sent", "false", "0.9"),
+    "default/closedwon": ("Sales Pipeline", "Closed won", "true", "1.0"),
+    "default/closedlost": ("Sales Pipeline", "Closed lost", "true", "0.0"),
+}
+"""pipeline/stage -> labels of both, whether it is closed, its probability."""
 DEFAULT_PROPERTIES: Mapping[str, str] = {
     "contacts": f"email {_STRING} hubspot_owner_id",
     "companies": "name domain website industry phone address city state zip country hubspot_owner_id",
@@ -43,13 +50,15 @@ DEFAULT_PROPERTIES: Mapping[str, str] = {
     "tasks": "hs_task_subject hs_task_body",
     "emails": "hs_email_subject",
 }
+_TIED = {202: "contacts", 190: "companies", 214: "deals", 3: "contacts", 341: "companies"}
+"""What an association type of notes and deals leads to."""
 _READ_ONLY = {"hs_object_id", "createdate", "lastmodifieddate", "hs_lastmodifieddate", "hs_email_optout"}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]{2,}")
 
 
 class HubSpotSandbox(Sandbox):
     """A HubSpot portal. Switches: `index_lag` (seconds until search sees a change), `status_207`, `bump_on_no_change`,
-    `daily_limit`."""
+    `daily_limit`, `currencies` (those that deals may have), `stages` (of deals, as STAGES_OF_DEALS)."""
 
     name = "hubspot"
 
@@ -66,6 +75,8 @@ class HubSpotSandbox(Sandbox):
         self.status_207 = False
         self.bump_on_no_change = True
         self.daily_limit = 650_000
+        self.currencies = {"EUR"}
+        self.stages = dict(STAGES_OF_DEALS)
         self.used = 0
         self.portal = 4_242_001
         self.next_id = 10_000
@@ -331,7 +342,30 @@ class HubSpotSandbox(Sandbox):
                 found.append(_complaint(name, "INVALID_EMAIL", f"Email address {value} is invalid"))
             elif len(str(value or "")) > 65_536:
                 found.append(_complaint(name, "INVALID_LONG", "too long"))
-        return found or self._backwards(row, values)
+        if object == "deals":
+            found += self._misplaced(row, values)
+        return found or self._taken(object, row, values) or self._backwards(row, values)
+
+    def _taken(self, object: str, row: Row | None, values: Mapping[str, Any]) -> list[Row]:
+        """Values of unique properties that another record has."""
+        found = []
+        for name, value in values.items():
+            if name != "email" and value and self.properties[object][name]["hasUniqueValue"]:
+                other = self._by_property(object, name, str(value))
+                if other is not None and other is not row:
+                    found.append(_complaint(name, "CONFLICTING_UNIQUE_VALUE", "another record has this value"))
+        return found
+
+    def _misplaced(self, row: Row | None, values: Mapping[str, Any]) -> list[Row]:
+        """A deal's pipeline, stage and currency have to be set up."""
+        held = {**(row["properties"] if row else {}), **values}
+        if "dealstage" in values or "pipeline" in values:
+            pipeline = held.get("pipeline") or "default"
+            if f"{pipeline}/{held.get('dealstage')}" not in self.stages:
+                return [_complaint("dealstage", "INVALID_OPTION", "the stage is not one of the pipeline")]
+        if (currency := values.get("deal_currency_code")) and currency not in self.currencies:
+            return [_complaint("deal_currency_code", "INVALID_OPTION", f"{currency} is not an enabled currency")]
+        return []
 
     def _backwards(self, row: Row | None, values: Mapping[str, Any]) -> list[Row]:
         new = values.get("lifecyclestage")
@@ -427,11 +461,24 @@ class HubSpotSandbox(Sandbox):
         if object == "contacts" and twin:
             return self._error(409, "CONFLICT", f"Contact already exists. Existing ID: {twin['id']}")
         row = self._new(object, values, "")
+        self._tie(object, row["id"], body)
+        return Answer.of(self._shown(row, values), 201)
+
+    def _tie(self, object: str, id: str, body: Row) -> None:
         for tie in body.get("associations") or []:
             for kind in tie["types"]:
-                target = {202: "contacts", 190: "companies", 214: "deals"}.get(kind["associationTypeId"], "contacts")
-                self.associate(object, row["id"], target, str(tie["to"]["id"]))
-        return Answer.of(self._shown(row, values), 201)
+                self.associate(object, id, _TIED[kind["associationTypeId"]], str(tie["to"]["id"]))
+
+    def _loose(self, body: Row) -> list[Row]:
+        """Ties to records that are not there."""
+        ends = [
+            (_TIED.get(kind["associationTypeId"], ""), str(tie["to"]["id"]))
+            for tie in body.get("associations") or []
+            for kind in tie["types"]
+        ]
+        if all(object in self.rows and self._find(object, id) for object, id in ends):
+            return []
+        return [_complaint("associations", "INVALID_OBJECT_IDS", "a record to associate with is not there")]
 
     def _patch(self, call: Call, object: str, id: str) -> Answer:
         row = self._find(object, id)
@@ -541,7 +588,7 @@ class HubSpotSandbox(Sandbox):
             errors.append({**told, "context": {"ids": [str(item["id"])]}})
         for item in inputs:
             values, row = item["properties"], find(item)
-            wrong = self._wrong(object, row, values)
+            wrong = self._wrong(object, row, values) or self._loose(item)
             if wrong and not item.get("objectWriteTraceId"):
                 return self._error(400, "VALIDATION_ERROR", "Property values were not valid", errors=wrong)
             if wrong:
@@ -552,6 +599,7 @@ class HubSpotSandbox(Sandbox):
             created = row is None
             if row is None:
                 row = self._new(object, values, "")
+                self._tie(object, row["id"], item)
             else:
                 self._change(object, row, values)
             shown = self._shown(row, values)
@@ -576,28 +624,17 @@ class HubSpotSandbox(Sandbox):
         return Answer.of({"results": self.owners})
 
     def _pipelines(self, call: Call) -> Answer:
-        stages = [
-            ("appointmentscheduled", "Appointment scheduled", "false", "0.2"),
-            ("contractsent", "Contract sent", "false", "0.9"),
-            ("closedwon", "Closed won", "true", "1.0"),
-            ("closedlost", "Closed lost", "true", "0.0"),
-        ]
         now = self._now()
-        shown = [
-            {
-                "id": id,
-                "label": label,
-                "displayOrder": order,
-                "metadata": {"isClosed": closed, "probability": probability},
-                "createdAt": now,
-                "updatedAt": now,
-                "archived": False,
-                "writePermissions": "CRM_PERMISSIONS_ENFORCEMENT",
-            }
-            for order, (id, label, closed, probability) in enumerate(stages)
-        ]
-        pipeline = {"id": "default", "label": "Sales Pipeline", "displayOrder": 0, "stages": shown, "archived": False}
-        return Answer.of({"results": [{**pipeline, "createdAt": now, "updatedAt": now}]})
+        made: dict[str, Row] = {}
+        for order, (key, (group, label, closed, probability)) in enumerate(self.stages.items()):
+            id, _, stage = key.partition("/")
+            pipeline = made.setdefault(id, {"id": id, "label": group, "displayOrder": len(made), "stages": []})
+            shown: Row = {"id": stage, "label": label, "displayOrder": order, "archived": False}
+            metadata = {"isClosed": closed, "probability": probability}
+            rights = {"writePermissions": "CRM_PERMISSIONS_ENFORCEMENT"}
+            pipeline["stages"].append({**shown, "metadata": metadata, "createdAt": now, "updatedAt": now, **rights})
+        more = {"archived": False, "createdAt": now, "updatedAt": now}
+        return Answer.of({"results": [{**pipeline, **more} for pipeline in made.values()]})
 
     def _describe(self, call: Call, object: str) -> Answer:
         if object not in self.properties:
@@ -679,6 +716,7 @@ def _properties(object: str) -> dict[str, Row]:
     if object == "deals":
         for name in ("amount", "hs_deal_stage_probability"):
             found[name] = _property(name, "number")
+        found["closedloop_home"] = _property("closedloop_home") | {"hasUniqueValue": True}
     if object == "companies":
         for name in ("numberofemployees", "annualrevenue"):
             found[name] = _property(name, "number")

@@ -21,6 +21,12 @@ from connectors.hubspot.client import BATCH, VERSION, Client, Item, Items, objec
 NOTE_TO = {"contacts": 202, "companies": 190, "deals": 214}
 """HUBSPOT_DEFINED association types of a note."""
 
+DEAL_TO = {"contacts": 3, "companies": 341}
+"""HUBSPOT_DEFINED association types of a deal."""
+
+PERSON = "person"
+"""Of a new deal: `contacts/12`, whom it is about. An association, and no property."""
+
 CONSENT = "hs_email_optout"
 """Calculated by HubSpot. `true` is written as an opt-out of all e-mail in the communication preferences."""
 
@@ -89,23 +95,35 @@ def _push(client: Client, batch: list[Operation]) -> Iterator[Result]:
 
 def _send(client: Client, batch: list[Operation]) -> Items:
     object = batch[0].object
+    inputs: list[dict[str, Any]]
     if batch[0].verb is Verb.UPDATE:
         inputs = [{"id": op.id, "objectWriteTraceId": op.key, "properties": _properties(op)} for op in batch]
         return client.items(client.post(f"{objects(object)}/batch/update", {"inputs": inputs}))
-    if batch[0].match:
+    if batch[0].match and object != "deals":
         [(name, _)] = list(batch[0].match.items())[:1]
         inputs = [
             {"id": str(op.match[name]), "idProperty": name, "objectWriteTraceId": op.key, "properties": _properties(op)}
             for op in batch
         ]
         return client.items(client.post(f"{objects(object)}/batch/upsert", {"inputs": inputs}))
-    inputs = [{"objectWriteTraceId": op.key, "properties": _properties(op), "associations": []} for op in batch]
+    inputs = [
+        {"objectWriteTraceId": op.key, "properties": _properties(op), "associations": _associations(op)} for op in batch
+    ]
     return client.items(client.post(f"{objects(object)}/batch/create", {"inputs": inputs}, repeatable=False))
+
+
+def _associations(operation: Operation) -> list[dict[str, Any]]:
+    """Whom a new deal is about."""
+    object, _, id = str(operation.values.get(PERSON) or "").partition("/")
+    if not id:
+        return []
+    types = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": DEAL_TO[object]}]
+    return [{"to": {"id": id}, "types": types}]
 
 
 def _properties(operation: Operation) -> dict[str, str]:
     """Values as HubSpot takes them: text, `true`/`false`, '' to clear."""
-    return {name: _text(value) for name, value in operation.values.items() if name != CONSENT}
+    return {name: _text(value) for name, value in operation.values.items() if name not in (CONSENT, PERSON)}
 
 
 def _text(value: Any) -> str:
@@ -119,7 +137,7 @@ def _text(value: Any) -> str:
 def _results(client: Client, batch: list[Operation], answer: Items) -> Iterator[Result]:
     waiting = {operation.key: operation for operation in batch}
     by_id = {operation.id: operation for operation in batch if operation.id}
-    by_email = {_place(operation): operation for operation in batch if not operation.id}
+    by_email = {place: operation for operation in batch if not operation.id and (place := _place(operation))}
     for item in answer.results:
         operation = waiting.get(item.objectWriteTraceId or "") or by_id.get(item.id) or by_email.get(_email(item))
         if operation is not None and waiting.pop(operation.key, None) is not None:

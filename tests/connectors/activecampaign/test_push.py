@@ -209,7 +209,7 @@ def test_what_cannot_be_written_is_refused_before_any_call(ac: ActiveCampaignSan
     )
     assert codes(results) == {"hash": "read_only", "field": "unknown_field", "list": "list"}
     assert not [line for line in ac.log if line.method != "GET"]
-    [result] = connector.push([Operation("d", Verb.UPDATE, "deals", {"title": "x"}, id="1")], [])
+    [result] = connector.push([Operation("d", Verb.UPDATE, "accounts", {"name": "x"}, id="1")], [])
     assert result.error is not None
     assert result.error.code == "read_only"
 

@@ -58,6 +58,15 @@ def tour(hubspot: Connector, clock: ManualClock) -> list[Any]:
     out += [told(result) for result in hubspot.push([create, update, wrong], FIELDS)]
     values = {"subject": "S", "body": "B", "person": "contacts/10001", "reference": "r1"}
     out += [told(result) for result in hubspot.push([Operation("n", Verb.CREATE, "notes", values)], [])]
+    home = {"closedloop_home": "crm/deals/1"}
+    new = {"dealname": "N", "stage_label": "Closed won", "person": "contacts/10001", **home}
+    [made] = hubspot.push([Operation("d", Verb.CREATE, "deals", new, match=home)], ["dealname", "stage_label"])
+    out += [told(made), shown(made.record) if made.record else None]
+    changed = Operation("de", Verb.UPDATE, "deals", {"amount": "5"}, id=made.id)
+    out += [told(result) for result in hubspot.push([changed], ["amount"])]
+    out += sorted(hubspot.read("deals", "closedloop_home", ["crm/deals/1", "crm/deals/2"], ["dealname"]))
+    away = Operation("da", Verb.ARCHIVE, "deals", {}, id=made.id)
+    out += [told(result) for result in hubspot.push([away], [])]
     out += sorted(hubspot.read("contacts", "email", ["n@example.com", "no@example.com"], FIELDS))
     return [*out, sorted(hubspot.read("notes", "reference", ["r1"], []))]
 
