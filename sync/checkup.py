@@ -15,6 +15,7 @@ from config.project import Project, load_project, secret_problems
 from config.yaml import Document
 from connectors import registry
 from connectors.api import Health, ObjectSchema
+from connectors.manifest import Manifest
 from mappings.check import Held, LiveField, check_facts, check_live
 from mappings.compiler import lead_fields, load_mapping, read_mapping
 from mappings.expressions import Expression, lead_context
@@ -96,8 +97,23 @@ def _check_connection(folder: Path, project: Project, name: str, connection: Any
         mapping, document = read_mapping(folder / connection.mapping, connection.mapping)
         load_mapping(folder / connection.mapping, lead=lead_fields(project), defaults=_defaults(project))
         found.problems.extend(check_facts(mapping, document, {n: o.kind for n, o in facts.objects.items()}))
+        found.problems.extend(_unwritten_deals(mapping, document, facts))
     except Misconfigured as error:
         found.problems.extend(error.problems or [Problem(connection.mapping, 1, 1, error.what, error.fix)])
+
+
+def _unwritten_deals(mapping: MappingFile, document: Document, facts: Manifest) -> list[Problem]:
+    """Deals that a mapping pushes to a platform on which they are not written."""
+    pushed = [
+        name
+        for name, object in mapping.objects.items()
+        if object.kind is Kind.DEAL and any(entry.direction != "pull" for entry in object.fields)
+    ]
+    return [
+        document.problem(("objects", name), f"Deals are not written to {facts.title}.", "direction: pull")
+        for name in pushed
+        if name in facts.objects and not facts.objects[name].push
+    ]
 
 
 def _defaults(project: Project) -> Defaults:

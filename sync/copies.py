@@ -90,8 +90,41 @@ def recognise(tx: Connection, changed: Sequence[Changed], at: str) -> None:
                 home = place(str(orjson.loads(body)["home"]))
                 if home is None or home[0] == connection:
                     continue
+                home = _survivor(tx, home)
                 if not note(tx, (connection, object, id), home, at):
                     leave_out(tx, stream, (connection, object, id), home, at)
+
+
+def follow(tx: Connection, changed: Sequence[Changed], at: str) -> None:
+    """Where homes among these changed deals were merged into others, their copies are the others' from now on; one that
+    has a copy of its own there keeps it."""
+    homes = [(connection, object, id) for _, id, connection, object in changed]
+    for home, found in of_homes(tx, homes).items():
+        survivor = _survivor(tx, home)
+        taken = {copy[:2] for copy in of_homes(tx, [survivor]).get(survivor, ())}
+        for copy in found if survivor != home else ():
+            if copy[:2] not in taken:
+                note(tx, copy, survivor, at)
+
+
+_INTO = (
+    select(records.c.into)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .where(records.c.id == bindparam("id"), records.c.into.is_not(None))
+)
+
+
+def _survivor(tx: Connection, home: Place) -> Place:
+    """The deal that `home` lives on as."""
+    seen = {home}
+    while into := tx.execute(_INTO, {"of": home[0], "named": home[1], "id": home[2]}).scalar():
+        object, _, id = str(into).partition("/")
+        home = (home[0], object, id)
+        if home in seen:
+            break
+        seen.add(home)
+    return home
 
 
 def leave_out(tx: Connection, stream: int, copy: Place, home: Place, at: str) -> None:

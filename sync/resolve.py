@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, bindparam, select, update
 
 from connectors.api import Gone
 from mappings.model import Kind
-from sync.copies import Changed, kin, recognise
+from sync.copies import Changed, follow, kin, recognise
 from sync.core import resolve
 from sync.core.resolve import Key
 from sync.load import chunks
@@ -281,6 +281,7 @@ def touch_leads(tx: Connection, at: str, bearing: frozenset[tuple[str, str]] = f
     """
     deals = _changed(tx, [Kind.DEAL, Kind.ASSOCIATION], limit)
     if bearing:
+        follow(tx, deals, at)
         recognise(tx, [deal for deal in deals if (deal[2], deal[3]) in bearing], at)
     _touch(tx, _people_of_deals(tx, [*deals, *(kin(tx, deals) if bearing else ())]))
     _settle_rows(tx, records, records.c.id, deals)

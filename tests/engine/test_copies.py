@@ -311,6 +311,21 @@ def test_a_person_who_is_merged_takes_the_deal_along(both: Deals) -> None:
     assert [copy["person"] for copy in both.alpha.all("deals")] == [f"contacts/{contact}"]
 
 
+def test_a_home_that_is_merged_hands_its_copy_on(both: Deals) -> None:
+    _, prospect = ana(both)
+    old = deal(both, prospect)
+    both.settled()
+    both.clock.advance(60)
+    new = deal(both, prospect, name="Both", amount="1800")
+    both.beta.remove("deals", old, Gone.MERGED, into=new)
+    both.settled()
+    [copy] = both.alpha.all("deals")
+    assert (copy["title"], copy["worth"], copy["home"]) == ("Both", "1800", f"beta/deals/{new}")
+    both.settled()
+    assert values(both)["open_amount"] == {"amount": "1800", "currency": "EUR"}
+    assert len(both.written()) == 2
+
+
 def test_a_home_that_is_deleted_leaves_its_copy_which_does_not_count(both: Deals) -> None:
     _, prospect = ana(both)
     home = deal(both, prospect, **WON)

@@ -15,6 +15,7 @@ from config.errors import InDoubt, RecordRejected
 from connectors.api import Connector, Operation, Result, Verb
 from connectors.hubspot.sandbox import HubSpotSandbox
 from sync import scaffold
+from sync.checkup import check
 from sync.insight.report import funnel
 from sync.workspace import Workspace
 from tests.connectors.activecampaign.test_loop import refused, run, running, settled, written
@@ -220,3 +221,14 @@ def test_a_lost_answer_makes_no_second_deal(tmp_path: Path) -> None:
                 assert refused(run(workspace)) == 0
             assert len(hubspot.all("deals")) == 1
             assert revenue(workspace) == (1, 100)
+
+
+def test_deals_pushed_to_a_platform_that_takes_none_are_told_by_check(tmp_path: Path) -> None:
+    scaffold.write(tmp_path, scaffold.names(["salesforce"]))
+    file = tmp_path / "mappings" / "salesforce.yaml"
+    text = file.read_text()
+    own = "      - {remote: Home__c, field: home, direction: push}\n"
+    file.write_text(
+        text.replace("    kind: deal\n    fields:\n", f"    kind: deal\n    match: [home]\n    fields:\n{own}")
+    )
+    assert any("Deals are not written to Salesforce" in str(problem) for problem in check(tmp_path).problems)
