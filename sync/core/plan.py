@@ -326,7 +326,8 @@ def creation(
         return []
     if refused(target.connection, target.object, about, lead.id, "", fingerprint(values)):
         return []
-    changes = [_change(name, target, None, back[name], lead.reasons.get(name)) for name in sorted(back)]
+    said = sorted(name for name, value in back.items() if value is not None and value != [])
+    changes = [_change(name, target, None, back[name], lead.reasons.get(name)) for name in said]
     operation = Planned(
         connection=target.connection,
         object=target.object,
