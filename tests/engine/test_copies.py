@@ -424,6 +424,37 @@ def test_a_plan_shows_copies_and_is_applied_exactly(both: Deals) -> None:
     assert len(both.alpha.all("deals")) == 1
 
 
+def test_too_many_copies_at_once_are_held(both: Deals) -> None:
+    _, prospect = ana(both)
+    file = both.folder / "closedloop.yaml"
+    file.write_text(file.read_text() + "guards: {changed: {share: 1%, over: 3}}\n")
+    both.reopen()
+    deal(both, prospect)
+    both.settled()
+    both.clock.advance(60)
+    for number in range(4):
+        deal(both, prospect, name=f"Deal {number}")
+    report = both.sync()
+    assert (report.state, report.held["alpha"].planned) == ("held", {"deals": {"create": 4}})
+    assert len(both.alpha.all("deals")) == 1
+    both.clock.advance(60)
+    Runner(both.workspace).run("sync", ("alpha", "beta"), Options(large=True))
+    assert len(both.alpha.all("deals")) == 5
+
+
+def test_a_field_of_a_copy_that_is_fought_over_is_left_to_a_person(both: Deals) -> None:
+    _, prospect = ana(both)
+    deal(both, prospect)
+    both.settled()
+    [id] = both.alpha.rows["deals"]
+    for worth in ("1", "2", "3", "4"):
+        both.clock.advance(600)
+        both.alpha.edit("deals", id, {"worth": worth})
+        both.sync()
+    assert [(row.record, row.field) for row in complaints(both, "flapping")] == [(id, "amount")]
+    assert both.mine()[0]["worth"] == "4"
+
+
 def test_explain_names_the_copies(both: Deals) -> None:
     _, prospect = ana(both)
     home = deal(both, prospect)
