@@ -85,7 +85,7 @@ class DealWriter:
             body["stage"] = self._stage(None, str(body["group"]))
         body.setdefault("currency", self.known.currencies.get(str(body["group"])) or "usd")
         if not body.get("owner"):
-            body["owner"] = str((self.client.get("users/me").get("user") or {}).get("id") or "")
+            body["owner"] = self.known.me
         return body
 
     def _body(self, values: Mapping[str, Any], id: str) -> dict[str, Any]:

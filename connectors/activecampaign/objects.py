@@ -96,6 +96,11 @@ class Known:
         return {str(row["id"]): str(row.get("currency") or "").lower() for row in self.pipeline_rows}
 
     @cached_property
+    def me(self) -> str:
+        """The id of the user whose key this is."""
+        return str((self.client.get("users/me").get("user") or {}).get("id") or "")
+
+    @cached_property
     def accounts(self) -> dict[str, str]:
         return self._names("accounts", "name")
 

@@ -282,6 +282,7 @@ class HubSpotConnector:
         if operations[0].object == "notes":
             written = push_briefs(self._client, kept, stamp(self._world.clock.now()))
         elif operations[0].object == "deals":
+            self._stages = None  # a stage may have been made since they were looked up
             stages = self._known_stages() if kept else {}
             written = push_deals(self._client, kept, stages, lambda ids: self._deals(ids, fields))
         else:

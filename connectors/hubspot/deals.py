@@ -37,20 +37,27 @@ def push_deals(
             continue
         refused, good = _worded(client, some, stages)
         results = [*refused, *push_records(client, good)]
-        yield from _with_records(results, read)
+        made = {operation.key for operation in good if operation.verb is Verb.CREATE}
+        yield from _whole(results, made, read)
         halted = (result.error for result in results if not isinstance(result.error, RecordRejected | InDoubt))
         stop = next((error for error in halted if error is not None), None)
 
 
-def _with_records(results: Sequence[Result], read: Callable[[Sequence[str]], list[Record]]) -> Iterator[Result]:
-    """Whether a deal is won is told by its stage, which an answer to a write may leave out: they are read again."""
+def _whole(
+    results: Sequence[Result], made: set[str], read: Callable[[Sequence[str]], list[Record]]
+) -> Iterator[Result]:
+    """The results with what the answers leave out: that what was `made` is new, and what a deal holds (whether it is
+    won is told by its stage), for which they are read again."""
     done = [result.id for result in results if result.error is None]
     try:
         found = {record.id: record for record in (read(done) if done else ())}
     except ClosedloopError:  # they are written; what they hold is told by the next pull
         found = {}
     for result in results:
-        yield result if result.error is not None else replace(result, record=found.get(result.id))
+        if result.error is not None:
+            yield result
+        else:
+            yield replace(result, created=result.key in made, record=found.get(result.id))
 
 
 def _worded(client: Client, operations: Sequence[Operation], stages: Stages) -> tuple[list[Result], list[Operation]]:

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from config.clock import ManualClock
 from config.errors import InDoubt, Misconfigured
 from connectors.api import Gone, Operation
+from sync import forget as forgetting
 from sync import undo
 from sync.insight.explain import explain
 from sync.insight.report import funnel
@@ -453,6 +454,21 @@ def test_a_field_of_a_copy_that_is_fought_over_is_left_to_a_person(both: Deals) 
         both.sync()
     assert [(row.record, row.field) for row in complaints(both, "flapping")] == [(id, "amount")]
     assert both.mine()[0]["worth"] == "4"
+
+
+def test_who_is_forgotten_leaves_a_copy_that_is_followed_no_more(both: Deals) -> None:
+    _, prospect = ana(both)
+    home = deal(both, prospect)
+    both.settled()
+    made = forgetting.erasure(both.workspace, "ana@x.io")
+    assert {operation.object for operation in made.operations} == {"contacts", "prospects"}
+    forgetting.forget(both.workspace, made, Runner(both.workspace))
+    both.clock.advance(60)
+    both.beta.edit("deals", home, {"amount": "901"})
+    both.settled()
+    assert both.mine() == [COPY]
+    with both.workspace.state.read() as tx:
+        assert tx.execute(select(journal.c.lead).where(journal.c.object == "deals")).scalars().all() == [None]
 
 
 def test_explain_names_the_copies(both: Deals) -> None:

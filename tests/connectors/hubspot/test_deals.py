@@ -78,7 +78,7 @@ def test_a_deal_is_made_with_its_person_and_tells_what_its_stage_means(
     portal: HubSpotSandbox, hubspot: Connector
 ) -> None:
     [made] = push(hubspot, wish(portal))
-    assert (made.error, made.record is not None) == (None, True)
+    assert (made.error, made.created, made.record is not None) == (None, True, True)
     held = portal.get("deals", made.id)
     assert (held["dealstage"], held["pipeline"], held["amount"]) == ("contractsent", "default", "1200.5")
     assert "person" not in held
