@@ -548,7 +548,7 @@ RULES: Mapping[str, Rule] = {
     "archive": creates_can_be_put_away,
     "erase": people_can_be_erased,
     "brief": briefs_are_taken,
-    "deals": deals_are_taken,
+    "copies": deals_are_taken,
     "webhooks": forged_webhooks_are_refused,
     "faults": broken_answers_are_told,
     "sandbox": sandbox_repeats_itself,

@@ -38,9 +38,9 @@ Mail [beta] (mail), API v1, by httpx
   reads    people, campaigns
   writes   people
   log-in   key, oauth (closedloop connect)
-  keeps    21 of 22 rules: facts, light, health, secrets, schema, unknown, pull, resume,
-incremental, deletes, read, push, upsert, lost_answers, consent, archive, erase, brief, webhooks,
-faults, sandbox
+  keeps    22 of 23 rules: facts, light, health, secrets, schema, unknown, pull, resume,
+incremental, deletes, read, push, upsert, lost_answers, consent, archive, erase, brief, copies,
+webhooks, faults, sandbox
   exempt   bulk: There is no bulk interface.
   besides  deals: Mail [beta] has no deals.
 """
