@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,9 +182,14 @@ def _auth(name: str, facts: Manifest, mode: str, chosen: Chosen) -> dict[str, st
     wanted = _wanted(known, chosen)
     spare = [member for member in (*known.secrets, *known.optional) if member not in wanted]
     for member in (*known.settings, *wanted, *(m for m in spare if chosen.auth.get(m))):
-        given = chosen.auth.get(member)
-        found[member] = str(given) if given else f"env:{variable(name, member)}" if member in known.secrets else '""'
+        unknown = f"env:{variable(name, member)}" if member in known.secrets else '""'
+        found[member] = _text(str(chosen.auth[member])) if chosen.auth.get(member) else unknown
     return found
+
+
+def _text(value: str) -> str:
+    """The value as YAML reads it back as text: an id of digits alone needs quotes."""
+    return f'"{value}"' if re.fullmatch(r"[\d._+-]+", value) else value
 
 
 def _settings(facts: Manifest, chosen: Chosen) -> list[str]:

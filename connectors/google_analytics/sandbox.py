@@ -60,6 +60,7 @@ class GoogleAnalyticsSandbox(Sandbox):
         self.created = stamp(self.clock.now() - timedelta(days=3))
         self.quotas = Quotas(self.clock)
         self.login = Login(self.clock, self.random)
+        self.consents = self.login.consents
 
     def account(self) -> Row:
         secrets = {"refresh_token": REFRESH, "api_secret": API_SECRET}
@@ -73,6 +74,7 @@ class GoogleAnalyticsSandbox(Sandbox):
         return {"mode": "service_account", "service_account_key": self.login.key_file(), "api_secret": API_SECRET}
 
     def route(self) -> None:
+        self.on("GET", "/o/oauth2/v2/auth", lambda call: self.login.consents.page(call))
         self.on("POST", "/token", lambda call: self.login.grant(call.form))
         here = f"/v1beta/properties/{PROPERTY}"
         self.on("GET", here, self._of(READ, self._property))
@@ -140,7 +142,7 @@ class GoogleAnalyticsSandbox(Sandbox):
     # before and after
 
     def before(self, call: Call) -> Answer | None:
-        if call.path in ("/token", "/mp/collect", "/debug/mp/collect"):
+        if call.path in ("/o/oauth2/v2/auth", "/token", "/mp/collect", "/debug/mp/collect"):
             return None
         if not self.login.opens(_token(call)):
             message = "Request had invalid authentication credentials. Expected OAuth 2 access token."
@@ -324,7 +326,7 @@ class GoogleAnalyticsSandbox(Sandbox):
     )
     _OF_QUOTAS = ("price", "limits", "used", "window", "failures", "concurrent")
     _OF_HABITS = ("cardinality", "threshold", "sampled")
-    _OF_LOGIN = ("scopes", "withdrawn", "access")
+    _OF_LOGIN = ("scopes", "withdrawn", "access", "refresh")
 
     def snapshot(self) -> Row:
         told = {
@@ -343,7 +345,8 @@ class GoogleAnalyticsSandbox(Sandbox):
             setattr(self, name, state[name])
         for part, names in (("quotas", self._OF_QUOTAS), ("habits", self._OF_HABITS), ("login", self._OF_LOGIN)):
             for name in names:
-                setattr(getattr(self, part), name, state[part][name])
+                if name in state[part]:
+                    setattr(getattr(self, part), name, state[part][name])
         version, words, gauss = state["random"]
         self.random.setstate((version, tuple(words), gauss))
 

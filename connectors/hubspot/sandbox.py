@@ -59,7 +59,8 @@ class HubSpotSandbox(Sandbox):
         return {"auth": {"mode": "oauth", "client_id": "sandbox-app", **secrets}, "settings": {}}
 
     def route(self) -> None:
-        self.consents = Consents("sandbox-app")
+        app = {"client_id": "sandbox-app", "client_secret": "sandbox-secret"}
+        self.consents = Consents(self.clock, {"oauth": app}, self.sessions.clear)
         self.on("GET", "/oauth/authorize", self.consents.page)
         self.on("POST", f"/oauth/{VERSION}/token", self._grant)
         self.store = Store(self.clock, self.portal)
@@ -154,7 +155,8 @@ class HubSpotSandbox(Sandbox):
     def _grant(self, call: Call) -> Answer:
         form = call.form
         known = form.get("client_id") == "sandbox-app" and form.get("client_secret") == "sandbox-secret"
-        known = known and (self.consents.redeemed(form) or form.get("refresh_token") == self.refresh_token)
+        asked = self.consents.redeemed(form) if known and self.consents else None
+        known = known and (asked is not None or form.get("refresh_token") == self.refresh_token)
         if form.get("grant_type") not in ("refresh_token", "authorization_code") or not known:
             told = {"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}
             return Answer.of({**told, "correlationId": self._uuid()}, 400)

@@ -140,6 +140,11 @@ class Client:
         app = {"client_id": self.secret("client_id"), "client_secret": self.secret("client_secret")}
         return self._login("introspectToken", {**app, "token": token})
 
+    def renew(self) -> bool:
+        """Get a new access token; False where the one in use is all there is. Raises AuthorizationLost."""
+        assert self.api.credentials is not None
+        return self.api.credentials.renew()
+
     def _login(self, path: str, form: Mapping[str, str]) -> dict[str, Any]:
         headers = {"content-type": "application/x-www-form-urlencoded"}
         try:
@@ -158,7 +163,8 @@ class Client:
         except RecordRejected as error:
             raise AuthorizationLost(
                 "LinkedIn refuses the log-in.",
-                fix="The grant ended (a year after the first consent), or was revoked: connect the account again.",
+                fix="The grant ended (a year after the first consent), or was revoked: connect the account again, by "
+                f"`closedloop connect {self._account.connection}`.",
                 connection=self._account.connection,
                 code=error.code,
             ) from error

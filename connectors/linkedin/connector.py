@@ -145,10 +145,12 @@ class LinkedInConnector:
         if not self._account.auth.get("client_id") or not self._account.auth.get("client_secret"):
             return None
         token = self._client.introspected()
+        if token.get("active") is False and self._client.renew():
+            token = self._client.introspected()
         if token.get("active") is False:
             raise AuthorizationLost(
                 "The access token has ended or was revoked.",
-                fix="Connect the account again.",
+                fix=f"Connect the account again, by `closedloop connect {self._account.connection}`.",
                 connection=self._account.connection,
             )
         return token

@@ -67,6 +67,7 @@ class LinkedInSandbox(Sandbox):
         self.campaigns: dict[str, Row] = {}
         self.login = Login(self.clock, self.random)
         self.login.found()
+        self.consents = self.login.consents
         self.leads = Leads(self.clock, self.random)
         self.events = Events(self.clock)
         self.exports = Exports(self.clock)
@@ -91,6 +92,7 @@ class LinkedInSandbox(Sandbox):
         return {"mode": "oauth", "refresh_token": self.login.refresh, **APP}
 
     def route(self) -> None:
+        self.on("GET", "/oauth/v2/authorization", lambda call: self.login.consents.page(call))
         self.on("POST", "/oauth/v2/accessToken", lambda call: self.login.grant(call.form))
         self.on("POST", "/oauth/v2/introspectToken", lambda call: self.login.introspect(call.form))
         self.on("GET", "/rest/adAccounts/{id}", self._ad_account)
@@ -419,4 +421,4 @@ class LinkedInSandbox(Sandbox):
         self.random.setstate((version, tuple(words), gauss))
 
 
-_WORLD = ("clock", "random")
+_WORLD = ("clock", "random", "consents")
