@@ -30,6 +30,7 @@ class Grant(_Strict):
     extra: dict[str, str] = Field(default_factory=dict)  # more parameters of the page's address
     host: str = ""  # the member of `auth:` or `settings:` that names another host for both addresses
     hosts: dict[str, str] = Field(default_factory=dict)  # ... where it holds no host but a word: the host of each
+    keeps: tuple[str, ...] = ("scope",)  # what else the connector wants to know of the answer that brings the tokens
     server: str = ""  # the parameter of the answer that names the host where the account lives: one of `hosts`
     loopback: str = "127.0.0.1"  # the name of this machine that apps may be called back at
 

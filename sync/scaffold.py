@@ -237,9 +237,19 @@ def unconnected(connections: Mapping[str, Chosen]) -> list[str]:
     ]
 
 
-def sandbox_connection(folder: Path, name: str, sandbox: Any) -> Chosen:
+def sandbox_account(sandbox: Any, *, app: bool = False) -> Mapping[str, Any]:
+    """The `auth:` and `settings:` for a sandbox. With `app` it has the OAuth app only, where the platform has one:
+    `closedloop connect` does the rest."""
+    account: Mapping[str, Any] = sandbox.account()
+    if not app or sandbox.consents is None:
+        return account
+    mode, members = next(iter(sandbox.consents.apps.items()))
+    return {"auth": {"mode": mode, **members}, "settings": account["settings"]}
+
+
+def sandbox_connection(folder: Path, name: str, sandbox: Any, *, app: bool = False) -> Chosen:
     """A connection to a running sandbox; its secrets go into files of the project's folder."""
-    account = sandbox.account()
+    account = sandbox_account(sandbox, app=app)
     mode = account["auth"]["mode"]
     secret = registry.facts(sandbox.name).auth[mode].secrets
     auth: dict[str, str] = {}

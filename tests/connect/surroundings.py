@@ -138,7 +138,7 @@ def asked_for(sandbox: Any, what: str) -> int:
 def kept(workspace: Workspace, name: str) -> dict[str, str]:
     """What the state holds of a log-in, in clear."""
     store = workspace.tokens(name)
-    told = {token: store.get(token) for token in ("connected", "oauth", "access_token", "refresh_token")}
+    told = {token: store.get(token) for token in ("connected", "oauth", "scope", "access_token", "refresh_token")}
     return {token: value for token, value in told.items() if value is not None}
 
 
