@@ -250,7 +250,7 @@ def _fill(running: list[Any], people: int) -> None:
 
 def _fill_with_samples(made: Any, number: int) -> None:
     from connectors import registry
-    from connectors.conformance import numbered
+    from connectors.conformance_bench import numbered
 
     for object, facts in registry.facts(made.name).objects.items():
         if facts.sample and facts.pull and not made.all(object):

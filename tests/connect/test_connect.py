@@ -20,6 +20,7 @@ import keyring.errors
 import pytest
 
 from config.errors import AuthorizationLost, Misconfigured, RetryLater
+from config.project import load_project
 from config.secrets import Secret
 from connectors import registry
 from connectors.api import Account
@@ -331,3 +332,16 @@ def test_the_command_in_vain(tmp_path: Path) -> None:
         assert process.returncode == 4
         assert "No answer came from the browser within 0.2 seconds" in errors
         assert "Traceback" not in errors
+
+
+def test_a_new_project_over_sandboxes_leaves_the_log_in_to_the_command(tmp_path: Path) -> None:
+    code = "from sync.cli.app import main; main()"
+    words = ["--project", str(tmp_path), "init", "-p", "calendly", "-p", "activecampaign", "--sandbox", "--connect"]
+    told = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout.split("in another terminal:")[1].split("\n")[1:3] == [
+        "  closedloop connect calendly",
+        "  closedloop check --online",
+    ]
+    connections = load_project(tmp_path / "closedloop.yaml").connections
+    assert set(connections["calendly"].auth) == {"mode", "client_id", "client_secret"}
+    assert connections["activecampaign"].auth["api_key"].startswith("file:")  # there is nothing to connect
