@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -78,13 +78,22 @@ def app_of(account: Account, title: str, mode: AuthMode) -> App:
         connection,
         title,
         grant,
-        tuple(dict.fromkeys((*grant.scopes, *mode.scopes))),
+        tuple(dict.fromkeys((*grant.scopes, *mode.scopes, *_also(grant, account)))),
         plain(account.auth["client_id"]),
         Secret(plain(secret)) if secret else None,
         _address(grant.authorize, grant, account),
         _address(grant.token, grant, account),
         account.ca_file,
     )
+
+
+def _also(grant: Grant, account: Account) -> Iterator[str]:
+    """The scopes that only some settings need."""
+    for setting, words in grant.also.items():
+        chosen = {word.strip().lower() for word in str(account.settings.get(setting, "")).split(",")}
+        for word, scopes in words.items():
+            if word.lower() in chosen:
+                yield from scopes
 
 
 def plain(value: Secret | str) -> str:

@@ -26,6 +26,7 @@ class Grant(_Strict):
     pkce: bool = False  # the platform takes a proof of possession (RFC 7636)
     client: Literal["post", "basic"] = "post"  # how the app tells its secret: in the form, or by HTTP Basic
     scopes: tuple[str, ...] = ()  # asked for beside the mode's own
+    also: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)  # setting -> a word of it -> more scopes
     separator: str = " "  # between scopes
     extra: dict[str, str] = Field(default_factory=dict)  # more parameters of the page's address
     host: str = ""  # the member of `auth:` or `settings:` that names another host for both addresses

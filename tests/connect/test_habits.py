@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,14 @@ def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLOSEDLOOP_KEY", raising=False)
 
 
-def app_at(sandbox: Any, mode: str, **auth: str) -> App:
+def app_at(
+    sandbox: Any, mode: str, settings: Mapping[str, Any] | None = None, app: Mapping[str, str] | None = None
+) -> App:
     facts = registry.facts(sandbox.name)
-    members = {**consents(sandbox).apps[mode], **auth}
-    account = Account(sandbox.name, sandbox.name, members, sandbox.account()["settings"], sandbox.base_url)
+    members = {**consents(sandbox).apps[mode], **(app or {})}
+    account = Account(
+        sandbox.name, sandbox.name, members, {**sandbox.account()["settings"], **(settings or {})}, sandbox.base_url
+    )
     return app_of(replace(account, ca_file=sandbox.ca_file), facts.title, facts.auth[mode])
 
 
@@ -63,7 +68,7 @@ def test_a_wrong_secret_is_told_in_the_platforms_word(key: str) -> None:
     with registry.platform(name).sandbox() as sandbox:
         sandbox.consents.registered.append(BACK)
         with pytest.raises(AuthorizationLost, match=rf"refuses the code \({WORDS[key]}\)"):
-            consented(app_at(sandbox, mode, client_secret="wr0ng"), sandbox)
+            consented(app_at(sandbox, mode, app={"client_secret": "wr0ng"}), sandbox)
 
 
 @pytest.mark.parametrize("name", ["google_analytics", "zoho"])
@@ -93,9 +98,9 @@ def test_what_lasts_is_given_for_its_scope(key: str, scope: str, clock: ManualCl
 
 def test_linkedin_gives_what_lasts_to_approved_apps_and_for_a_year(tmp_path: Path, clock: ManualClock) -> None:
     with opened(tmp_path, "linkedin", "oauth", clock=clock) as (sandbox, workspace):
-        ordinary = {**consents(sandbox).apps["token"]}
+        ordinary = consents(sandbox).apps["token"]
         with pytest.raises(AuthorizationLost, match="gave no refresh token"):
-            consented(app_at(sandbox, "oauth", **ordinary), sandbox)
+            consented(app_at(sandbox, "oauth", app=ordinary), sandbox)
         agree(workspace, sandbox, "linkedin")
         clock.advance(364 * DAY)
         assert workspace.connector("linkedin").check().account_id
@@ -175,3 +180,20 @@ def test_an_app_whose_id_is_a_number_is_to_be_quoted(tmp_path: Path) -> None:
             raise AssertionError("the number was taken")
         [problem] = told.value.problems
         assert (problem.message, problem.hint) == ("This must be text, and reads as a number.", "put it in quotes")
+
+
+@pytest.mark.parametrize(
+    ("key", "settings", "scope"),
+    [
+        ("google_analytics-oauth", {"send_by": "data_manager"}, "https://www.googleapis.com/auth/datamanager"),
+        ("linkedin-token", {"lead_types": "SPONSORED, EVENT"}, "r_events"),
+        ("linkedin-oauth", {"sales_navigator_partner": True}, "r_sales_nav_validation"),
+    ],
+)
+def test_a_setting_that_needs_another_scope_asks_for_it(key: str, settings: dict[str, Any], scope: str) -> None:
+    name, mode = MODES[key]
+    with registry.platform(name).sandbox() as sandbox:
+        plain, more = (app_at(sandbox, mode, settings=told) for told in ({}, settings))
+        assert set(more.scopes) - set(plain.scopes) == {scope}
+        told = consented(more, sandbox)
+        assert scope in told["scope"].replace(",", " ").split()
