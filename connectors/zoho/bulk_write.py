@@ -64,9 +64,10 @@ class Jobs:
 
     def settle(self, object: str) -> None:
         """No job of ours is at work on `object`. Raises RetryLater while one may be."""
-        note: Row = orjson.loads(self.tokens.get(_note(object)) or "{}")
-        if not note:
+        text = self.tokens.get(_note(object))
+        if not text:
             return
+        note: Row = orjson.loads(text)
         left = (unstamp(note["until"]) - self.clock.now()).total_seconds()
         if left > 0 and not note["job"]:
             raise RetryLater("Zoho may be at work on a bulk write whose answer was lost.", after=min(left, 60.0))
@@ -75,7 +76,8 @@ class Jobs:
                 self.ended(note["job"], PATIENCE)
             except RecordRejected as error:
                 log.warning("bulk_write.unknown", object=object, code=error.code)
-        self.forget(object)
+        if self.tokens.get(_note(object)) == text:  # or it is of another job by now
+            self.forget(object)
 
     def remember(self, object: str, job: str, life: timedelta) -> None:
         note = {"job": job, "until": stamp(self.clock.now() + life)}

@@ -179,6 +179,11 @@ class ZohoConnector:
         if not operations:
             return iter(())
         object = operations[0].object
+        try:
+            if object in PEOPLE.values():
+                self._jobs.settle(object)  # before it meets what is sent now, or brings back who is erased
+        except ClosedloopError as error:
+            return iter([Result(operation.key, error=error) for operation in operations])
         able = manifest.load(platform.folder).objects[object].push
         refused = [Result(op.key, error=_unwritable(op)) for op in operations if op.verb.value not in able]
         away = [op for op in operations if op.verb.value in able and op.verb in _AWAY]
@@ -195,7 +200,6 @@ class ZohoConnector:
                 now = self._world.clock.now()
                 writer = briefs(self._client, self._known, operations, now, workflows=self._workflows)
             else:
-                self._jobs.settle(object)
                 writer = people(self._client, self._known, object, fields, operations, workflows=self._workflows)
         except ClosedloopError as error:
             yield from (Result(operation.key, error=error) for operation in operations)
