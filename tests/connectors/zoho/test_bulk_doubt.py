@@ -99,6 +99,14 @@ def test_a_result_at_another_host_than_zoho_s_gets_no_credential(zoho: ZohoSandb
     assert {kind for kind, _ in errors(pushed(connector, *people(4))).values()} == {InDoubt}
 
 
+def test_a_host_of_files_that_lets_nobody_in_is_no_lost_log_in(zoho: ZohoSandbox, connector: Connector) -> None:
+    connector.check()
+    shut = Answer.of({"ERROR_CODE": 401, "ERROR_MESSAGE": "Unauthorized"}, 401)
+    zoho.inject(FaultKind.ANSWER, UPLOAD, answer=shut, times=9)
+    assert errors(pushed(connector, *people(4))) == {}
+    assert by_hundreds(zoho) == 4
+
+
 def test_a_job_that_takes_too_long_stops_what_follows(
     zoho: ZohoSandbox, connector: Connector, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
 ) -> None:
