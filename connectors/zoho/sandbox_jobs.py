@@ -193,9 +193,14 @@ class Jobs:
         return "UPDATED", id
 
     def _found(self, module: str, key: str, values: Row) -> str:
-        unique = key == "id" or MODULES[module][key].unique or (module, key) in self._store.unique
-        rows = self._store.rows[module].values() if unique else ()
-        return next((str(r["id"]) for r in rows if same(r.get(key), values.get(key)) and not r.get("converted")), "")
+        rows = self._store.rows[module]
+        if key == "id":
+            found = rows.get(str(values.get("id")))
+            return str(found["id"]) if found and not found.get("converted") else ""
+        if not MODULES[module][key].unique and (module, key) not in self._store.unique:
+            return ""
+        held = (r for r in rows.values() if same(r.get(key), values.get(key)) and not r.get("converted"))
+        return next((str(row["id"]) for row in held), "")
 
     def look(self, call: Call, id: str) -> Answer:
         job = self.made.get(id)
