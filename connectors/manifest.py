@@ -53,6 +53,14 @@ class AuthMode(_Strict):
         return tuple(name for name in self.secrets if name not in spared)
 
 
+class Webhook(_Strict):
+    """How the platform tells of changes by calling us."""
+
+    secret: str  # the member of `auth:` by which a delivery is believed
+    signs_url: bool = False  # the signature covers the public address
+    secret_in_url: bool = False  # nothing is signed: the address given to the platform ends in the secret
+
+
 class Setting(_Strict):
     """A setting of the platform's own, beside `auth:`."""
 
@@ -105,6 +113,7 @@ class Manifest(_Strict):
     settings: dict[str, Setting] = Field(default_factory=dict)
     objects: dict[str, RemoteObject]
     limits: dict[str, Limit] = Field(default_factory=dict)
+    webhook: Webhook | None = None
     exemptions: dict[str, str] = Field(default_factory=dict)  # rule of conformance.py, or what else it cannot -> why
 
 
