@@ -9,7 +9,8 @@ import pytest
 
 from config.clock import ManualClock
 from connectors.hubspot.webhook import notices
-from tests.connectors.hubspot.test_hubspot import connect, portal
+from tests.connectors.hubspot.test_hubspot import portal
+from tests.connectors.surroundings import connect
 
 __all__ = ["portal"]
 
