@@ -41,6 +41,8 @@ def write(folder: Path, sandboxes: Mapping[str, Any], hooks: str = "listen: '127
 
 def _chosen(folder: Path, name: str, sandbox: Any) -> scaffold.Chosen:
     chosen = scaffold.sandbox_connection(folder, name, sandbox)
+    if sandbox.name == "zoho":  # whose channel is opened by the pulls
+        chosen = replace(chosen, settings={**chosen.settings, "notify_url": f"{PUBLIC}/hooks/{name}"})
     if sandbox.name not in SECRETS:
         return chosen
     member, secret = SECRETS[sandbox.name]
@@ -94,11 +96,11 @@ class House:
         return self.daemon.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-def sync_each(folder: Path, *, rounds: int = 1) -> None:
+def sync_each(folder: Path, *, rounds: int = 1, approve: bool = True) -> None:
     """Sync every connection by itself, as the daemon does, until all of them are in step."""
     with Workspace.open(folder) as workspace:
         for name in workspace.connections * rounds:
-            Runner(workspace).run("sync", [name], Options(approve=True))
+            Runner(workspace).run("sync", [name], Options(approve=approve))
 
 
 @contextmanager
@@ -118,7 +120,13 @@ def at_work(folder: Path) -> Iterator[House]:
 
 
 @contextmanager
-def house(folder: Path, *names: str, rounds: int = 1, fill: Callable[[Any], None] = lambda made: None) -> Any:
+def house(
+    folder: Path,
+    *names: str,
+    rounds: int = 1,
+    approve: bool = True,
+    fill: Callable[[Any], None] = lambda made: None,
+) -> Iterator[tuple[House, dict[str, Any]]]:
     """A daemon over sandboxes of these platforms that was synced before; with it the sandboxes by name."""
     started = {name: registry.platform(name).sandbox(seed=4) for name in names}
     for made in started.values():
@@ -126,7 +134,7 @@ def house(folder: Path, *names: str, rounds: int = 1, fill: Callable[[Any], None
     try:
         fill(started)
         write(folder, started)
-        sync_each(folder, rounds=rounds)
+        sync_each(folder, rounds=rounds, approve=approve)
         with at_work(folder) as one:
             yield one, started
     finally:
