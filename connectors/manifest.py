@@ -56,9 +56,8 @@ class AuthMode(_Strict):
 class Webhook(_Strict):
     """How the platform tells of changes by calling us."""
 
-    secret: str  # the member of `auth:` by which a delivery is believed
+    secrets: tuple[str, ...]  # members of `auth:`: a delivery is believed by the first of them that is given
     signs_url: bool = False  # the signature covers the public address
-    secret_in_url: bool = False  # nothing is signed: the address given to the platform ends in the secret
 
 
 class Setting(_Strict):

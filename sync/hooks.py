@@ -76,8 +76,8 @@ def problems(project: Project) -> list[tuple[str, str]]:
 
 def _problems_of(name: str, facts: Webhook | None, project: Project) -> Iterator[tuple[str, str]]:
     assert facts is not None
-    if not project.connections[name].auth.get(facts.secret):
-        what = f"connections.{name}.auth.{facts.secret} is missing: without it no webhook is believed"
+    if not any(project.connections[name].auth.get(secret) for secret in facts.secrets):
+        what = f"connections.{name}.auth.{' or '.join(facts.secrets)} is missing: without it no webhook is believed"
         yield what, "give it, or name those that take webhooks in daemon.hooks.connections"
     if facts.signs_url and not project.daemon.hooks.public_url:
         yield f"daemon.hooks.public_url is missing: the webhooks of {name} are signed over it", "like https://hooks.me"
