@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Text, cast, delete, false, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, cast, delete, false, func, literal, or_, select, update
 
 from config.errors import Misconfigured
 from connectors.api import Verb
@@ -216,7 +216,7 @@ def scrub(tx: Connection, person: Person) -> None:
     for connection, object, id in person.records:
         _scrub_record(tx, connection, object, id)
     tx.execute(delete(activities).where(activities.c.email.in_(person.addresses)))
-    tx.execute(delete(hints).where(hints.c.record.in_(person.addresses)))  # some platforms name people by address
+    tx.execute(delete(hints).where(func.lower(hints.c.record).in_(person.addresses)))  # some platforms name by address
     tx.execute(delete(conflicts).where(_mentions(conflicts.c.options, [*person.addresses, *person.leads])))
     for some in chunks(person.leads):
         forget_conversions(tx, some)

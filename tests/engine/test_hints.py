@@ -252,3 +252,22 @@ def test_a_write_that_a_guard_holds_is_not_tried_again_and_again(synced: Loop) -
     synced.alpha.edit("contacts", "a1", {"title": "Boss"})
     tell(synced, "alpha", "a1")
     assert ticks(daemon, synced, 10) == 2
+
+
+def test_runs_that_only_looked_are_not_kept_for_ever(synced: Loop) -> None:
+    daemon = daemon_of(synced)
+    tell(synced, "alpha", "a1")
+    ticks(daemon, synced, 2)
+    synced.alpha.edit("contacts", "a1", {"title": "Boss"})
+    tell(synced, "alpha", "a1")
+    ticks(daemon, synced, 4)
+    query = "select id from runs where command = 'hints' order by started_at, id"
+    with synced.workspace.state.read() as tx:
+        before = list(tx.exec_driver_sql(query).scalars())
+        wrote = set(tx.exec_driver_sql("select distinct run from journal").scalars()) & set(before)
+    assert len(before) == 3
+    assert len(wrote) == 1
+    synced.clock.advance(8 * 86_400)
+    Runner(synced.workspace).run("sync", ["alpha"], Options())
+    with synced.workspace.state.read() as tx:
+        assert set(tx.exec_driver_sql(query).scalars()) == wrote
