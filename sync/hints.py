@@ -67,17 +67,14 @@ _FOLLOWED = delete(hints).where(
 _WAITING = select(hints.c.connection, func.count(), func.min(hints.c.first_at), func.max(hints.c.last_at)).group_by(
     hints.c.connection
 )
+_MINE = runs.c.connections == bindparam("names")
 _LATEST = (
     select(runs.c.state)
-    .where(runs.c.connections == bindparam("names"), runs.c.command.in_(["sync", COMMAND]))
-    .order_by(runs.c.state.in_(["running", "cancelled"]).desc(), runs.c.started_at.desc(), runs.c.id.desc())
+    .where(_MINE, runs.c.command.in_(["sync", COMMAND]))
+    .order_by(runs.c.started_at.desc(), runs.c.id.desc())
     .limit(1)
 )
-_STANDS = select(runs.c.id).where(
-    runs.c.command == COMMAND,
-    runs.c.connections == bindparam("names"),
-    runs.c.state.in_(["running", "cancelled"]),
-)
+_OPEN = select(runs.c.id, runs.c.command).where(_MINE, runs.c.state.in_(["running", "cancelled"]))
 _WHOLE = select(streams.c.complete).where(
     streams.c.connection == bindparam("of"), streams.c.object == bindparam("named")
 )
@@ -148,15 +145,16 @@ def _age(at: str, now: datetime) -> float:
 
 
 def _may_follow(tx: Connection, connection: str) -> bool:
-    names = orjson.dumps([connection]).decode()
-    latest = tx.execute(_LATEST, {"names": names}).first()
-    return latest is not None and latest.state not in ("running", "cancelled", "failed")
+    names = {"names": orjson.dumps([connection]).decode()}
+    if any(row.command in ("sync", COMMAND) for row in tx.execute(_OPEN, names)):
+        return False
+    return tx.execute(_LATEST, names).scalar() not in (None, "failed")
 
 
 def standing_run(tx: Connection, connection: str) -> str | None:
     """The unfinished run that follows the connection's hints."""
-    found = tx.execute(_STANDS, {"names": orjson.dumps([connection]).decode()}).scalar()
-    return str(found) if found else None
+    open_ = tx.execute(_OPEN, {"names": orjson.dumps([connection]).decode()})
+    return next((str(row.id) for row in open_ if row.command == COMMAND), None)
 
 
 def last_arrivals(tx: Connection) -> Mapping[str, str]:

@@ -176,6 +176,8 @@ runs = Table(
     Column("started_at", Text, nullable=False),
     Column("finished_at", Text),
     Index("runs_by_start", "started_at"),
+    Index("runs_of", "connections", "started_at"),
+    Index("runs_by_state", "connections", "state"),
 )
 
 journal = Table(

@@ -25,6 +25,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("connection", "object", "record"),
         sqlite_with_rowid=False,
     )
+    op.create_index("runs_of", "runs", ["connections", "started_at"])  # the daemon looks whenever a webhook comes
+    op.create_index("runs_by_state", "runs", ["connections", "state"])
 
 
 def downgrade() -> None:
