@@ -176,7 +176,7 @@ def follow(
     """Read the records of the object's hints by id and absorb them, each group with its hints in one transaction.
 
     Yields the step's name after each. Returns the hints that only a pull of the object can answer: of records that are
-    not there, or cannot be read by id, and of an object that was never read to its end. `inside` as in `pull_object`.
+    not there, or cannot be read by id, and of an object whose last pull did not end. `inside` as in `pull_object`.
     """
     mapped = workspace.mapped(connection)[object]
     with workspace.state.read() as tx:
