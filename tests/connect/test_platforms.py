@@ -36,8 +36,8 @@ from tests.connect.surroundings import (
 
 MINUTE = 61.0
 """Seconds after which every platform gives another token."""
-KEEPS_ITS_OWN = ("hubspot-oauth", "salesforce-refresh_token")
-"""Whose connectors keep access tokens their own way, and begin with a renewal."""
+RENEWS_FIRST = ("hubspot-oauth", "salesforce-refresh_token")
+"""Whose connectors begin with a renewal: to learn the scopes, and the org's host."""
 AGAIN = r"(?i)connect the account again"
 ELSEWHERE = "https://elsewhere.example/back"
 
@@ -61,7 +61,7 @@ def test_a_consent_opens_the_account_until_it_ends(key: str, tmp_path: Path, clo
         opens_all_that_is_asked_for(workspace, name)
         assert asked_for(sandbox, "authorization_code") == 1
         renewals = asked_for(sandbox, "refresh_token")
-        assert renewals <= (1 if key in KEEPS_ITS_OWN else 0)
+        assert renewals <= (1 if key in RENEWS_FIRST else 0)
         with workspace.state.read() as tx:
             sealed = "".join(row.ciphertext for row in tx.execute(sa.select(tokens)))
         assert kept(workspace, name)["connected"] not in sealed

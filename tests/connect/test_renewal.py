@@ -24,8 +24,6 @@ from tests.connect.surroundings import RENEWED, agree, all_opened, asked_for, co
 TOKEN = "/oauth/token"
 MINUTE = 61.0
 """Seconds after which every platform gives another token."""
-SHARED = [key for key in RENEWED if not key.startswith("hubspot-")]
-"""HubSpot's refresh token neither rotates nor ends: its connector may ask twice at once."""
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +85,7 @@ def started(code: str, *arguments: str) -> subprocess.Popen[str]:
 def test_processes_that_find_tokens_refused_renew_each_once(tmp_path: Path) -> None:
     """Of two processes one renews, on every platform, while the other waits for what it gets."""
     clock = ManualClock(datetime.now(UTC))  # the platforms'; the processes have the machine's
-    with all_opened(tmp_path, SHARED, clock) as (sandboxes, workspace):
+    with all_opened(tmp_path, RENEWED, clock) as (sandboxes, workspace):
         before = {}
         for key, sandbox in sandboxes.items():
             agree(workspace, sandbox, key)
@@ -100,9 +98,9 @@ def test_processes_that_find_tokens_refused_renew_each_once(tmp_path: Path) -> N
         told = [re.findall("the account of .*", process.communicate(timeout=120)[0]) for process in both]
         assert [process.returncode for process in both] == [0, 0]
         assert told[0] == told[1]
-        assert len(told[0]) == len(SHARED)
+        assert len(told[0]) == len(RENEWED)
         renewals = {key: asked_for(sandbox, "refresh_token") - before[key] for key, sandbox in sandboxes.items()}
-        assert renewals == dict.fromkeys(SHARED, 1)
+        assert renewals == dict.fromkeys(RENEWED, 1)
 
 
 @pytest.mark.parametrize("rotates", [True, False])
