@@ -78,7 +78,7 @@ BUGS = (
     Bug(
         "a bad row is dropped without a word",
         "sync/absorb.py",
-        'self.complaints.judge(name, [ValueProblem("", code, reason)])',
+        "self.complaints.judge(name, [ValueProblem(field, code, reason, fix)])",
         "pass",
         tests="tests/state/test_absorb.py::test_an_unreadable_record_never_replaces_what_is_known",
     ),
