@@ -13,7 +13,10 @@ from connectors.sandbox import Answer
 TOKEN_LIFE = timedelta(days=60)
 YEAR = timedelta(days=365)
 APP = {"client_id": "sandbox-app", "client_secret": "sandbox-app-secret"}
-SCOPES = "r_marketing_leadgen_automation,r_ads,r_organization_admin,r_events,rw_conversions,r_sales_nav_validation"
+SCOPES = (
+    "r_marketing_leadgen_automation,r_ads,r_organization_admin,r_events,rw_conversions,"
+    "r_sales_nav_validation,r_sales_nav_profiles"
+)
 
 
 @dataclass
