@@ -273,6 +273,18 @@ class Account:
     ca_file: str = ""
 
 
+class Known(Protocol):
+    """What a platform that keeps no people may be asked about: only whom the project knows already."""
+
+    def __call__(self, key: str) -> Sequence[str]:
+        """The values of an identity key (`google_client_id`) that leads have."""
+
+
+def nobody(key: str) -> Sequence[str]:
+    """`Known` where there are no leads."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The world as a connector sees it, so that a test can replace it."""
@@ -280,6 +292,7 @@ class Surroundings:
     clock: Clock
     budget: Budget
     tokens: Tokens
+    known: Known = nobody
 
 
 class OpenConnector(Protocol):
