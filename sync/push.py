@@ -329,9 +329,10 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     if done or (row.verb == Verb.CREATE and not _young(row, workspace)):
         adopt(tx, workspace, row, found.id, at)
         return True
+    if row.verb in (Verb.CREATE, Verb.UPDATE):  # a person may have changed one of its fields since: the rest is ours
+        date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
     # somebody else may have made what was found: our create may still come, and meet it
     if row.verb in (Verb.CREATE, Verb.UPDATE) and _young(row, workspace):
-        date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
         tx.execute(update(journal).where(mine).values(state="in_doubt"))
         return None
     tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not done", settled_at=at))
