@@ -86,16 +86,21 @@ def companies(tx: Connection) -> dict[str, Values]:
     return found
 
 
+def people(tx: Connection) -> dict[str, Values]:
+    """The live leads, by their id."""
+    query = select(leads.c.id, leads.c.body).where(leads.c.state == "live").order_by(leads.c.id)
+    return {row.id: orjson.loads(row.body) for row in tx.execute(query)}
+
+
 def employers(tx: Connection, *, qualified: bool) -> dict[str, Values]:
     """The companies that leads (or qualified ones) name, by one of their leads."""
     found: dict[str, Values] = {}
     told: set[tuple[str, str]] = set()
-    for row in tx.execute(select(leads.c.id, leads.c.body).where(leads.c.state == "live").order_by(leads.c.id)):
-        body: Values = orjson.loads(row.body)
+    for id, body in people(tx).items():
         if (qualified and body.get("qualified") is not True) or not body.get("company"):
             continue
         name, website = str(body["company"]), str(body.get("website") or "")
         if (name.casefold(), website.casefold()) not in told:
             told.add((name.casefold(), website.casefold()))
-            found[row.id] = {"name": name, "website": website, "country": body.get("country")}
+            found[id] = {"name": name, "website": website, "country": body.get("country")}
     return found

@@ -27,24 +27,27 @@ Name = Annotated[str, typer.Option("--connection", help="The connection to Linke
 @linkedin.command("export")
 def export(
     folder: Annotated[Path, typer.Argument(help="Where the files are written; made where it is not there.")],
-    of: Annotated[str, typer.Option("--of", help="companies (of CRMs), or those of leads or qualified.")] = "companies",
+    of: Annotated[
+        str, typer.Option("--of", help="companies (of CRMs), those of leads or qualified; people.")
+    ] = "companies",
     json: Json = False,
 ) -> None:
-    """Write account lists for Sales Navigator's upload: at most 1,000 accounts and less than 20 MB in each."""
-    from connectors.linkedin.csv_files import account_lists
+    """Write account lists for Sales Navigator's upload (1,000 accounts, 20 MB each), or people for your own hands."""
+    from connectors.linkedin.csv_files import account_lists, people_lists
 
-    if of not in ("companies", "leads", "qualified"):
-        raise Misconfigured(f"There are no account lists of {of!r}.", fix="Choose companies, leads or qualified.")
+    if of not in ("companies", "leads", "qualified", "people"):
+        raise Misconfigured(f"There are no lists of {of!r}.", fix="Choose companies, leads, qualified or people.")
     with opened() as workspace:
-        told = _companies(workspace, of)
-    made = account_lists(list(told.values()))
+        told = _told(workspace, of)
+    made = people_lists(list(told.values())) if of == "people" else account_lists(list(told.values()))
     places = list(told)
     left_out = [{"record": places[number], "why": why} for number, why in made.left_out.items()]
-    written = [folder / f"accounts-{n}-of-{len(made.files)}.csv" for n in range(1, len(made.files) + 1)]
+    name, number = "people" if of == "people" else "accounts", len(made.files)
+    written = [folder / f"{name}-{n}-of-{number}.csv" for n in range(1, number + 1)]
     if written:
         _folder(folder)
     for path, file in zip(written, made.files, strict=True):
-        write_file(path, file)
+        write_file(path, file, private=of == "people")
     if json:
         show.json({"files": [str(path) for path in written], "left_out": left_out, "altered": made.altered})
     else:
@@ -52,12 +55,18 @@ def export(
     raise typer.Exit(Exit.NEEDS_PERSON if left_out else Exit.OK)
 
 
-def _companies(workspace: Workspace, of: str) -> dict[str, Mapping[str, str | None]]:
-    """The companies by where they are told, with their country's name."""
-    from sync.byhand import companies, employers
+def _told(workspace: Workspace, of: str) -> dict[str, Mapping[str, str | None]]:
+    """The companies (or people) by where they are told, with their country's name."""
+    from sync.byhand import companies, employers, people
 
     with workspace.state.read() as tx:
-        told = companies(tx) if of == "companies" else employers(tx, qualified=of == "qualified")
+        match of:
+            case "companies":
+                told = companies(tx)
+            case "people":
+                told = people(tx)
+            case _:
+                told = employers(tx, qualified=of == "qualified")
     return {place: {**body, "country": _country(body.get("country"))} for place, body in told.items()}
 
 
@@ -78,7 +87,7 @@ def _show_export(written: Sequence[Path], left_out: Sequence[Mapping[str, str]],
     console = show.stdout()
     for path in written:
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
-    console.print(f"{told - len(left_out)} of {told} companies.", markup=False)
+    console.print(f"{told - len(left_out)} of {told} are in the files.", markup=False)
     if altered:
         console.print(
             f"{altered} names begin as a formula does and got an apostrophe: Sales Navigator may not know them.",

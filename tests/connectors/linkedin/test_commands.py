@@ -138,6 +138,21 @@ def test_a_partner_takes_in_whom_the_crm_s_people_are(tmp_path: Path, platforms:
     assert "r_sales_nav_profiles" in refused(tmp_path, "profiles")
 
 
+def test_people_are_written_for_their_owners_eyes(tmp_path: Path, platforms: dict[str, Any]) -> None:
+    platforms["hubspot"].put("contacts", {"email": "ana@x.example", "firstname": "Ana", "phone": "+49 30 1234567"})
+    platforms["hubspot"].put("contacts", {"email": "eve@x.example"})
+    platforms["hubspot"].unsubscribe("eve@x.example")
+    project(tmp_path, platforms)
+    with Workspace.open(tmp_path) as workspace:
+        run(workspace, "backfill")
+    made = told(tmp_path, "export", str(tmp_path / "out"), "--of", "people", code=3)
+    assert [one["why"] for one in made["left_out"]] == ["opted out"]
+    [path] = made["files"]
+    assert Path(path).stat().st_mode & 0o077 == 0
+    assert "'+4930" in Path(path).read_text()
+    assert "no lists of 'deals'" in refused(tmp_path, "export", str(tmp_path / "out"), "--of", "deals")
+
+
 def test_a_usage_report_is_shown(tmp_path: Path, platforms: dict[str, Any]) -> None:
     file = tmp_path / "usage.csv"
     file.write_text("Seat holder,Logins\nAna,3\n")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from config.errors import RecordRejected
 from connectors.linkedin import csv_files, csv_import
 from connectors.linkedin.csv_cells import guarded, lines, unguarded, written
-from connectors.linkedin.csv_files import Company, account_lists, usage_report
+from connectors.linkedin.csv_files import Company, account_lists, people_lists, usage_report
 from connectors.linkedin.csv_import import ACCOUNTS, LEADS, listed
 
 
@@ -90,6 +90,29 @@ def test_what_is_in_no_file_is_told_by_its_place() -> None:
     assert [row[0] for row in rows(made.files[0])[1:]] == ["A B", "'+Plus"]
     assert made.left_out == {1: "has no name, and an account list needs one", 2: "says the same as another"}
     assert made.altered == 1
+
+
+# lists of people
+
+
+def test_people_come_back_as_they_went_and_nobody_who_opted_out_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ana = {
+        "email": "ana@x.example",
+        "first_name": "=Ana",
+        "phone": "+49301234567",
+        "linkedin_url": "https://l.example/a",
+    }
+    told: list[Company] = [ana, {"first_name": "Bob"}, {"email": "eve@x.example", "email_consent": "unsubscribed"}]
+    made = people_lists([*told, {"email": "x@x.example", "email_consent": "subscribed"}])
+    assert made.left_out == {1: "has no e-mail address", 2: "opted out"}
+    [file] = made.files
+    back = [orjson.loads(record.raw) for record in listed(file, LEADS).records]
+    assert back == [ana, {"email": "x@x.example"}]
+    assert people_lists([]).files == []
+    monkeypatch.setattr(csv_files, "BYTES", 300)
+    many = people_lists([{"email": f"p{n}@x.example"} for n in range(20)] + [{"email": "x" * 300}])
+    assert sum(len(rows(part)) - 1 for part in many.files) == 20
+    assert many.left_out == {20: "is too large for a file"}
 
 
 # usage reports
