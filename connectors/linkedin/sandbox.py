@@ -16,6 +16,7 @@ import orjson
 
 from config.clock import stamp
 from connectors.linkedin.client import VERSION
+from connectors.linkedin.restli import encoded
 from connectors.linkedin.sandbox_events import Events
 from connectors.linkedin.sandbox_exports import Exports
 from connectors.linkedin.sandbox_leads import QUESTIONS, Leads, signed
@@ -40,6 +41,7 @@ _SCOPES = {
     "campaignConversions": "rw_conversions",
     "conversionEvents": "rw_conversions",
     "crmDataValidationExportJobs": "r_sales_nav_validation",
+    "salesNavigatorProfileAssociations": "r_sales_nav_profiles",
 }
 
 Receiver = Callable[[str, str, Mapping[str, str], bytes], tuple[int, Any]]
@@ -65,6 +67,7 @@ class LinkedInSandbox(Sandbox):
         self.roles = {self.owner: "CAMPAIGN_MANAGER"}
         self.page_roles = {self.page: "LEAD_GEN_FORMS_MANAGER"}
         self.campaigns: dict[str, Row] = {}
+        self.matched: dict[str, str] = {}
         self.login = Login(self.clock, self.random)
         self.login.found()
         self.consents = self.login.consents
@@ -111,6 +114,7 @@ class LinkedInSandbox(Sandbox):
         self.on("POST", "/v2/crmDataValidationExportJobs", self._start_export)
         self.on("GET", "/v2/crmDataValidationExportJobs/{id}", self._export)
         self.on("GET", "/ambry/{id}/{number}", self._file)
+        self.on("GET", "/v2/salesNavigatorProfileAssociations", self._associations)
 
     # people
 
@@ -185,6 +189,10 @@ class LinkedInSandbox(Sandbox):
     def flag(self, record: str, kind: str = "Contact") -> None:
         """Sales Navigator finds that a CRM record's person left the company."""
         self.exports.flagged.append({"id": record, "type": kind, "at": self.exports.ms()})
+
+    def match(self, record: str, member: str) -> None:
+        """Sales Navigator is confident that a CRM record's person is this member."""
+        self.matched[record] = member
 
     # hooks
 
@@ -395,10 +403,27 @@ class LinkedInSandbox(Sandbox):
         body = self.exports.file(id, int(number))
         return Answer(403, b"expired") if body is None else Answer(200, body, {"content-type": "text/csv"})
 
+    def _associations(self, call: Call) -> Answer:
+        """By complex keys; what has no match stands among the errors."""
+        instance, found, statuses, missing = INSTANCE.partition("(")[2].strip(")").split(","), {}, {}, {}
+        for key in self._asked(call).get("ids") or []:
+            if not isinstance(key, dict) or set(key) != {"instanceId", "partner", "recordId"}:
+                return self._error(400, "ILLEGAL_ARGUMENT", "Invalid query parameters passed to request")
+            name = encoded(dict(sorted(key.items())))
+            member = self.matched.get(key["recordId"]) if [key["partner"], key["instanceId"]] == instance else None
+            statuses[name] = 200 if member else 404
+            if member:
+                profile = f"https://www.linkedin.com/sales/people/{member}"
+                photo = f"https://media.licdn.com/dms/image/{member}/profile.jpg"
+                found[name] = {"member": f"urn:li:person:{member}", "profile": profile, "profilePhoto": photo}
+            else:
+                missing[name] = "Match unavailable"
+        return Answer.of({"statuses": statuses, "results": found, "errors": missing})
+
     # snapshots
 
     _KEPT = (
-        "sunset", "daily", "used", "day", "partner", "roles", "page_roles", "campaigns", "campaign", "form",
+        "sunset", "daily", "used", "day", "partner", "roles", "page_roles", "campaigns", "campaign", "form", "matched",
     )  # fmt: skip
     _ROOMS = ("login", "leads", "events", "exports")
 

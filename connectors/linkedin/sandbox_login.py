@@ -19,7 +19,10 @@ YEAR = timedelta(days=365)
 APP = {"client_id": "sandbox-app", "client_secret": "sandbox-app-secret"}
 PARTNER = {"client_id": "sandbox-partner-app", "client_secret": "sandbox-partner-secret"}
 CODE_LIFE = timedelta(minutes=30)
-SCOPES = "r_marketing_leadgen_automation,r_ads,r_organization_admin,r_events,rw_conversions,r_sales_nav_validation"
+SCOPES = (
+    "r_marketing_leadgen_automation,r_ads,r_organization_admin,r_events,rw_conversions,"
+    "r_sales_nav_validation,r_sales_nav_profiles"
+)
 
 
 @dataclass
