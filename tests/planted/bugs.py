@@ -78,7 +78,7 @@ BUGS = (
     Bug(
         "a bad row is dropped without a word",
         "sync/absorb.py",
-        'self.complaints.judge(name, [ValueProblem("", code, reason)])',
+        "self.complaints.judge(name, [ValueProblem(field, code, reason, fix)])",
         "pass",
         tests="tests/state/test_absorb.py::test_an_unreadable_record_never_replaces_what_is_known",
     ),
@@ -362,6 +362,28 @@ BUGS = (
         "if False:",
         tests="tests/mappings/test_transforms.py::test_an_amount_of_another_currency_is_not_written",
     ),
+    # webhooks
+    Bug(
+        "a hint that is told again while it is followed is dropped",
+        "sync/hints.py",
+        'hints.c.told == bindparam("times"),',
+        'hints.c.told <= bindparam("times") + 1,',
+        tests="tests/engine/test_hints.py::test_what_is_told_while_it_is_read_is_read_again",
+    ),
+    Bug(
+        "what a webhook brought is written over what nobody looked at",
+        "sync/hints.py",
+        'Notice(one.object, one.record) if one.record else Notice("", "")',
+        'Notice("", "")',
+        tests="tests/engine/test_hints.py::test_the_other_side_is_read_before_it_is_written",
+    ),
+    Bug(
+        "LinkedIn: whatever is asked is signed",
+        "connectors/linkedin/webhook.py",
+        "not CODE.fullmatch(code)",
+        "not code",
+        tests="tests/connectors/linkedin/test_linkedin.py::test_nothing_that_a_delivery_could_be_signed_with_is_signed_for_a_challenge",
+    ),
     # the connectors
     Bug(
         "HubSpot: no overlap",
@@ -379,9 +401,9 @@ BUGS = (
     ),
     Bug(
         "HubSpot: any signature will do",
-        "connectors/hubspot/connector.py",
-        'genuine = hmac.compare_digest(digest.encode(), headers.get("x-hubspot-signature-v3", "").encode())',
-        "genuine = True",
+        "connectors/hubspot/webhook.py",
+        'return hmac.compare_digest(digest, headers.get("x-hubspot-signature-v3", "").encode()) and abs(age) <= WINDOW',
+        "return abs(age) <= WINDOW",
         tests="tests/connectors/hubspot/test_hubspot.py::test_a_webhook_is_believed_only_with_its_signature",
     ),
     Bug(
@@ -404,5 +426,34 @@ BUGS = (
         'not hmac.compare_digest(digest.encode(), headers.get("outreach-webhook-signature", "").encode())',
         "False",
         tests="tests/connectors/outreach/test_outreach.py::test_webhooks_are_believed_by_their_signature_only",
+    ),
+    Bug(
+        "Google Analytics: any text goes out as a client id",
+        "connectors/google_analytics/sessions.py",
+        "good = sorted({id for id in told if re.fullmatch(CLIENT_ID, id, re.ASCII)})",
+        "good = sorted(set(told))",
+        tests="tests/connectors/google_analytics/test_sessions.py::test_only_ids_of_googles_own_form_go_out",
+    ),
+    Bug(
+        "LinkedIn: a formula goes into a file as it is",
+        "connectors/linkedin/csv_cells.py",
+        """return f"'{text}" if _FORMULA.match(text) else text""",
+        "return text",
+        tests="tests/connectors/linkedin/test_csv_files.py::test_every_cell_stands_in_quotes",
+    ),
+    Bug(
+        "LinkedIn: a bad row of a file is dropped without a word",
+        "connectors/linkedin/csv_import.py",
+        "odd.append(Odd(line, record))",
+        "continue",
+        tests="tests/connectors/linkedin/test_csv_files.py::"
+        "test_rows_that_are_no_records_are_told_by_their_lines_and_touch_no_other",
+    ),
+    Bug(
+        "Singer: a record against its schema is taken all the same",
+        "connectors/singer/records.py",
+        "if odd is not None:",
+        "if False:",
+        tests="tests/connectors/singer/test_singer.py::test_a_record_of_the_wrong_type_says_where_and_why",
     ),
 )

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from connectors.api import Gone, Page, Record
+from connectors.api import Fault, Gone, Page, Record
 from mappings.compiler import Defaults, LeadFields, Mapped, compile_mapping
 from mappings.language import MappingFile
 from mappings.model import Kind
@@ -223,6 +223,24 @@ def test_an_unreadable_record_never_replaces_what_is_known(bench: Bench, raw: by
     assert {state for *_, state, _ in bench.complaints()} == {"resolved"}
 
 
+def test_what_its_source_tells_against_its_own_rules_is_quarantined_in_the_sources_words(bench: Bench) -> None:
+    bench.pull(record("1", email="ana@x.io"))
+    fault = Fault("address.city", "type", "is no string", "Correct it in the source.")
+    odd = [Record(id=id, raw=b"", version="v2", fault=fault) for id in ("1", "2")]
+    assert bench.pull(*odd) == Absorbed(pulled=2, quarantined=2)
+    assert bench.pull(*odd) == Absorbed(pulled=2, quarantined=2)
+    assert bench.body("1") == {"email": "ana@x.io"}
+    assert sorted(bench.complaints()) == [
+        ("1", "address.city", "type", "open", 2),
+        ("2", "address.city", "type", "open", 2),
+    ]
+    with bench.state.read() as tx:
+        told = set(map(tuple, tx.execute(sa.select(quarantine.c.reason, quarantine.c.fix)).all()))
+    assert told == {("address.city is no string", "Correct it in the source.")}
+    bench.pull(record("1", "v3", email="b@x.io"))
+    assert {id: state for id, _, _, state, _ in bench.complaints()} == {"1": "resolved", "2": "open"}
+
+
 @pytest.mark.parametrize("id", ["", "a\0b", "a\nb", "\ud800"])
 def test_an_id_that_no_database_can_hold_is_quarantined(bench: Bench, id: str) -> None:
     assert bench.pull(record(id, email="ana@x.io"), record("2")) == Absorbed(pulled=2, new=1, quarantined=1)
@@ -247,7 +265,7 @@ def test_a_filter_leaves_out_and_a_record_that_leaves_it_is_heard_no_more(state:
     assert bench.row("1").gone is None
 
 
-def test_the_cursor_is_that_of_the_last_page_and_complete_stays(bench: Bench) -> None:
+def test_the_cursor_is_that_of_the_last_page_and_complete_says_that_it_was_the_end(bench: Bench) -> None:
     def pages(*made: Page) -> tuple[str, bool]:
         with bench.state.begin() as tx:
             absorb_pages(tx, bench.stream(tx), made, bench.mapped, run="r", at="t9")
@@ -258,7 +276,7 @@ def test_the_cursor_is_that_of_the_last_page_and_complete_stays(bench: Bench) ->
 
     assert pages(Page([record("1")], "c1", True), Page([record("2")], "c2", True)) == ("c2", False)
     assert pages(Page([], "c3", False)) == ("c3", True)
-    assert pages(Page([record("3")], "c4", True)) == ("c4", True)
+    assert pages(Page([record("3")], "c4", True)) == ("c4", False)
 
 
 def test_a_page_rolls_back_with_its_cursor(bench: Bench) -> None:

@@ -54,7 +54,7 @@ def hubspot(portal: HubSpotSandbox) -> Iterator[Connector]:
 
 
 def wish(portal: HubSpotSandbox, number: int = 1, **values: Any) -> Operation:
-    [contact] = portal.rows["contacts"]
+    [contact] = portal.store.rows["contacts"]
     told = {**NEW, HOME: f"crm/deals/{number}", "person": f"contacts/{contact}"} | values
     told = {name: value for name, value in told.items() if value is not ...}
     return Operation(f"c{number}", Verb.CREATE, "deals", told, match={HOME: told.get(HOME)})
@@ -82,8 +82,8 @@ def test_a_deal_is_made_with_its_person_and_tells_what_its_stage_means(
     held = portal.get("deals", made.id)
     assert (held["dealstage"], held["pipeline"], held["amount"]) == ("contractsent", "default", "1200.5")
     assert "person" not in held
-    [contact] = portal.rows["contacts"]
-    assert portal.ties[f"deals/{made.id}"] == {"contacts": [contact]}
+    [contact] = portal.store.rows["contacts"]
+    assert portal.store.ties[f"deals/{made.id}"] == {"contacts": [contact]}
     assert made.record is not None
     told = orjson.loads(made.record.raw)
     assert (told["stage_label"], told["stage_closed"], told["stage_won"]) == ("Contract sent", False, False)
@@ -188,9 +188,9 @@ def test_an_opportunity_is_shown_follows_and_counts_once(tmp_path: Path) -> None
         with Workspace.open(tmp_path) as workspace:
             run(workspace, "backfill")
             settled(workspace)
-            [(id, copy)] = [(row["id"], row["properties"]) for row in hubspot.rows["deals"].values()]
+            [(id, copy)] = [(row["id"], row["properties"]) for row in hubspot.store.rows["deals"].values()]
             assert (copy["dealname"], copy["amount"], copy["dealstage"]) == ("Big", "100", "appointmentscheduled")
-            assert hubspot.ties[f"deals/{id}"] == {"contacts": [ana]}
+            assert hubspot.store.ties[f"deals/{id}"] == {"contacts": [ana]}
 
             sales.win(deal, amount=150)
             settled(workspace)

@@ -15,7 +15,8 @@ from config.secrets import Secret
 from connectors import registry
 from connectors.api import Account, Connector, Gone, Operation, Request, Surroundings, Verb
 from connectors.mailchimp.client import Client, subscriber_hash
-from connectors.mailchimp.sandbox import KEY, MailchimpSandbox
+from connectors.mailchimp.sandbox import MailchimpSandbox
+from connectors.mailchimp.sandbox_login import KEY
 from connectors.sandbox import Answer
 from tests.connectors.surroundings import Budget, Tokens, connect, pulled
 
@@ -117,7 +118,7 @@ def test_a_change_that_is_shown_late_is_not_missed(
     clock.advance(3600)
     _, cursor = pulled(mailchimp, "members", None, FIELDS)
     chimp.edit("members", ids[1], {"merge_fields": {"FNAME": "Late"}})
-    late = chimp.members[subscriber_hash("p1@x.io")]
+    late = chimp.store.members[subscriber_hash("p1@x.io")]
     late["last_changed"] = (clock.now() - timedelta(seconds=200)).isoformat()  # changed before the pull, shown after it
     found, _ = pulled(mailchimp, "members", cursor, FIELDS)
     assert [record.id for record in found] == [ids[1]]
@@ -132,7 +133,7 @@ def test_a_changed_address_keeps_its_record(chimp: MailchimpSandbox, mailchimp: 
 
 
 def test_an_account_without_contact_ids_goes_by_the_hash(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
-    chimp.with_contact_ids = False
+    chimp.store.with_contact_ids = False
     fill(chimp, 1)
     [record], _ = pulled(mailchimp, "members", None, FIELDS)
     assert record.id == subscriber_hash("p0@x.io")
@@ -425,6 +426,23 @@ def test_a_webhook_is_believed_only_with_its_signature(chimp: MailchimpSandbox, 
     connector.close()
 
 
+def test_a_webhook_without_a_signature_is_believed_by_the_token_of_its_address(
+    chimp: MailchimpSandbox, clock: ManualClock
+) -> None:
+    _, body = chimp.delivery("profile", "ana@x.io", "shh")
+    connector = connect(chimp, clock, auth={"api_key": KEY, "webhook_token": Secret("long-and-random")})
+    assert connector.verify(Request("POST", "https://h/hooks/m/long-and-random", {}, body))[0].id == "ana@x.io"
+    for url in ("https://h/hooks/m", "https://h/hooks/m/long-and-randon", "https://h/hooks/m/?token=long-and-random"):
+        with pytest.raises(AuthorizationLost):
+            connector.verify(Request("POST", url, {}, body))
+    connector.close()
+    secrets = {"signing_secret": Secret("shh"), "webhook_token": Secret("long-and-random")}
+    both = connect(chimp, clock, auth={"api_key": KEY, **secrets})
+    with pytest.raises(AuthorizationLost):  # signed ones are to come: the token alone proves nothing any more
+        both.verify(Request("POST", "https://h/hooks/m/long-and-random", {}, body))
+    both.close()
+
+
 def test_a_snapshot_brings_everything_back(chimp: MailchimpSandbox, clock: ManualClock) -> None:
     fill(chimp, 5)
     with MailchimpSandbox(seed=2, clock=clock) as other:
@@ -512,7 +530,7 @@ def test_a_hostile_signature_is_refused_by_name(chimp: MailchimpSandbox, clock: 
 
 def test_a_member_who_had_gone_is_not_made_anew(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
     ids = fill(chimp, 6)
-    del chimp.members[subscriber_hash("p2@x.io")]
+    del chimp.store.members[subscriber_hash("p2@x.io")]
     operations = [update(f"k{n}", id, f"p{n}@x.io", merge_fields__FNAME="N") for n, id in enumerate(ids)]
     results = push(mailchimp, *operations)
     assert [key for key, result in results.items() if result.error] == ["k2"]
