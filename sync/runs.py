@@ -20,6 +20,7 @@ from config.clock import unstamp
 from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing
 from config.log import Log
 from connectors.api import Health
+from sync import epoch
 from sync.absorb import Absorbed
 from sync.ageing import age
 from sync.core.plan import Planned
@@ -31,6 +32,7 @@ from sync.ledger import Ledger, Written
 from sync.planning import Waiting, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
 from sync.pull import pull_object, restart
 from sync.push import close_accounts, recover, send
+from sync.restored import look_up, question
 from sync.state.database import upsert
 from sync.state.leases import Lease, acquire
 from sync.state.schema import connections as connections_table
@@ -43,6 +45,8 @@ PUSH_CHUNK = 10_000
 """Operations handed to the connectors at once: enough for their bulk interfaces to pay."""
 FRESH = 900.0
 """Seconds for which a run that was cut off need not pull again what it had pulled."""
+REBASELINE = "rebaseline"
+"""The command that reads everything anew into a restored state, and asks about what follows."""
 ROUNDS = 6
 """How often a run plans anew after pushing, before it leaves the rest to the next run."""
 
@@ -176,7 +180,7 @@ class Runner:
             if options.approve:
                 for name in connections:
                     approve(tx, name, now)
-        if command == "backfill":
+        if command in ("backfill", REBASELINE):
             self._restart(connections)
         return run
 
@@ -262,6 +266,7 @@ class _Work:
         self.done = self._still_done(row.stage)
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
         self._fenced = False
+        self._marked = False
 
     def _still_done(self, stage: str | None) -> list[str]:
         """The steps taken by whoever worked on the run before, unless what they saw has become old."""
@@ -270,6 +275,8 @@ class _Work:
         return [] if old else list(told["done"])
 
     def __enter__(self) -> _Work:
+        if self.options["push"]:
+            epoch.check(self.workspace.state, self.workspace.marks)
         try:
             for connection in sorted(self.connections):
                 self._leases.append(acquire(self.workspace.state, f"connection:{connection}", self.run))
@@ -303,6 +310,8 @@ class _Work:
         yield from self._decide()
         if self.options["push"]:
             yield from self._push()
+        if self.command == REBASELINE and not (self.errors or self.held):
+            yield from self._ask()
 
     def _once(self, name: str, steps: Callable[[], Iterator[str]]) -> Iterator[str]:
         """Steps that a run takes once: skipped when it goes on after them."""
@@ -364,6 +373,7 @@ class _Work:
                     since=self.options["since"],
                     bulk=self.options["bulk"],
                     forgotten=self.workspace.suppression,
+                    keep_gone=self.command == REBASELINE,
                     stop=self.stop.is_set,
                     page_limit=25,
                     inside=lambda tx, counts: self._account(tx, connection, object, counts),
@@ -502,6 +512,8 @@ class _Work:
             yield chunk
 
     def _send(self, chunk: list[Planned], canary: Canary) -> dict[str, ClosedloopError]:
+        if chunk:
+            self._raise_epoch()
         first, rest = canary.split(chunk)
         stopped: dict[str, ClosedloopError] = {}
         if first:
@@ -544,6 +556,28 @@ class _Work:
             self._failed(name, error)
         for _ in self._decide():
             pass
+
+    def _ask(self) -> Iterator[str]:
+        """What a restored state may not decide by itself becomes a question."""
+        try:
+            look_up(self.workspace, self.run, self.ledger)
+        except Fenced:
+            raise
+        except ClosedloopError as error:
+            self.errors.append(error)
+            return
+        yield from self._decide()
+        question(self.workspace, self.run, self.ledger, missing=not self.options.get("choice"))
+        yield from self._decide()
+
+    def _raise_epoch(self) -> None:
+        """Before the first write of the run: see `sync.epoch`."""
+        if not self._marked:
+            with self.workspace.state.begin() as tx:
+                self.ledger.enter(tx)
+                epoch.advance(tx)
+            epoch.remember(self.workspace.state, self.workspace.marks)
+            self._marked = True
 
     # the end
 

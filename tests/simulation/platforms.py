@@ -38,6 +38,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.schema import leases, quarantine
 from sync.targets import targets
 from sync.workspace import Owners, Workspace
+from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation, check_account
 from tests.simulation.quick import Memory
 from tests.simulation.scenario import Crash, Outcome
@@ -161,6 +162,7 @@ class PairScenario:
         self.chance = Random(self.rng.random())
         self.healed = False
         self._ids = 0
+        self.marks = MemoryMarks()
         _memory().renew()
         self.workspace = self._opened()
         self.hand = self._opened(watched=False)  # with the same tokens: some platforms renew them with each use
@@ -179,6 +181,7 @@ class PairScenario:
         workspace = Workspace(
             self.pair.folder, made.project, state, self.pair.clock, made.fields, made.order, self._new_id
         )
+        workspace.marks = self.marks
         workspace._owners = {name: Owners(state, name) for name in self.names}
         workspace._compiled = {name: made._compiled[name] for name in self.names}
         workspace._mapped = {name: dict(made._compiled[name]) for name in self.names}

@@ -30,6 +30,7 @@ from sync.state.leases import Lease
 from sync.state.schema import leases, quarantine, runs
 from sync.workspace import Owners, Workspace
 from tests.simulation import oracle
+from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
 from tests.simulation.quick import Memory
@@ -159,6 +160,7 @@ class Scenario:
     clock: ManualClock = field(default_factory=lambda: ManualClock(START))
     sides: dict[str, Side] = field(default_factory=dict)
     seats: list[Seat] = field(default_factory=list)
+    marks: MemoryMarks = field(default_factory=MemoryMarks)
     boundaries: int = 0
     crashes: int = 0
     events: int = 0
@@ -214,6 +216,7 @@ class Scenario:
         self.seats = seats
         find = {n: _platform(n, folder / n, side, seats, fenced=fenced) for n, side in self.sides.items()}.__getitem__
         workspace = Workspace(self.folder, made.project, state, self.clock, made.fields, made.order, self._new_id, find)
+        workspace.marks = self.marks
         workspace._owners = {name: Owners(state, name) for name in self.sides}
         workspace._compiled = {name: made._compiled[name] for name in self.sides}
         workspace._mapped = {name: dict(made._compiled[name]) for name in self.sides}

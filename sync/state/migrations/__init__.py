@@ -1,4 +1,4 @@
 """Alembic's scripts; run by sync.state.migrate."""
 
-HEAD = "0005"
+HEAD = "0007"
 """The newest revision."""
