@@ -83,8 +83,10 @@ def question(workspace: Workspace, run: str, ledger: Ledger, *, missing: bool) -
         away = {verb.value for verb in AWAY}
         withhold(tx, [op for op in operations if op.verb in away or (missing and op.verb == Verb.CREATE)], at)
         contest(tx, _disputed(tx, workspace, [op for op in operations if op.verb == Verb.UPDATE], at), at)
-        quarantine_rows(tx, [_entry(run, at, op.connection, op.object, op.lead, dict(op.values)) for op in briefs])
-        _doubt_outcomes(tx, workspace, run, at)
+        doubted = [_entry(run, at, op.connection, op.object, op.lead, dict(op.values)) for op in briefs]
+        doubted += _doubt_outcomes(tx, workspace, run, at)
+        if doubted:
+            quarantine_rows(tx, doubted)
 
 
 # fields
@@ -136,8 +138,10 @@ def _let_blanks_speak(tx: Connection, views: Iterable[RecordView], name: str, at
 # what is beside people
 
 
-def _doubt_outcomes(tx: Connection, workspace: Workspace, run: str, at: str) -> None:
-    """Outcomes that would be told now may have been told before, unless their platform knows them by their name."""
+def _doubt_outcomes(tx: Connection, workspace: Workspace, run: str, at: str) -> list[dict[str, Any]]:
+    """Outcomes that would be told now may have been told before, unless their platform knows them by their name: they
+    are unsure from now on. Their entries for quarantine."""
+    entries = []
     began = tx.execute(select(runs.c.started_at).where(runs.c.id == run)).scalar_one()
     for taker in takers(workspace):
         mine = (conversions.c.connection == taker.connection) & (conversions.c.object == taker.object)
@@ -147,8 +151,8 @@ def _doubt_outcomes(tx: Connection, workspace: Workspace, run: str, at: str) -> 
         # the names of a lead that was made only now are new too
         doubtful = [row for row in due if not taker.facts.repeats or row.created_at >= began]
         told(tx, taker.connection, taker.object, [row.event_id for row in doubtful], "unsure")
-        entries = [_entry(run, at, taker.connection, taker.object, row.lead, None, row.event_id) for row in doubtful]
-        quarantine_rows(tx, entries)
+        entries += [_entry(run, at, taker.connection, taker.object, row.lead, None, row.event_id) for row in doubtful]
+    return entries
 
 
 def _entry(run: str, at: str, connection: str, object: str, lead: str, values: Any, record: str = "") -> dict[str, Any]:

@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import bindparam, insert, select, update
 
 from config.clock import unstamp
-from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing
+from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing, StateUnusable
 from config.log import Log
 from connectors.api import Health
 from sync import epoch
@@ -276,7 +276,7 @@ class _Work:
 
     def __enter__(self) -> _Work:
         if self.options["push"]:
-            epoch.check(self.workspace.state, self.workspace.marks)
+            self._refuse_restored()
         try:
             for connection in sorted(self.connections):
                 self._leases.append(acquire(self.workspace.state, f"connection:{connection}", self.run))
@@ -569,6 +569,16 @@ class _Work:
         yield from self._decide()
         question(self.workspace, self.run, self.ledger, missing=not self.options.get("choice"))
         yield from self._decide()
+
+    def _refuse_restored(self) -> None:
+        """A state that was restored writes nothing: the run is over before it began."""
+        try:
+            epoch.check(self.workspace.state, self.workspace.marks)
+        except StateUnusable as error:
+            ended = {"run": self.run, "ends": "failed", "at": self.workspace.now(), "told": str(error)}
+            with self.workspace.state.begin() as tx:
+                tx.execute(_END, ended)
+            raise
 
     def _raise_epoch(self) -> None:
         """Before the first write of the run: see `sync.epoch`."""

@@ -63,7 +63,8 @@ class Decision:
         if self.always and self.source:
             return next((voice for voice in voices if voice.source == self.source), None)
         told = all(v.value == self.value or (v.source, v.value) in self.heard for v in voices)
-        return Voice(PERSON, "", self.value, self.at, self.at) if self.always or told else None
+        cleared = self.value is None or self.value == []
+        return Voice(PERSON, "", self.value, self.at, self.at, cleared) if self.always or told else None
 
 
 @dataclass(frozen=True, slots=True)
