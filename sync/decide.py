@@ -33,7 +33,7 @@ from sync.load import (
 )
 from sync.resolve import resolve_batch, touch_leads
 from sync.state.schema import connections, leads
-from sync.withheld import contested, was_restored
+from sync.withheld import asks_at_all, contested
 from sync.workspace import Workspace
 
 BATCH = 500
@@ -89,7 +89,7 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
     fresh: list[LeadView] = []
     standing: list[LeadView] = []
     decided: list[tuple[LeadView, Sequence[DealView]]] = []
-    asks = workspace.asks or was_restored(tx)
+    asks = workspace.asks or asks_at_all(tx)
     asked = leads_asked(tx, [row.id for row in rows]) if asks else set()
     for evidence in _evidence(tx, workspace, rows, asks=asks):
         lead, verdict = _decide(evidence, workspace, at)

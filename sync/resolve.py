@@ -244,15 +244,17 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
 
 RESTORED = "restored"
 """In `conflicts.why`: asked because an older state may not decide it by itself."""
+IN_DOUBT = "in_doubt"
+"""Asked because the fate of a write is not known, and a blank where it wrote may be a person's."""
 
 
 def _inherit(tx: Connection, keep: str, lose: str) -> None:
-    """What a restored state asked of one lead is asked of the one that it became."""
-    mine = (conflicts.c.why == RESTORED) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
+    """What was asked of one lead, whatever its rules, is asked of the one that it became."""
+    mine = (conflicts.c.why != "") & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
     for row in tx.execute(select(conflicts).where(mine)).all():
         options = orjson.loads(row.options)
         place = {"connection": row.connection, "field": row.field}
-        park(tx, kind=row.kind, lead=keep, options=options, at=row.last_at, why=RESTORED, **place)
+        park(tx, kind=row.kind, lead=keep, options=options, at=row.last_at, why=row.why, **place)
 
 
 def park(

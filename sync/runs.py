@@ -25,6 +25,7 @@ from sync.absorb import Absorbed
 from sync.ageing import age
 from sync.core.plan import Planned
 from sync.decide import decide_some
+from sync.doubt import date_late
 from sync.drift import Frozen, compare, frozen, thaw
 from sync.first_run import Canary, approve, is_approved
 from sync.guards import Held, emptied, guard, is_guarded, judge, known_records
@@ -430,6 +431,8 @@ class _Work:
             yield "decide"
 
     def _push(self) -> Iterator[str]:
+        for name in self.connections:
+            date_late(self.workspace, name)
         broken = {error.connection for error in self.errors} | set(self.held)
         names = [
             name for name in self.connections if name not in broken and self.workspace.project.connections[name].push

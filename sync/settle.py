@@ -409,4 +409,5 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
             changed.pop(name, None)
             changed.update({name: at} if at else {})
     tx.execute(update(records).where(mine).values(changed=orjson.dumps(changed).decode()))
+    tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
     return body

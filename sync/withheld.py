@@ -1,4 +1,5 @@
-"""Questions that a restored state left: fields on which it may not decide by itself, writes that it may not do.
+"""Questions that are asked whatever the rules: fields on which a restored state may not decide by itself, writes that
+it may not do, and blanks where a write of unknown fate may have filled a field (`sync.doubt`).
 
 A contested field is asked about as any field is whose rule is `ask`, until its records agree or a person has decided;
 then its own rule counts again. A withheld write (the making of a person's record somewhere, or its being put away) is
@@ -28,22 +29,22 @@ WRITE = "write"
 Withheld = frozenset[tuple[str, str, str]]
 """(lead, connection, verb) of writes that a person has not let."""
 
-_NOTE = "restored"
+_NOTE = "asked"
 
 
 def note(tx: Connection, at: str) -> None:
-    """From now on there may be such questions: a state that was never restored looks for none."""
+    """From now on there may be such questions: a state that never had one looks for none."""
     tx.execute(upsert(meta, tx, update=["value"]), [{"name": _NOTE, "value": at}])
 
 
-def was_restored(tx: Connection) -> bool:
-    """Whether the state was ever taken up anew."""
+def asks_at_all(tx: Connection) -> bool:
+    """Whether there ever was such a question."""
     return tx.execute(NOTE, {"of": _NOTE}).first() is not None
 
 
 _CONTESTED = select(conflicts.c.lead, conflicts.c.field).where(
     conflicts.c.kind == "field",
-    conflicts.c.why == RESTORED,
+    conflicts.c.why != "",
     conflicts.c.state == "open",
     conflicts.c.lead.in_(bindparam("some", expanding=True)),
 )
@@ -63,11 +64,11 @@ def contested(tx: Connection, ids: Sequence[str]) -> dict[str, frozenset[str]]:
     return {lead: frozenset(names) for lead, names in found.items()}
 
 
-def contest(tx: Connection, fields: Iterable[tuple[str, str]], at: str) -> None:
+def contest(tx: Connection, fields: Iterable[tuple[str, str]], at: str, why: str = RESTORED) -> None:
     """Ask about these (lead, field); what is asked already stays."""
     found = sorted(set(fields))
     for lead, name in found:
-        park(tx, kind="field", lead=lead, field=name, options=[], at=at, why=RESTORED)
+        park(tx, kind="field", lead=lead, field=name, options=[], at=at, why=why)
     for some in chunks(sorted({lead for lead, _ in found})):
         tx.execute(update(leads).where(leads.c.id.in_(some)).values(dirty=1))
 
@@ -82,7 +83,7 @@ def withhold(tx: Connection, operations: Iterable[Planned], at: str) -> None:
 
 def withheld(tx: Connection, ids: Sequence[str]) -> Withheld:
     """The writes about these leads that are not to be planned."""
-    if not was_restored(tx):
+    if not asks_at_all(tx):
         return frozenset()
     found = set()
     for some in chunks(ids):

@@ -47,8 +47,8 @@ class Decision:
     """A person's answer where no rule decides: a value, or with `source` that record's word.
 
     It holds while the records say nothing new (`heard` is what they said when it was given, as (source, value)), or
-    for good with `always`: then a named source is listened to whatever it says. `restored`: it was asked because the
-    state was, and holds under any rule of the field.
+    for good with `always`: then a named source is listened to whatever it says. `whatever`: it was
+    asked whatever the field's rule is, and holds so.
     """
 
     value: Any
@@ -56,7 +56,7 @@ class Decision:
     source: str = ""
     always: bool = False
     heard: tuple[tuple[str, Any], ...] = ()
-    restored: bool = False
+    whatever: bool = False
 
     def voice(self, voices: Sequence[Voice]) -> Voice | None:
         """The voice that the decision makes win; None when it does not hold any more."""
@@ -105,7 +105,7 @@ def merge(
         if not voices:
             _keep(field.name, before, why_before, values, reasons)
             continue
-        if field.name in decided and (field.rule is Rule.ASK or decided[field.name].restored):
+        if field.name in decided and (field.rule is Rule.ASK or decided[field.name].whatever):
             chosen = decided[field.name].voice(voices)
             if chosen is not None:
                 values[field.name] = chosen.value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -93,6 +93,8 @@ class Side:
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
+    filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
+    blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
     revived: set[str] = field(default_factory=set)  # people made anew after that, by e-mail
     refused: set[str] = field(default_factory=set)  # keys of operations
     writes: list[tuple[Verb, Row | None, dict[str, Any]]] = field(default_factory=list)  # what, over what, of what
@@ -205,7 +207,7 @@ class Side:
         row = self.history[operation.id][-1]
         if row.gone is not None:
             return None, False
-        self.writes.append((operation.verb, row, dict(operation.values)))
+        self._over(row, operation)
         self.edit(operation.id, dict(operation.values))
         return self.history[operation.id][-1], False
 
@@ -215,7 +217,7 @@ class Side:
             values = dict(operation.values)
             if known.values.get("consent") == "unsubscribed":
                 values.pop("consent", None)  # no connector may opt somebody in who is there and has opted out
-            self.writes.append((Verb.CREATE, known, values))
+            self._over(known, replace(operation, values=values))
             self.edit(known.id, values)
             return self.history[known.id][-1], False
         email = str(operation.values.get("email")).casefold()
@@ -223,8 +225,18 @@ class Side:
             self.revived.add(email)
         self.writes.append((Verb.CREATE, None, dict(operation.values)))
         id = self.put(dict(operation.values), operation.object)
+        self.filled.update((id, name) for name, value in operation.values.items() if value)
         self.created[email] += 1
         return self.history[id][-1], True
+
+    def _over(self, row: Row, operation: Operation) -> None:
+        """The engine writes over a record: what of it nobody had been shown is noted."""
+        self.writes.append((operation.verb, row, dict(operation.values)))
+        for name, value in operation.values.items():
+            if value:
+                self.filled.add((row.id, name))
+            if (row.id, name, row.values.get(name)) not in self.shown:
+                self.blind.add((row.id, name, row.values.get(name)))
 
     def _meets(self, operation: Operation) -> Row | None:
         for row in self.live().values():
@@ -249,6 +261,7 @@ class Seat:
     def stored(self) -> None:
         """The process has committed what it was shown: from now on it knows."""
         for row in self.pending:
+            self.side.filled.update((row.id, name) for name, value in row.values.items() if value)
             if row.gone is None:
                 self.side.known.add(row.id)
             elif row.id in self.side.known:
@@ -284,10 +297,13 @@ class Seat:
             found = [row for row in side.shown_rows(object) if row.id > after and row.version >= state["since"]]
             found.sort(key=lambda row: row.id)
             page, more = found[: side.habits.page_size], len(found) > side.habits.page_size
-            self.pending.extend(page)
             records = [side.told(row) for row in page]
+            stored = list(page)
             if records and side.strikes("left_out"):
-                records[0] = _without(records[0], side.rng.choice(("first", "title")))
+                name = side.rng.choice(("first", "title"))
+                records[0] = _without(records[0], name)
+                stored[0] = replace(page[0], values={**page[0].values, name: None})
+            self.pending.extend(stored)
             if side.habits.shuffles:
                 records += records[:1]
                 side.rng.shuffle(records)

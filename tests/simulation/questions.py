@@ -1,0 +1,36 @@
+"""The people who answer what the engine asks, each question by one of its options, once the world is left alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import Connection, select
+
+from sync.conflicts import Answer, answer, listed
+from sync.state.schema import leads
+from tests.simulation.people import email_of
+
+if TYPE_CHECKING:
+    from tests.simulation.scenario import Scenario
+
+_FIELDS = {"first_name": "first", "title": "title"}
+
+
+def answered(scenario: Scenario) -> bool:
+    """Answer all that is open; whether anything was."""
+    from tests.simulation.scenario import plain
+
+    with plain(scenario.workspace.state) as tx:
+        asked = [question for question in listed(tx) if question["kind"] != "match"]
+        for question in asked:
+            _answer(scenario, tx, question)
+    return bool(asked)
+
+
+def _answer(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> None:
+    email = email_of(orjson.loads(tx.execute(select(leads.c.body).where(leads.c.id == question["lead"])).scalar_one()))
+    option = scenario.people.rng.choice(question["options"])
+    scenario.people.decided[(email, _FIELDS[question["field"]])] = option["value"]
+    scenario._say(f"{question['field']} of {email}: it is {option['value']!r}")
+    answer(tx, scenario.workspace, question["id"], Answer(take=option["source"]))
