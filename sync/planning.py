@@ -30,9 +30,11 @@ BATCH = 500
 
 @dataclass(slots=True)
 class Batch:
-    """What planning one batch of leads gave: their operations, and the leads that need nothing anywhere."""
+    """What planning one batch of leads gave: their operations, those that wait until the fate of an earlier one is
+    known, and the leads that need nothing anywhere."""
 
     operations: list[Planned] = field(default_factory=list)
+    waiting: list[Planned] = field(default_factory=list)
     at_rest: list[str] = field(default_factory=list)
     last: str = ""
     leads: int = 0
@@ -104,6 +106,7 @@ def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], ba
     for id, outcome in outcomes.items():
         waiting = [op for op in outcome.operations if _is_open(op, in_doubt[op.connection])]
         batch.operations.extend(op for op in outcome.operations if op not in waiting)
+        batch.waiting.extend(waiting)
         problems.extend(_problem_rows(run, id, outcome, workspace.now()))
         if not outcome.operations:
             batch.at_rest.append(id)

@@ -35,8 +35,9 @@ CODE = "restored"
 
 
 def planned(workspace: Workspace, run: str) -> list[Planned]:
-    """All that would be written to people now."""
-    return [operation for batch in plan_batches(workspace, run, store=False) for operation in batch.operations]
+    """All that would be written to people now, or once the fate of an earlier write is known."""
+    batches = list(plan_batches(workspace, run, store=False))
+    return [operation for batch in batches for operation in (*batch.operations, *batch.waiting)]
 
 
 def look_up(workspace: Workspace, run: str, ledger: Ledger) -> int:

@@ -246,8 +246,13 @@ def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, st
 
 
 def _disturbed(scenario: Scenario) -> bool:
-    """Whether something happened between the engine's look and its write that no engine can see."""
-    return bool(scenario.crashes) or any(side.met or side.habits.lag for side in scenario.sides.values())
+    """Whether something happened between the engine's look and its write that no engine can see, or what it knew of it
+    was lost."""
+    return (
+        bool(scenario.crashes)
+        or scenario.restored
+        or any(side.met or side.habits.lag for side in scenario.sides.values())
+    )
 
 
 def _kept(scenario: Scenario) -> set[str]:
@@ -286,7 +291,9 @@ def _check_writes(scenario: Scenario) -> None:
 def _check_number(scenario: Scenario) -> None:
     """P9: no more writes than the world gave reasons for."""
     written = sum(len(side.writes) for side in scenario.sides.values())
-    struck = sum(sum(side.met.values()) for side in scenario.sides.values()) + 4 * scenario.crashes
+    struck = (
+        sum(sum(side.met.values()) for side in scenario.sides.values()) + 4 * scenario.crashes + 20 * scenario.restored
+    )
     fields = len(FIELDS) + 3
     allowed = len(scenario.sides) * fields * (scenario.people.acts + struck + 1)
     if written > allowed:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from sync.conflicts import Answer, answer, listed
 from sync.state.schema import leads
+from sync.withheld import WRITE
 from tests.simulation.people import email_of
 
 if TYPE_CHECKING:
@@ -29,8 +30,23 @@ def answered(scenario: Scenario) -> bool:
 
 
 def _answer(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> None:
-    email = email_of(orjson.loads(tx.execute(select(leads.c.body).where(leads.c.id == question["lead"])).scalar_one()))
+    if question["kind"] == WRITE:
+        _let(scenario, tx, question)
+        return
+    email = _email(tx, question["lead"])
     option = scenario.people.rng.choice(question["options"])
     scenario.people.decided[(email, _FIELDS[question["field"]])] = option["value"]
     scenario._say(f"{question['field']} of {email}: it is {option['value']!r}")
     answer(tx, scenario.workspace, question["id"], Answer(take=option["source"]))
+
+
+def _let(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> None:
+    """Whoever was deleted there is left deleted; the others may be made."""
+    email, side = _email(tx, question["lead"]), scenario.sides[question["connection"]]
+    gone = any(row.gone and email_of(row.values) == email for row in side.rows().values())
+    scenario._say(f"{question['field']} {email} on {side.name}: {'leave' if gone else 'write'}")
+    answer(tx, scenario.workspace, question["id"], Answer(leave=gone, write=not gone))
+
+
+def _email(tx: Connection, lead: str) -> str:
+    return email_of(orjson.loads(tx.execute(select(leads.c.body).where(leads.c.id == lead)).scalar_one()))

@@ -166,6 +166,8 @@ class Scenario:
     events: int = 0
     met: Counter[str] = field(default_factory=Counter)
     told: list[str] = field(default_factory=list)
+    each: Callable[[int], None] = lambda number: None  # what happens before each step
+    restored: bool = False
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
@@ -338,7 +340,8 @@ class Scenario:
         """Live through it, heal, and check."""
         violation = ""
         try:
-            for _ in range(self.planned):
+            for number in range(self.planned):
+                self.each(number)
                 if self.rng.random() < 0.66:
                     self.act()
                 else:

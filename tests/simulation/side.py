@@ -92,6 +92,7 @@ class Side:
     created: Counter[str] = field(default_factory=Counter)  # by the engine, by e-mail
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
+    purged: set[str] = field(default_factory=set)  # gone for so long that nothing tells of them
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
     filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
@@ -185,10 +186,13 @@ class Side:
     def shown_rows(self, object: str) -> list[Row]:
         """Every row as the index shows it, which may be as it was a while ago."""
         if self.healed or not self.habits.lag:
-            return [told[-1] for told in self.history.values() if told[-1].object == object]
+            rows = (told[-1] for id, told in self.history.items() if id not in self.purged)
+            return [row for row in rows if row.object == object]
         seen = self.clock.now() - timedelta(seconds=self.habits.lag)
         shown = []
-        for told in self.history.values():
+        for id, told in self.history.items():
+            if id in self.purged:
+                continue
             past = [row for row in told if row.at <= seen and row.object == object]
             if past:
                 shown.append(past[-1])
