@@ -338,13 +338,13 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
         if not done:
             ask_about_blanks(tx, row, found.id, mapped, at)
         return True
+    if row.verb in (Verb.CREATE, Verb.UPDATE):  # a person may have changed one of its fields since: the rest is ours
+        date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
     # somebody else may have made what was found: our create may still come, and meet it
     if row.verb in (Verb.CREATE, Verb.UPDATE) and _young(row, workspace):
-        date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
         tx.execute(update(journal).where(mine).values(state="in_doubt"))
         return None
-    if row.verb == Verb.UPDATE:  # a part of it may stand there, beside what somebody made of the rest
-        date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
+    if row.verb == Verb.UPDATE:
         ask_about_blanks(tx, row, found.id, mapped, at)
     tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not done", settled_at=at))
     return False

@@ -396,18 +396,25 @@ def uncounted(tx: Connection, row: Any, at: str) -> None:
 
 def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values | None:
     """The values of a write that are found done count from when they were meant to, not from when they were found:
-    read back, they looked like a person's edit of just now. What the record holds; None when it is not known."""
+    read back, they looked like a person's edit of just now. What the platform made of one is kept with what was sent,
+    as from an answer. Returns what the record holds; None when it is not known."""
     mine = (records.c.stream == stream.id) & (records.c.id == record_id)
-    known = tx.execute(select(records.c.body, records.c.changed).where(mine)).one_or_none()
+    known = tx.execute(select(records.c.body, records.c.changed, records.c.held).where(mine)).one_or_none()
     if known is None:
         return None
     body: Values = orjson.loads(known.body)
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
+    held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
     after: Values = orjson.loads(row.after)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
-        if body.get(name) == after.get(name) or is_rewrite([after.get(name), None], body.get(name)):
-            changed.pop(name, None)
-            changed.update({name: at} if at else {})
-    tx.execute(update(records).where(mine).values(changed=orjson.dumps(changed).decode()))
+        sent, holds = after.get(name), body.get(name)
+        if holds != sent and not is_rewrite([sent, None], holds):
+            continue
+        changed.pop(name, None)
+        changed.update({name: at} if at else {})
+        held.pop(name, None)
+        held.update({name: [sent, holds]} if holds != sent else {})
+    told = {"changed": orjson.dumps(changed).decode(), "held": orjson.dumps(held).decode() if held else None}
+    tx.execute(update(records).where(mine).values(told))
     tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
     return body

@@ -276,6 +276,7 @@ class Scenario:
         with plain(self.workspace.state) as tx:
             held = tx.execute(select(leases.c.name).where(leases.c.expires_at > 0)).all()
             tx.execute(leases.update().values(expires_at=0.0))
+        mine = self.seats
         other = self.opened()
         try:
             Runner(other).run("backfill", tuple(self.sides), Options(approve=True))
@@ -284,7 +285,7 @@ class Scenario:
         except ClosedloopError as error:
             self._say(f"the other fails: {type(error).__name__}")
         finally:
-            self._taken = False
+            self._taken, self.seats = False, mine
         self._after_takeover = {name: side.pushes for name, side in self.sides.items()} if held else {}
 
     def reborn(self) -> None:
