@@ -22,7 +22,7 @@ from sync.settle import quarantine_rows
 from sync.state.schema import connections as connections_table
 from sync.state.schema import handoffs, leads, quarantine, records, streams
 from sync.targets import targets
-from sync.withheld import close_moot, is_withheld, withheld
+from sync.withheld import keep_back
 from sync.workspace import Workspace
 
 BATCH = 500
@@ -97,11 +97,7 @@ def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], ba
             if any(flap.place[3] == lead.id for flap in fought):
                 left = _either(frozen, refused)
                 outcomes[lead.id] = plan_lead(lead, wanted, workspace.fields, left, fate.get(lead.id))
-    if held := withheld(tx, ids):
-        for outcome in outcomes.values():
-            outcome.operations = [op for op in outcome.operations if not is_withheld(op, held)]
-        if store:
-            close_moot(tx, views, held, workspace.now())
+    keep_back(tx, outcomes, views, workspace.now(), store=store)
     problems = [flap.row(run, workspace.now()) for flap in fought]
     for id, outcome in outcomes.items():
         waiting = [op for op in outcome.operations if _is_open(op, in_doubt[op.connection])]

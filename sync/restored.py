@@ -25,7 +25,7 @@ from sync.load import lead_rows, provenances, record_views
 from sync.planning import briefs_due, plan_batches
 from sync.settle import AWAY, quarantine_rows
 from sync.state.schema import conversions, leads, records, runs, streams
-from sync.withheld import contest, note, withhold
+from sync.withheld import contest, note_restored, withhold
 from sync.workspace import Workspace
 
 _FROM_THE_RECORDS = {Rule.MOST_RESTRICTIVE, Rule.FURTHEST, Rule.UNION, Rule.ASK}
@@ -80,7 +80,7 @@ def question(workspace: Workspace, run: str, ledger: Ledger, *, missing: bool) -
     at = workspace.now()
     with workspace.state.begin() as tx:
         ledger.enter(tx)
-        note(tx, at)
+        note_restored(tx, at, missing=missing)
         away = {verb.value for verb in AWAY}
         withhold(tx, [op for op in operations if op.verb in away or (missing and op.verb == Verb.CREATE)], at)
         contest(tx, _disputed(tx, workspace, [op for op in operations if op.verb == Verb.UPDATE], at), at)

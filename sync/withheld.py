@@ -9,32 +9,41 @@ not planned until a person lets it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from connectors.api import Verb
-from sync.core.plan import Planned
+from sync.core.plan import Outcome, Planned
 from sync.core.views import LeadView
 from sync.load import chunks
 from sync.resolve import RESTORED, park
 from sync.state.database import NOTE, upsert
-from sync.state.schema import conflicts, leads, meta
+from sync.state.schema import conflicts, leads, meta, records
 
 WRITE = "write"
 """The kind of question that asks about a write."""
 
-Withheld = frozenset[tuple[str, str, str]]
-"""(lead, connection, verb) of writes that a person has not let."""
-
 _NOTE = "asked"
+_RESTORED_AT = "restored_at"
 
 
 def note(tx: Connection, at: str) -> None:
     """From now on there may be such questions: a state that never had one looks for none."""
     tx.execute(upsert(meta, tx, update=["value"]), [{"name": _NOTE, "value": at}])
+
+
+def note_restored(tx: Connection, at: str, *, missing: bool) -> None:
+    """The state is taken up anew now; with `missing` it asks about whoever is to be made somewhere."""
+    note(tx, at)
+    tx.execute(delete(meta).where(meta.c.name == _RESTORED_AT))
+    if missing:
+        # whoever is known only by what is gone begins now: a record of theirs that comes up later comes up late
+        alive = select(records.c.lead).where(records.c.gone.is_(None), records.c.lead.is_not(None))
+        tx.execute(update(leads).where(leads.c.id.not_in(alive)).values(created_at=at))
+        tx.execute(upsert(meta, tx), [{"name": _RESTORED_AT, "value": at}])
 
 
 def asks_at_all(tx: Connection) -> bool:
@@ -81,23 +90,57 @@ def withhold(tx: Connection, operations: Iterable[Planned], at: str) -> None:
         park(tx, kind=WRITE, options=[option], at=at, why=RESTORED, **place)
 
 
-def withheld(tx: Connection, ids: Sequence[str]) -> Withheld:
-    """The writes about these leads that are not to be planned."""
+def keep_back(
+    tx: Connection, outcomes: Mapping[str, Outcome], views: Sequence[LeadView], at: str, *, store: bool
+) -> None:
+    """Take out of the outcomes of these leads what a person has not let. With `store` questions that came up are asked,
+    and those that went away are closed."""
     if not asks_at_all(tx):
-        return frozenset()
-    found = set()
+        return
+    told = _told(tx, [view.id for view in views])
+    held = {place for place, let in told.items() if not let}
+    late = [op for op in _late(tx, outcomes, views) if _place(op) not in told]
+    held.update(map(_place, late))
+    for outcome in outcomes.values():
+        outcome.operations = [op for op in outcome.operations if _place(op) not in held]
+    if store:
+        withhold(tx, late, at)
+        _close_moot(tx, views, held, at)
+
+
+Place = tuple[str, str, str]
+"""(lead, connection, verb)."""
+
+
+def _place(operation: Planned) -> Place:
+    return (operation.lead, operation.connection, operation.verb)
+
+
+def _told(tx: Connection, ids: Sequence[str]) -> dict[Place, bool]:
+    """The writes about these leads that a person was asked about, and whether they are to be done."""
+    found = {}
     for some in chunks(ids):
         for row in tx.execute(_WITHHELD, {"some": some}):
-            if row.state == "open" or not orjson.loads(row.decision)["write"]:
-                found.add((row.lead, row.connection, row.field))
-    return frozenset(found)
+            found[(row.lead, row.connection, row.field)] = bool(row.decision and orjson.loads(row.decision)["write"])
+    return found
 
 
-def is_withheld(operation: Planned, held: Withheld) -> bool:
-    return (operation.lead, operation.connection, operation.verb) in held
+def _late(tx: Connection, outcomes: Mapping[str, Outcome], views: Sequence[LeadView]) -> list[Planned]:
+    """Creates of people who came up only after the state was taken up anew, and had been there before: an index that
+    lags showed them late, and the state cannot know of them either."""
+    since = tx.execute(NOTE, {"of": _RESTORED_AT}).scalar()
+    if not since:
+        return []
+    before = {view.id for view in views if any(record.first_at < since for record in view.records)}
+    asked = [op for lead in before for op in outcomes[lead].operations if op.verb == Verb.CREATE]
+    fresh: set[str] = set()
+    for some in chunks(sorted({op.lead for op in asked})):
+        mine = leads.c.id.in_(some) & (leads.c.created_at >= since)
+        fresh.update(tx.execute(select(leads.c.id).where(mine)).scalars())
+    return [op for op in asked if op.lead in fresh]
 
 
-def close_moot(tx: Connection, views: Iterable[LeadView], held: Withheld, at: str) -> None:
+def _close_moot(tx: Connection, views: Iterable[LeadView], held: Collection[Place], at: str) -> None:
     """Whoever stands there by now need not be made there: nobody is asked any more."""
     moot = [
         (view.id, record.connection)

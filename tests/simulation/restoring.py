@@ -21,8 +21,10 @@ from sync.rebaseline import rebaseline
 from sync.runs import Options, Runner
 from sync.state.schema import metadata, quarantine, records
 from tests.simulation.oracle import Violation
+from tests.simulation.people import email_of
 from tests.simulation.quick import Memory
 from tests.simulation.scenario import Crash, Outcome, Scenario
+from tests.simulation.side import Side
 
 TRIES = 12
 """How often it is tried while faults strike; then once without."""
@@ -85,11 +87,26 @@ class _Restoring:
         self._take_up()
 
     def _empty_bins(self) -> None:
-        """Some platforms tell no more of what was deleted, and what the backup never knew is known to nobody."""
+        """Some platforms tell no more of what was deleted, and what the backup never knew nobody knows. Somebody is
+        deleted there just before, and the state that is lost had heard of it."""
         kept = {row[1] for row in self.kept["records"]}
         for side in self.scenario.sides.values():
             if self.rng.random() < 0.5:
+                for id in sorted(side.known & set(side.live()) - kept)[:1]:
+                    self._empty(side, id)
                 side.purged = {id for id, row in side.rows().items() if row.gone is Gone.DELETED} - kept
+
+    def _empty(self, side: Side, id: str) -> None:
+        """Whoever stands nowhere else is not known to have been there at all: not them. Nor who opted out there."""
+        values = side.history[id][-1].values
+        email = email_of(values)
+        if values.get("consent") == "unsubscribed":
+            return
+        others = (other for other in self.scenario.sides.values() if other is not side)
+        if any(email_of(row.values) == email for other in others for row in other.live().values()):
+            self.scenario._say(f"{side.name}/{id} is deleted, and its bin emptied")
+            side.remove(id)
+            side.told_gone.add(id)
 
     def _is_refused(self) -> None:
         before = {name: (side.calls, side.pushes) for name, side in self.scenario.sides.items()}
