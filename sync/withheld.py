@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, bindparam, delete, select, update
 
+from config.clock import stamp, unstamp
 from connectors.api import Verb
 from sync.core.plan import Outcome, Planned
 from sync.core.views import LeadView
@@ -25,6 +27,9 @@ from sync.state.schema import conflicts, leads, meta, records
 
 WRITE = "write"
 """The kind of question that asks about a write."""
+
+LATE = timedelta(minutes=5)
+"""Whoever is first seen so soon after a state was taken up anew may have been there before: indexes lag."""
 
 _NOTE = "asked"
 _RESTORED_AT = "restored_at"
@@ -131,7 +136,8 @@ def _late(tx: Connection, outcomes: Mapping[str, Outcome], views: Sequence[LeadV
     since = tx.execute(NOTE, {"of": _RESTORED_AT}).scalar()
     if not since:
         return []
-    before = {view.id for view in views if any(record.first_at < since for record in view.records)}
+    until = stamp(unstamp(since) + LATE)
+    before = {view.id for view in views if any(record.first_at < until for record in view.records)}
     asked = [op for lead in before for op in outcomes[lead].operations if op.verb == Verb.CREATE]
     fresh: set[str] = set()
     for some in chunks(sorted({op.lead for op in asked})):
