@@ -20,7 +20,7 @@ from sync.load import chunks
 from sync.restored import CODE
 from sync.runs import REBASELINE, Options, Report, Runner
 from sync.state.schema import identities, quarantine, records, runs, streams
-from sync.withheld import count
+from sync.withheld import begin_anew, count
 from sync.workspace import Workspace
 
 
@@ -77,6 +77,7 @@ def _close_runs(workspace: Workspace) -> None:
     ended = {"state": "failed", "finished_at": workspace.now(), "error": "The state was restored."}
     with workspace.state.begin() as tx:
         tx.execute(update(runs).where(standing).values(**ended))
+        begin_anew(tx)
 
 
 def _forget_again(workspace: Workspace, mark: Mark | None) -> int:

@@ -43,12 +43,16 @@ def note(tx: Connection, at: str) -> None:
 def note_restored(tx: Connection, at: str, *, missing: bool) -> None:
     """The state is taken up anew now; with `missing` it asks about whoever is to be made somewhere."""
     note(tx, at)
-    tx.execute(delete(meta).where(meta.c.name == _RESTORED_AT))
     if missing:
         # whoever is known only by what is gone begins now: a record of theirs that comes up later comes up late
         alive = select(records.c.lead).where(records.c.gone.is_(None), records.c.lead.is_not(None))
         tx.execute(update(leads).where(leads.c.id.not_in(alive)).values(created_at=at))
         tx.execute(upsert(meta, tx), [{"name": _RESTORED_AT, "value": at}])
+
+
+def begin_anew(tx: Connection) -> None:
+    """Whatever an earlier try to take the state up had noted is noted anew at the end of this one."""
+    tx.execute(delete(meta).where(meta.c.name == _RESTORED_AT))
 
 
 def asks_at_all(tx: Connection) -> bool:

@@ -274,7 +274,7 @@ class Scenario:
         self._say(f"is taken over at {name}")
         self.met[f"{side.doing if side else 'start'}/well/taken over at {name}"] += 1
         with plain(self.workspace.state) as tx:
-            held = tx.execute(select(leases.c.name).where(leases.c.expires_at > 0)).all()
+            held = dict(map(tuple, tx.execute(select(leases.c.name, leases.c.token).where(leases.c.expires_at > 0))))
             tx.execute(leases.update().values(expires_at=0.0))
         mine = self.seats
         other = self.opened()
@@ -286,7 +286,10 @@ class Scenario:
             self._say(f"the other fails: {type(error).__name__}")
         finally:
             self._taken, self.seats = False, mine
-        self._after_takeover = {name: side.pushes for name, side in self.sides.items()} if held else {}
+        with plain(self.workspace.state) as tx:  # who died before it took anything over has taken nothing over
+            now = dict(map(tuple, tx.execute(select(leases.c.name, leases.c.token))))
+        taken = {name for name, token in held.items() if now[name] != token}
+        self._after_takeover = {n: side.pushes for n, side in self.sides.items() if f"connection:{n}" in taken}
 
     def reborn(self) -> None:
         """A new process over what the dead one had stored. That it is dead can be seen: its leases hold no more."""
@@ -388,7 +391,7 @@ class Scenario:
             side.healed = True
             due, side.late = side.late, []
             for operation in due:
-                side.apply(operation[1])
+                side.apply(operation[-1])
         self.clock.advance(3600)
         self._replay(self._surely)
         self._come_to_rest()

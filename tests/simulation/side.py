@@ -30,9 +30,13 @@ from connectors.api import (
     Result,
     Verb,
 )
+from sync.push import DOUBT
 
 OVERLAP = timedelta(seconds=90)
 """What an incremental pull reads again; no index of a side lags longer."""
+
+LATEST = timedelta(seconds=DOUBT - 10)
+"""After it no side does a write any more whose answer it did not give: the engine waits for DOUBT."""
 
 FAULTS = (
     "login_lost",
@@ -88,7 +92,7 @@ class Side:
     rng: Random
     objects: tuple[str, ...] = ("contacts",)
     history: dict[str, list[Row]] = field(default_factory=dict)
-    late: list[tuple[int, Operation]] = field(default_factory=list)
+    late: list[tuple[int, datetime, Operation]] = field(default_factory=list)  # done at this call, or by this time
     created: Counter[str] = field(default_factory=Counter)  # by the engine, by e-mail
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
@@ -178,9 +182,10 @@ class Side:
         self.between()
         self.calls += 1
         if self.late:
-            due = [operation for call, operation in self.late if call <= self.calls]
-            self.late = [(call, operation) for call, operation in self.late if call > self.calls]
-            for operation in due:
+            now = self.clock.now()
+            due = [one for one in self.late if one[0] <= self.calls or one[1] <= now]
+            self.late = [one for one in self.late if one not in due]
+            for *_, operation in due:
                 self.apply(operation)
 
     def shown_rows(self, object: str) -> list[Row]:
@@ -323,7 +328,9 @@ class Seat:
         if self.side.strikes("read_breaks"):
             raise RetryLater("No answer.", after=1)
         found: dict[str, Record] = {}
-        for row in self.side.rows().values():
+        # by another key than the id some platforms can only search, and a search lags
+        searched = key != "id" and self.side.habits.lag < DOUBT
+        for row in self.side.shown_rows(object) if searched else self.side.rows().values():
             value = row.id if key == "id" else str(row.values.get(key))
             if row.object == object and value in values and (key == "id" or row.gone is None):
                 found[value] = self.side.told(row)
@@ -348,7 +355,8 @@ class Seat:
         if side.strikes("lost_before"):
             return Result(operation.key, error=InDoubt("No answer came."))
         if side.strikes("late_commit"):
-            side.late.append((side.calls + side.rng.randint(1, 3), operation))
+            until = side.clock.now() + LATEST
+            side.late.append((side.calls + side.rng.randint(1, 3), until, operation))
             return Result(operation.key, error=InDoubt("No answer came."))
         row, created = side.apply(operation)
         side.boundary("call.after")
