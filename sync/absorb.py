@@ -84,7 +84,7 @@ def stream_for(tx: Connection, connection: str, object: str, kind: Kind | str) -
 _CURSOR = (
     update(streams)
     .where(streams.c.id == bindparam("stream"))
-    .values(cursor=bindparam("where"), pulled_at=bindparam("at"))
+    .values(cursor=bindparam("where"), pulled_at=bindparam("at"), complete=False)
 )
 _LAST_CURSOR = _CURSOR.values(complete=True)
 

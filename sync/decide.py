@@ -159,6 +159,9 @@ def _decide(evidence: _Evidence, workspace: Workspace, at: str) -> tuple[LeadVie
     own = Provenance(OURSELVES, qualified_at or at, "definition of a qualified lead")
     for name in ("score", "qualified", "qualified_at"):
         reasons[name] = own
+    for name, rule in (("handed_off_at", "hand-off"), ("last_activity_at", "latest activity")):
+        if values[name]:
+            reasons[name] = Provenance(OURSELVES, values[name], rule)
     return LeadView(lead.id, values, reasons, lead.records, qualified_at, lead.handed_off_at), verdict
 
 

@@ -52,7 +52,7 @@ def record_views(tx: Connection, workspace: Workspace, lead_ids: Sequence[str]) 
         for row in tx.execute(_OF_LEADS, {"some": some}):
             found[row.lead].append(record_view(workspace, row))
     for lead, views in found.items():
-        if any(view.into for view in views):
+        if len(views) > len({view.connection for view in views}):
             found[lead] = list(inherited(views))
     return found
 

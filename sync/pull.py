@@ -61,24 +61,26 @@ def pull_object(
     Each group of pages commits with its cursor. `inside(tx, counts)` is called in every such transaction with what the
     group brought, and may raise Fenced; `on_group` after it, with the sum so far.
     A stream whose mapping changed since is read anew from the beginning: the new mapping fills old records too.
+    A pull that was cut off goes on where it stood, which ends where it would have ended then; what came since follows.
     """
-    stream = _stream(state, connection, mapped)
-    counts = Absorbed()
-    pages = 0
-    arriving = connector.pull(mapped.object, stream.cursor, mapped.remote_fields, since=since, bulk=bulk)
-    for group in _groups(arriving, state.clock):
-        with state.begin(durable=False) as tx:  # a power cut takes cursor and records back together: read again
-            brought = absorb_pages(
-                tx, stream, group, mapped, run=run, at=now(), forgotten=forgotten, keep_gone=keep_gone
-            )
-            inside(tx, brought)
-        counts = counts + brought
-        pages += len(group)
-        on_group(counts, next((page.total for page in group if page.total is not None), None))
-        if not group[-1].more:
-            return Pulled(counts, True, pages)
-        if stop() or (page_limit and pages >= page_limit):
-            return Pulled(counts, False, pages)
+    counts, pages = Absorbed(), 0
+    for catching_up in (False, True):
+        stream = _stream(state, connection, mapped)
+        resumed = not catching_up and stream.cursor is not None and not stream.complete
+        arriving = connector.pull(mapped.object, stream.cursor, mapped.remote_fields, since=since, bulk=bulk)
+        for group in _groups(arriving, state.clock):
+            with state.begin(durable=False) as tx:  # a power cut takes cursor and records back together: read again
+                brought = absorb_pages(
+                    tx, stream, group, mapped, run=run, at=now(), forgotten=forgotten, keep_gone=keep_gone
+                )
+                inside(tx, brought)
+            counts = counts + brought
+            pages += len(group)
+            on_group(counts, next((page.total for page in group if page.total is not None), None))
+            if stop() or (page_limit and pages >= page_limit):
+                return Pulled(counts, not (group[-1].more or resumed), pages)
+        if not resumed:
+            break
     return Pulled(counts, True, pages)
 
 

@@ -185,6 +185,8 @@ class _Baselines:
             park(self.tx, kind="match", options=options, at=self.at, **place)
             return
         body, changed, held = self._held(operation, result.record, known)
+        news = self._overheard(operation, result.record, known, body, held)
+        changed.update(news)
         self.wrote.append((result.id, operation, body))
         stored = body_bytes(body)
         returned = result.record.version if result.record else ""
@@ -201,7 +203,8 @@ class _Baselines:
             "lead": operation.lead,
             "gone": None,
             "into": None,
-            "dirty": any(self._went_further(change.field, change.new, body) for change in operation.changes),
+            "dirty": bool(news)
+            or any(self._went_further(change.field, change.new, body) for change in operation.changes),
         }
         found = self.workspace.keys(self.connection, result.id, body)
         self.claims.extend({"kind": kind, "value": value, "lead": operation.lead} for kind, value in found)
@@ -235,6 +238,22 @@ class _Baselines:
             elif name not in got:
                 held[name] = [sent, None]  # not confirmed yet: the first echo shows what the platform made of it
         return body, changed, held
+
+    def _overheard(
+        self, operation: Planned, returned: Record | None, known: Any, body: Values, held: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """What the answer to an update tells of other fields than those written, taken into `body`: somebody gave them
+        values that no pull has brought yet. Which, and since when."""
+        if known is None or returned is None or not returned.version or known.version > returned.version:
+            return {}
+        ours = {*operation.after, *held}
+        news = {
+            name: value
+            for name, value in _read(self.mapped, returned).items()
+            if value is not None and name in self.mapped.pulled and name not in ours and body.get(name) != value
+        }
+        body.update(news)
+        return dict.fromkeys(news, returned.version)
 
     def store(self) -> None:
         if self.rows:

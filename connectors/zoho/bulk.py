@@ -117,7 +117,7 @@ def _rows(client: Client, id: str, forms: Mapping[str, Callable[[str], Any]], sk
     except RecordRejected as error:
         raise Unusable from error
     try:
-        with _unzipped(body) as file:
+        with unzipped(body) as file:
             yield from _parsed(csv.reader(io.TextIOWrapper(file, "utf-8", newline="")), forms, skip)
     except (zipfile.BadZipFile, zlib.error, csv.Error, EOFError, NotImplementedError, RuntimeError) as error:
         raise RetryLater("Zoho's bulk answer is broken.") from error
@@ -133,7 +133,7 @@ def _parsed(lines: Iterator[list[str]], forms: Mapping[str, Callable[[str], Any]
             yield {name: make(cell) for name, make, cell in zip(names, makers, cells, strict=True)}
 
 
-def _unzipped(body: bytes) -> IO[bytes]:
+def unzipped(body: bytes) -> IO[bytes]:
     """The one file of the archive. Raises BadZipFile where there is not one, or a larger one than any answer has."""
     archive = zipfile.ZipFile(io.BytesIO(body))
     members = archive.infolist()

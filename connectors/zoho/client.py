@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 
 from config.clock import stamp, unstamp
 from config.errors import (
@@ -26,7 +28,7 @@ from connectors.api import Account, Surroundings
 from connectors.oauth import RenewedToken
 from connectors.rest import Answer, Lane, Platform, Rest
 from connectors.zoho import coql
-from connectors.zoho.errors import PAUSE, RowsRefused, classify, credits_left, used_up
+from connectors.zoho.errors import PAUSE, RowsRefused, classify, credits_left, row_error, used_up
 
 VERSION = "v8"
 BASE = f"/crm/{VERSION}"
@@ -45,6 +47,10 @@ REGIONS: Mapping[str, tuple[str, str]] = {
 """Data centre -> the host of the log-in, and the host of the API until a token answer names one."""
 _API_HOST = re.compile(
     r"https://(?:www|sandbox|developer)\.(?:zohoapis\.(?:com|eu|in|com\.au|jp|com\.cn|sa|ca|uk)|zohocloud\.ca)"
+)
+_FILE_HOST = re.compile(
+    r"https://(?:content|download|download-accl)\."
+    r"(?:zoho(?:apis)?\.(?:com|eu|in|com\.au|jp|com\.cn|sa|ca|uk)|zohocloud\.ca)"
 )
 PAGE = 200
 FIELDS = 50
@@ -77,8 +83,11 @@ class Client:
         self.rest = self._rest(account, api, {"general": Lane(rate, max(1, int(rate)))})
         # ten token calls in ten minutes, from all processes together
         self._accounts = self._rest(account, accounts, {"token": Lane(7 / 600, 3)})
+        self._files = self._rest(account, api, {"general": Lane(rate, max(1, int(rate)))})
         self.rest.credentials = RenewedToken(account, surroundings, self._exchange, scheme="Zoho-oauthtoken")
+        self._files.credentials = self.rest.credentials
         self._located = False
+        self._org_id = ""
         self.left: int | None = None
         """Credits left, where the last good answer told."""
         self._reserve = int(account.settings.get("credits_reserve") or 0)
@@ -90,11 +99,12 @@ class Client:
 
     @property
     def calls(self) -> int:
-        return self.rest.calls + self._accounts.calls
+        return self.rest.calls + self._accounts.calls + self._files.calls
 
     def close(self) -> None:
         self.rest.close()
         self._accounts.close()
+        self._files.close()
 
     def _classify(self, status: int, headers: Mapping[str, str], told: Any) -> ClosedloopError:
         return classify(status, headers, told, self.left, self._world.clock)
@@ -154,11 +164,20 @@ class Client:
             self.rest.host = self._host()
             self._located = True
 
-    def call(self, method: str, path: str, **more: Any) -> Answer:
-        """The good answer to one call of the API; the credits that it tells are heeded."""
+    def _open(self) -> None:
+        """Raises QuotaExhausted while nobody may call."""
         if self._closed and self._world.clock.now() < unstamp(self._closed):
             raise self._exhausted()
         self._locate()
+
+    @property
+    def spare(self) -> int | None:
+        """Credits that we may still use; None where that is not told, because there are many."""
+        return None if self.left is None else self.left - self._reserve
+
+    def call(self, method: str, path: str, **more: Any) -> Answer:
+        """The good answer to one call of the API; the credits that it tells are heeded."""
+        self._open()
         answer = self.rest.call(method, path, **more)
         self.left = credits_left(answer.headers)
         if self.left is not None and self._reserve and self.left <= self._reserve:
@@ -222,19 +241,27 @@ class Client:
 
     def contact_roles(self, deal: str) -> Iterator[Row]:
         """The contacts of a deal with their roles; none where the deal is no more."""
+        for rows in self.related("Deals", deal, "Contact_Roles", {"fields": "id,Contact_Role"}):
+            yield from rows
+
+    def related(self, module: str, id: str, name: str, query: Mapping[str, Any]) -> Iterator[Sequence[Row]]:
+        """The pages of a related list, by number until a token is told; none where the record is no more."""
+        place: dict[str, Any] = {}
         number = 1
         while True:
-            query = {"fields": "id,Contact_Role", **({"page": number} if number > 1 else {})}
             try:
-                page = self._rows(f"{BASE}/Deals/{deal}/Contact_Roles", query, "data", "")
+                page = self._rows(f"{BASE}/{module}/{id}/{name}", {**query, **place}, "data", "")
             except RecordRejected as error:
-                if error.code in ("INVALID_DATA", "merged_away"):
+                of_record = error.code in ("INVALID_DATA", "merged_away", "RECORD_NOT_FOUND")
+                if of_record and not error.field:  # one that names a field is about what was asked
                     return
                 raise
-            yield from page.rows
+            if page.rows:
+                yield page.rows
             if not page.more or not page.rows:
                 return
             number += 1
+            place = {"page_token": page.token} if page.token else {"page": number}
 
     def users(self) -> Iterator[Row]:
         number = 1
@@ -289,6 +316,59 @@ class Client:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise RetryLater("Zoho's answer has an unknown shape.", connection=self._account.connection)
         return rows
+
+    # files of bulk writes: they are taken, and given, by hosts of their own
+
+    def upload(self, name: str, archive: bytes) -> str:
+        """The id of the file, which lies there unused until a job names it."""
+        self._open()
+        if not self._org_id:
+            org = self.org()
+            self._org_id = str(org.get("zgid") or org.get("id") or "")
+        self._files.host = content_host(self.rest.host)
+        mark = sha256(archive).hexdigest()[:32]
+        head = f'--{mark}\r\ncontent-disposition: form-data; name="file"; filename="{name}"\r\n'
+        body = f"{head}content-type: application/zip\r\n\r\n".encode() + archive + f"\r\n--{mark}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={mark}"
+        headers = {"feature": "bulk-write", "x-crm-org": self._org_id, "content-type": kind}
+        return self._made(
+            self._files.call("POST", f"{BASE}/upload", content=body, headers=headers, repeatable=True), "file_id"
+        )
+
+    def start(self, job: Mapping[str, Any]) -> str:
+        """The id of a bulk write that was asked for. InDoubt where the answer is lost: there may be one."""
+        return self._made(self.call("POST", f"{BULK}/write", json=job, repeatable=False), "id")
+
+    def _made(self, answer: Answer, name: str) -> str:
+        """The id of what a call made. Raises RecordRejected for a refusal, which may come with a good status."""
+        told: Row = answer.told if isinstance(answer.told, dict) else {}
+        details = told.get("details")
+        id = str(details.get(name) or "") if isinstance(details, dict) else ""
+        if told.get("status") == "error":
+            raise row_error(told)
+        if not is_id(id):
+            raise InDoubt("Zoho's answer to a bulk write has an unknown shape.", connection=self._account.connection)
+        return id
+
+    def job(self, id: str) -> Row:
+        """How a bulk write stands."""
+        told = self.call("GET", f"{BULK}/write/{id}").told
+        if not isinstance(told, dict) or not isinstance(told.get("status"), str):
+            raise RetryLater("Zoho's answer has an unknown shape.", connection=self._account.connection)
+        return told
+
+    def download(self, link: str) -> bytes:
+        """The file that a job names as its result. Raises RetryLater for a link to a host that is not Zoho's."""
+        self._open()
+        if link.startswith("/"):
+            link = self.rest.host + link
+        parts = urlsplit(link)
+        host = f"{parts.scheme}://{parts.netloc}"
+        if host != self.rest.host and not _FILE_HOST.fullmatch(host):
+            what = "Zoho's answer names a host of files that is not Zoho's."
+            raise RetryLater(what, connection=self._account.connection)
+        self._files.host = host
+        return self._files.call("GET", link, headers={"accept": "*/*"}, parse=False).body
 
     # writing
 
@@ -365,6 +445,11 @@ def api_host(told: str) -> str:
     if not _API_HOST.fullmatch(host):
         raise AuthorizationLost("Zoho's log-in names a host that is not Zoho's.", fix="Check for a proxy in between.")
     return host
+
+
+def content_host(api: str) -> str:
+    """The host that takes files, beside the API's own. One that is not Zoho's (a sandbox of ours) takes them itself."""
+    return re.sub(r"^https://(?:www|sandbox|developer)\.", "https://content.", api) if _API_HOST.fullmatch(api) else api
 
 
 def is_id(text: str) -> bool:

@@ -29,15 +29,20 @@ from connectors.api import (
 from connectors.zoho import platform
 from connectors.zoho.brief import briefs, find_briefs
 from connectors.zoho.bulk import bulk_pages
+from connectors.zoho.bulk_write import Jobs, push_many
 from connectors.zoho.client import Client, Row, region
-from connectors.zoho.objects import OBJECTS, Known, ObjectFacts
+from connectors.zoho.members import MEMBERS
+from connectors.zoho.objects import OBJECTS, PEOPLE, Known, ObjectFacts
 from connectors.zoho.pull import Source, pages, users
-from connectors.zoho.push import people, push, push_away
+from connectors.zoho.push import checked, people, push, push_away
 from connectors.zoho.read import by_field, by_id
-from connectors.zoho.roles import ties
+from connectors.zoho.roles import ROLES
+from connectors.zoho.sweeps import Sweeping, swept
 from connectors.zoho.watch import Channel, notices
 
 _NEEDED = ("client_id", "client_secret", "refresh_token")
+_TIES = {"contact_roles": (ROLES, "roles"), "campaign_members": (MEMBERS, "members")}
+"""What is told record by record, and the name of its settings."""
 _AWAY = (Verb.ARCHIVE, Verb.ERASE)
 _TYPES = {
     "email": "email",
@@ -88,6 +93,7 @@ class ZohoConnector:
         self._client = Client(account, surroundings)
         self._known = Known(self._client)
         self._channel = Channel(account, self._client, surroundings.tokens, surroundings.clock)
+        self._jobs = Jobs(self._client, surroundings.tokens, surroundings.clock)
 
     @property
     def calls(self) -> int:
@@ -138,15 +144,16 @@ class ZohoConnector:
         source = self._source(fields)
         if object == "users":
             return users(source.client, source.at)
-        if object == "contact_roles":
-            settings = self._account.settings
-            every, days = (
-                int(settings.get(name) or usual) for name, usual in (("roles_every", 86_400), ("roles_days", 90))
-            )
-            return ties(source, state, every, days)
+        if object in _TIES:
+            ties, name = _TIES[object]
+            return swept(source, ties, state, self._sweeping(name))
         if "job" in state or (bulk and not state and OBJECTS[object].phases[0] == "changed"):
             return bulk_pages(source, object, state)
         return pages(source, object, state)
+
+    def _sweeping(self, name: str) -> Sweeping:
+        settings = self._account.settings
+        return Sweeping(int(settings.get(f"{name}_every") or 86_400), int(settings.get(f"{name}_days") or 90))
 
     def _source(self, fields: Sequence[str]) -> Source:
         return Source(self._client, self._known, fields, self._world.clock.now(), self._world.clock.sleep)
@@ -156,6 +163,8 @@ class ZohoConnector:
         if (object, key) == ("tasks", "reference"):
             return find_briefs(self._client, self._known, values, self._world.clock.now())
         source = self._source(fields)
+        if object in PEOPLE.values():
+            self._jobs.settle(object)  # before what it may yet do is looked for
         if key == "id":
             return by_id(source, object, values)
         if facts.fixed or facts.phases[0] != "changed":
@@ -170,6 +179,11 @@ class ZohoConnector:
         if not operations:
             return iter(())
         object = operations[0].object
+        try:
+            if object in PEOPLE.values():
+                self._jobs.settle(object)  # before it meets what is sent now, or brings back who is erased
+        except ClosedloopError as error:
+            return iter([Result(operation.key, error=error) for operation in operations])
         able = manifest.load(platform.folder).objects[object].push
         refused = [Result(op.key, error=_unwritable(op)) for op in operations if op.verb.value not in able]
         away = [op for op in operations if op.verb.value in able and op.verb in _AWAY]
@@ -190,7 +204,15 @@ class ZohoConnector:
         except ClosedloopError as error:
             yield from (Result(operation.key, error=error) for operation in operations)
             return
-        yield from push(writer, operations)
+        good = yield from checked(writer, operations)
+        if object != "tasks" and self._bulk:
+            good = yield from push_many(writer, self._jobs, good)
+        yield from push(writer, good)
+
+    @property
+    def _bulk(self) -> bool:
+        """Whether large pushes may go as jobs: nothing in a job says that no workflows are to run."""
+        return self._workflows and bool(self._account.settings.get("bulk_write", True))
 
     @property
     def _workflows(self) -> bool:

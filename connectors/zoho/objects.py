@@ -149,6 +149,7 @@ OBJECTS: Mapping[str, ObjectFacts] = {
         },
     ),
     "contact_roles": ObjectFacts("Deals", fixed=True),
+    "campaign_members": ObjectFacts("Campaigns", fixed=True),
     "tasks": ObjectFacts("Tasks", made=_ACTIVITY),
     "calls": ObjectFacts("Calls", made=_ACTIVITY),
     "meetings": ObjectFacts("Events", made=_ACTIVITY),

@@ -64,8 +64,8 @@ class Writer:
         return OBJECTS[self.object].module
 
 
-def push(writer: Writer, operations: Sequence[Operation]) -> Iterator[Result]:
-    """A result for each create and update; after an error that would meet the next call as well, the rest carry it."""
+def checked(writer: Writer, operations: Sequence[Operation]) -> Generator[Result, None, list[Operation]]:
+    """The results of those that cannot be sent; returns the others, as they may be sent."""
     good: list[Operation] = []
     for operation in operations:
         try:
@@ -73,9 +73,15 @@ def push(writer: Writer, operations: Sequence[Operation]) -> Iterator[Result]:
             writer.payload(allowed)
             good.append(allowed)
         except RecordRejected as error:
-            yield _failed(writer, operation, error)
+            yield failed(writer, operation, error)
+    return good
+
+
+def push(writer: Writer, operations: Sequence[Operation]) -> Iterator[Result]:
+    """A result for each create and update that was `checked`; after an error that would meet the next call as well,
+    the rest carry it."""
     stop: ClosedloopError | None = None
-    for way, batch in _batches(good):
+    for way, batch in _batches(operations):
         if stop is not None:
             yield from (Result(operation.key, error=stop) for operation in batch)
         else:
@@ -88,7 +94,7 @@ def _batches(operations: Sequence[Operation]) -> Iterator[tuple[Way, list[Operat
     for operation in operations:
         ways.setdefault(_way(operation), []).append(operation)
     for way, those in ways.items():
-        for wave in _waves(those):
+        for wave in waves(those):
             for start in range(0, len(wave), BATCH):
                 yield way, wave[start : start + BATCH]
 
@@ -100,7 +106,7 @@ def _way(operation: Operation) -> Way:
     return Way("upsert", keys) if keys else Way("insert")
 
 
-def _waves(operations: Sequence[Operation]) -> list[list[Operation]]:
+def waves(operations: Sequence[Operation]) -> list[list[Operation]]:
     """The operations in lists in which no record comes twice; order between lists is kept."""
     waves: list[list[Operation]] = []
     turns: dict[str, int] = {}
@@ -120,12 +126,12 @@ def _sent(writer: Writer, way: Way, batch: list[Operation]) -> Generator[Result,
         told = _paired(way, batch, _saved(writer, way, batch))
     except RecordRejected as error:
         if len(batch) == 1:
-            yield _failed(writer, batch[0], error)
+            yield failed(writer, batch[0], error)
             return None
         middle = len(batch) // 2  # refused as a whole for one row's sake: find that row
         return (yield from _sent(writer, way, batch[:middle])) or (yield from _sent(writer, way, batch[middle:]))
     except ClosedloopError as error:
-        yield from (_failed(writer, operation, error) for operation in batch)
+        yield from (failed(writer, operation, error) for operation in batch)
         return None if isinstance(error, InDoubt) else error
     told = [_linked(writer, one) if one.existing and not one.operation.id else one for one in told]
     held, unread = _read_back(writer, [one.id for one in told if one.error is None])
@@ -215,18 +221,18 @@ def _result(
     writer: Writer, one: Told, row: Row | None, read: Callable[[Row], Record], unread: ClosedloopError | None
 ) -> Result:
     if one.error is not None:
-        return _failed(writer, one.operation, one.error)
+        return failed(writer, one.operation, one.error)
     if one.operation.id:
         return Result(one.operation.key, one.id, record=read(row) if row else None)
     if row is None or not writer.proves(one.operation, row):
         what = "Zoho's answer names a record that cannot be read back." if unread is None else unread.what
         if row is not None:
             what = "Zoho's answer names another record than the one sent."
-        return _failed(writer, one.operation, InDoubt(what))
+        return failed(writer, one.operation, InDoubt(what))
     return Result(one.operation.key, one.id, one.created, read(row))
 
 
-def _failed(writer: Writer, operation: Operation, error: ClosedloopError) -> Result:
+def failed(writer: Writer, operation: Operation, error: ClosedloopError) -> Result:
     if isinstance(error, RecordRejected | InDoubt):
         error.object, error.record = error.object or writer.object, error.record or operation.id
     return Result(operation.key, operation.id if isinstance(error, InDoubt) else "", error=error)

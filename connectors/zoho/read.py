@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 import orjson
 
+from config.clock import stamp
 from connectors.api import Record
 from connectors.zoho import coql
 from connectors.zoho.client import is_id
+from connectors.zoho.members import FIELDS as MEMBER_FIELDS
+from connectors.zoho.members import member_records
 from connectors.zoho.objects import CONVERTED, OBJECTS, reader, wanted
 from connectors.zoho.pull import Source, converted_records, rows_of, users
 from connectors.zoho.roles import FIELDS, tie_records
@@ -25,6 +28,10 @@ def by_id(source: Source, object: str, values: Sequence[str]) -> dict[str, Recor
     if object == "contact_roles":
         deals = list(client.by_ids(module, values, [name.partition(".")[0] for name in FIELDS]))
         return {record.id: record for record in tie_records(client, deals)}
+    if object == "campaign_members":
+        campaigns = [value.partition("/")[0] for value in values]
+        rows = list(client.by_ids(module, campaigns, MEMBER_FIELDS))
+        return {record.id: record for record in member_records(client, rows, stamp(source.at)) if record.id in values}
     read = reader(object, source.fields, source.known)
     records = [read(row) for row in client.by_ids(module, values, wanted(object, source.fields))]
     found = {record.id: record for record in records}
@@ -48,7 +55,7 @@ def by_field(source: Source, object: str, key: str, values: Sequence[str]) -> di
     for start in range(0, len(given), coql.VALUES):
         where, last = coql.member(key, given[start : start + coql.VALUES]), ""
         while True:
-            page = rows_of(whole, object, coql.both(where, f"id > {last}") if last else where, "id", coql.MOST)
+            page = rows_of(whole, object, coql.both(where, f"id > {last}") if last else where, "id", coql.FEW)
             for row in page.rows:
                 if not row.get("Converted__s"):
                     named = str(orjson.loads((record := read(row)).raw).get(key) or "").casefold()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from connectors.sandbox import Answer, Call, Sandbox
 from connectors.zoho import platform
 from connectors.zoho import sandbox_bulk as bulk
 from connectors.zoho.sandbox_coql import Refused, ordered, parse, shown
+from connectors.zoho.sandbox_jobs import ORG, Jobs
 from connectors.zoho.sandbox_list import chosen, names, page
 from connectors.zoho.sandbox_login import APP, Login
 from connectors.zoho.sandbox_schema import MODULES, OTHER_LAYOUT, STAGES, stage_rows, told_field
@@ -41,7 +43,7 @@ class ZohoSandbox(Sandbox):
 
     Switches: `credits` (in any 24 hours), `busy` (so many calls find too many others running), `coql_refuses` (columns
     that queries do not take), `coql_shows_converted` (leads), `age` (raised: page tokens have expired), `queued` (looks
-    that a bulk job needs), `jobs_fail`; `login.*` and `store.*` as they say.
+    that a bulk read needs), `jobs_fail`; `login.*`, `store.*` and `writes.*` (bulk writes) as they say.
     """
 
     name = "zoho"
@@ -55,6 +57,7 @@ class ZohoSandbox(Sandbox):
         self.jobs: dict[str, Row] = {}
         super().__init__(**options)
         self.store = Store(self.clock)
+        self.writes = Jobs(self)
         self.login = Login(self.clock, self.random)
         self.login.scopes = " ".join((*manifest.load(platform.folder).auth["oauth"].scopes, "ZohoCRM.settings.ALL"))
         self.login.found()
@@ -69,6 +72,7 @@ class ZohoSandbox(Sandbox):
         self.on("POST", "/oauth/v2/token", self._token)
         base, writes = "/crm/v8", Writes(self)
         self.on("POST", f"{base}/coql", self._coql)
+        self.on("POST", f"{base}/upload", lambda call: self.writes.upload(call))
         self.on("GET", f"{base}/org", self._org)
         self.on("GET", f"{base}/users", self._users)
         self.on("GET", f"{base}/settings/fields", self._fields)
@@ -81,6 +85,8 @@ class ZohoSandbox(Sandbox):
             self.on(method, f"{base}/actions/watch", writes.watch)
         self.on("POST", f"{base}/Leads/{{id}}/actions/convert", writes.convert)
         self.on("GET", f"{base}/Deals/{{id}}/Contact_Roles", self._roles)
+        for module in ("Leads", "Contacts"):
+            self.on("GET", f"{base}/Campaigns/{{id}}/{module}", partial(self._members, module=module))
         self.on("GET", f"{base}/{{module}}/deleted", self._of(self._deleted))
         self.on("GET", f"{base}/{{module}}/actions/count", self._of(self._count))
         self.on("POST", f"{base}/{{module}}/upsert", self._of(writes.upsert))
@@ -92,6 +98,9 @@ class ZohoSandbox(Sandbox):
         self.on("POST", "/crm/bulk/v8/read", self._job)
         self.on("GET", "/crm/bulk/v8/read/{id}", self._look)
         self.on("GET", "/crm/bulk/v8/read/{id}/result", self._result)
+        self.on("POST", "/crm/bulk/v8/write", lambda call: self.writes.create(call))
+        self.on("GET", "/crm/bulk/v8/write/{id}", lambda call, id: self.writes.look(call, id))
+        self.on("GET", f"/v2/crm/{ORG}/bulk-write/{{id}}/{{name}}", lambda call, id, name: self.writes.result(call, id))
 
     # people
 
@@ -174,6 +183,16 @@ class ZohoSandbox(Sandbox):
             if role is not None:
                 held[contact] = role
 
+    def member(self, campaign: str, person: str, status: str | None = "Active") -> None:
+        """Take a person ("leads/1") into a campaign, give them another status, or take them out (None): no stamp
+        moves."""
+        with self.lock:
+            object, _, id = person.partition("/")
+            held = self.store.members.setdefault(campaign, {})
+            held.pop(f"{module_of(object)}/{id}", None)
+            if status is not None:
+                held[f"{module_of(object)}/{id}"] = status
+
     def close(self, deal: str, *, won: bool, day: str, reason: str = "") -> None:
         """Win or lose a deal."""
         stage = "Abgeschlossen (gewonnen)" if won else "Closed Lost"
@@ -194,6 +213,7 @@ class ZohoSandbox(Sandbox):
     def before(self, call: Call) -> Answer | None:
         if call.path == "/oauth/v2/token":
             return None
+        self.writes.work()
         if not self.login.opens(call.headers.get("authorization", "")):
             return self.error(401, "INVALID_TOKEN")
         if self.busy > 0:
@@ -221,8 +241,8 @@ class ZohoSandbox(Sandbox):
             return 2
         if call.path.endswith("/convert"):
             return 5
-        if call.path.endswith("/bulk/v8/read"):
-            return 50
+        if call.path.endswith(("/bulk/v8/read", "/bulk/v8/write")):
+            return 50 if call.path.endswith("read") else 500
         return -(-self._rows(call) // 10)
 
     @staticmethod
@@ -238,11 +258,15 @@ class ZohoSandbox(Sandbox):
     def _unscoped(self, call: Call) -> Answer | None:
         """The refusal of a call whose scope was not granted."""
         parts = call.path.split("/")
-        word = "bulk" if "bulk" in parts else parts[3] if len(parts) > 3 else ""
-        wanted = {"coql": "coql", "users": "users", "org": "org", "bulk": "bulk", "actions": "notifications"}
+        word = "bulk" if "bulk" in parts else "files" if parts[-1] == "upload" else parts[3] if len(parts) > 3 else ""
+        wanted = {"coql": "coql", "users": "users", "org": "org", "actions": "notifications"}
         group = f"settings.{parts[4]}" if word == "settings" else wanted.get(word, "modules")
-        head = group.partition(".")[0]
-        granted = any(s.startswith((f"ZohoCRM.{group}.", f"ZohoCRM.{head}.ALL")) for s in self.login.scopes.split())
+        opening: tuple[str, ...] = (f"ZohoCRM.{group}.", f"ZohoCRM.{group.partition('.')[0]}.ALL")
+        if word == "bulk":
+            opening = ("ZohoCRM.bulk.ALL", f"ZohoCRM.bulk.{'READ' if 'read' in parts else 'CREATE'}")
+        if word == "files":
+            opening = ("ZohoFiles.files.ALL",)
+        granted = parts[1] != "crm" or any(s.startswith(opening) for s in self.login.scopes.split())
         return None if granted else self.error(401, "OAUTH_SCOPE_MISMATCH")
 
     def after(self, call: Call, answer: Answer) -> Answer:
@@ -349,6 +373,18 @@ class ZohoSandbox(Sandbox):
         info = {"per_page": 200, "count": len(rows), "page": 1, "more_records": False}
         return Answer.of({"data": rows, "info": info}) if rows else Answer(204)
 
+    def _members(self, call: Call, id: str, module: str) -> Answer:
+        if id not in self.store.rows["Campaigns"]:
+            return self.error(400, "INVALID_DATA", "the related id given seems to be invalid", resource_path_index=1)
+        asked = names(call.query)
+        people = self.store.rows[module]
+        held = {key.partition("/")[2]: status for key, status in self.store.members.get(id, {}).items()}
+        found = chosen([row for person, row in people.items() if person in held], call.query, "")
+        rows, info = page(found, call.query, self.clock.now(), self.age)
+        told = [{**self.store.shown(module, row, asked), "Member_Status": held[row["id"]]} for row in rows]
+        info = {name: value for name, value in info.items() if not name.startswith("sort")}
+        return Answer.of({"data": told, "info": info}) if told else Answer(204)
+
     def _org(self, call: Call) -> Answer:
         paid = {
             "paid": True,
@@ -356,7 +392,7 @@ class ZohoSandbox(Sandbox):
             "users_license_purchased": 1,
             "portal_users_license_purchased": 0,
         }
-        told = {"id": "6100000000000000019", "zgid": "20070000001", "company_name": "Sandbox Ltd", "type": "sandbox"}
+        told = {"id": "6100000000000000019", "zgid": ORG, "company_name": "Sandbox Ltd", "type": "sandbox"}
         return Answer.of({"org": [{**told, "currency": "EUR", "time_zone": "Europe/Berlin", "license_details": paid}]})
 
     def _users(self, call: Call) -> Answer:
@@ -406,12 +442,14 @@ class ZohoSandbox(Sandbox):
     # snapshots
 
     _KEPT = ("credits", "age", "user", "jobs", "queued")
-    _STORED = ("rows", "gone", "roles", "channels", "deliveries", "triggered", "last_id", "user")
+    _WRITTEN = ("files", "made", "added")
+    _STORED = ("rows", "gone", "roles", "members", "channels", "deliveries", "triggered", "last_id", "user")
 
     def snapshot(self) -> dict[str, Any]:
         told = {name: getattr(self, name) for name in self._KEPT}
         told |= {"login": {name: getattr(self.login, name) for name in ("scopes", "refresh", "access", "calls")}}
         told |= {"store": {name: getattr(self.store, name) for name in self._STORED}}
+        told |= {"writes": {name: getattr(self.writes, name) for name in self._WRITTEN}}
         told |= {"used": self.used, "random": self.random.getstate()}
         copied: dict[str, Any] = orjson.loads(orjson.dumps(told))
         return copied
@@ -420,7 +458,8 @@ class ZohoSandbox(Sandbox):
         state = orjson.loads(orjson.dumps(state))
         for name in self._KEPT:
             setattr(self, name, state[name])
-        for holder, values in ((self.login, state["login"]), (self.store, state["store"])):
+        holders = (("login", self.login), ("store", self.store), ("writes", self.writes))
+        for holder, values in ((holder, state[name]) for name, holder in holders):
             for name, value in values.items():
                 setattr(holder, name, value)
         self.used = [(at, cost) for at, cost in state["used"]]

@@ -47,6 +47,8 @@ _PERSON = {
     "Unsubscribed_Mode": Field("picklist", 120, read_only=True),
     "Description": Field("textarea", 32_000),
     "Interests": Field("multiselectpicklist", 2000),
+    "Customer_Since": Field("date"),
+    "Last_Seen": Field("datetime"),
 }
 _MONEY, _NUMBER, _TEXT = Field("currency", 16), Field("integer", 9), Field()
 

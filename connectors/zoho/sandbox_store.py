@@ -36,6 +36,7 @@ class Store:
     rows: dict[str, dict[str, Row]] = field(default_factory=lambda: {module: {} for module in (*MODULES, "users")})
     gone: list[Row] = field(default_factory=list)  # the deleted feed: module, id, type, at, name, by
     roles: dict[str, dict[str, str]] = field(default_factory=dict)  # deal -> contact -> role
+    members: dict[str, dict[str, str]] = field(default_factory=dict)  # campaign -> "Leads/1" -> status
     channels: dict[str, Row] = field(default_factory=dict)
     deliveries: list[Row] = field(default_factory=list)
     triggered: list[str] = field(default_factory=list)
@@ -102,6 +103,9 @@ class Store:
         row["detail"] = {"contact": contact, "account": account, "deal": deal or None}
         if self.conversion_bumps:
             row["Modified_Time"] = self.now()
+        for held in self.members.values():
+            if f"Leads/{lead}" in held:
+                held[f"Contacts/{contact}"] = held.pop(f"Leads/{lead}")
         self._notice("Leads", "delete", [lead], [])
 
     def _notice(self, module: str, operation: str, ids: list[str], fields: Sequence[str]) -> None:

@@ -151,6 +151,10 @@ def _provenance(field: Field, winner: Voice, value: Any, voices: Iterable[Voice]
     return Provenance(winner.source, winner.at, field.rule.value, over, winner.cleared)
 
 
+_ORDERED = (Rule.FURTHEST, Rule.MOST_RESTRICTIVE, Rule.UNION)
+"""Rules under which a record that answers with another value than was sent has said something of its own."""
+
+
 def _voices(field: Field, records: Iterable[RecordView]) -> list[Voice]:
     """Who has a say on `field`. A blank speaks only where `on_blank` lets it."""
     found = []
@@ -163,6 +167,9 @@ def _voices(field: Field, records: Iterable[RecordView]) -> list[Voice]:
         blank = value is None or value == []
         if blank and not _blank_speaks(field.name, record):
             continue
+        held = record.held.get(field.name)
+        if held is not None and held[1] == value and field.rule not in _ORDERED:
+            value = held[0]  # what a platform made of a word of ours is no other word
         since = record.body.get("created_at") or record.first_at
         found.append(Voice(record.name, record.connection, value, record.at(field.name), since, cleared=blank))
     return found

@@ -53,19 +53,27 @@ class RecordView:
 
 def inherited(records: Sequence[RecordView]) -> Sequence[RecordView]:
     """`records` of one lead, where the values that a merge or a conversion carried over count from when they were
-    given, not from when they were carried: a person who converts a lead says nothing new of its fields."""
+    given, not from when they were carried: a person who converts a lead says nothing new of its fields. A conversion
+    is often seen first by the record it made: what that held from the start, and an older one of the same connection
+    holds as well, was carried too."""
     heirs = {record.name: record for record in records}
     for old in records:
-        heir = heirs.get(f"{old.connection}/{old.into}") if old.gone and old.into else None
-        if heir is None:
-            continue
-        earlier = {
-            name: old.at(name)
-            for name, value in heir.body.items()
-            if value is not None and old.body.get(name) == value and old.at(name) < heir.at(name)
-        }
-        heirs[heir.name] = replace(heir, changed={**heir.changed, **earlier})
+        for heir in [heirs[one.name] for one in records if one.connection == old.connection and one is not old]:
+            named = bool(old.gone) and old.into == f"{heir.object}/{heir.id}"
+            if named or (heir.gone is None and old.first_at < heir.first_at):
+                heirs[heir.name] = replace(heir, changed={**heir.changed, **_carried(old, heir, named)})
     return list(heirs.values())
+
+
+def _carried(old: RecordView, heir: RecordView, named: bool) -> dict[str, str]:
+    return {
+        name: old.at(name)
+        for name, value in heir.body.items()
+        if value is not None
+        and old.body.get(name) == value
+        and old.at(name) < heir.at(name)
+        and (named or name not in heir.changed)
+    }
 
 
 @dataclass(frozen=True, slots=True)

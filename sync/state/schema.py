@@ -65,7 +65,7 @@ streams = Table(
     Column("object", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("cursor", Text),
-    Column("complete", Boolean, nullable=False, server_default=text("false")),  # pulled to the end once
+    Column("complete", Boolean, nullable=False, server_default=text("false")),  # the last pull went to its end
     Column("mapping", Text, nullable=False, server_default=""),  # hash of the mapping that read the records
     Column("pulled_at", Text),
     UniqueConstraint("connection", "object"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sync.core.views import RecordView, inherited
@@ -23,10 +24,18 @@ def test_what_a_conversion_carried_over_counts_from_when_it_was_said() -> None:
     assert told["1"] == lead
 
 
-def test_a_later_date_is_not_inherited_and_who_did_not_go_bequeaths_nothing() -> None:
+def test_a_later_date_is_not_inherited_and_nothing_comes_from_another_connection() -> None:
     later = record("1", {"title": "Chief"}, NEW, gone="merged", into="leads/2")
     earlier = record("2", {"title": "Chief"}, OLD)
     assert list(inherited([later, earlier])) == [later, earlier]
-    living = record("1", {"title": "Chief"}, OLD, into="leads/2")
     heir = record("2", {"title": "Chief"}, NEW)
-    assert list(inherited([living, heir])) == [living, heir]
+    elsewhere = replace(record("1", {"title": "Chief"}, OLD), connection="mail")
+    assert list(inherited([elsewhere, heir])) == [elsewhere, heir]
+
+
+def test_a_conversion_seen_first_by_what_it_made_carries_too_and_what_was_changed_there_since_does_not() -> None:
+    living = record("1", {"title": "Chief", "city": "Rome"}, OLD)
+    heir = record("2", {"title": "Chief", "city": "Rome"}, NEW, changed={"city": NEW})
+    told = {view.id: view for view in inherited([living, heir])}
+    assert told["2"].at("title") == OLD
+    assert told["2"].at("city") == NEW

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,6 +109,20 @@ def test_always_holds_whatever_is_said() -> None:
 
 
 # who has a say
+
+
+@pytest.mark.parametrize(
+    ("rule", "heard"),
+    [(Rule.MOST_RECENT, "Head of Sales"), (Rule.FIRST_SEEN, "Head of Sales"), (Rule.FURTHEST, "Head")],
+)
+def test_what_a_platform_made_of_our_word_is_no_other_word(rule: Rule, heard: str) -> None:
+    """Unless it says of itself that it stands further: then that is what it says."""
+    cut = replace(record("a", "2026-01-01", title="Head"), held={"title": ("Head of Sales", "Head")})
+    fields = {"title": Field("title", FieldType.CHOICE, "", rule, ("Head of Sales", "Head"))}
+    assert merge([cut], fields, {}, {}, {}).values == {"title": heard}
+    edited = replace(cut, body={"title": "Chief"})
+    fields = {"title": Field("title", FieldType.TEXT, "")}
+    assert merge([edited], fields, {}, {}, {}).values == {"title": "Chief"}
 
 
 def test_a_field_that_is_not_pulled_has_no_say() -> None:

@@ -28,6 +28,10 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (599, {}),
     # a late create that met the other of two twins; an update found half done; a blank nobody could judge
     *((seed, {}) for seed in (22628, 25558, 25859, 26309, 26784)),
+    # of two hours' campaign: a write found half done passed for a person's; what a platform rewrote was sent again
+    *((seed, {}) for seed in (20004142, 20005007, 20012386, 20022785, 20025674, 20029650)),
+    # a conversion seen first by the record it made; an answer that told more than what was written
+    *((seed, {}) for seed in (20016310, 20017231)),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )
@@ -36,6 +40,10 @@ ARCHIVE_OF_RESTORED = (20, 26, 48, 206, 292, 507, 529, 1412, 1818, 2034)
 """Of states that were restored: bins that had been emptied, indexes that showed somebody late, deaths on the way."""
 RESTORED = 60
 ARCHIVE_OF_PLATFORMS = (
+    # a pull that was cut off went on to where it would have ended then, and what came since waited for another sync
+    (20001045, ("mailchimp", "outreach")),
+    (20001872, ("activecampaign", "mailchimp")),
+    (20002115, ("hubspot", "zoho")),
     (151, ("hubspot", "outreach")),  # an upsert's answer was lost, its last try refused: it passed for never sent
 )
 PAIRED = 210

@@ -247,7 +247,7 @@ def test_a_filter_leaves_out_and_a_record_that_leaves_it_is_heard_no_more(state:
     assert bench.row("1").gone is None
 
 
-def test_the_cursor_is_that_of_the_last_page_and_complete_stays(bench: Bench) -> None:
+def test_the_cursor_is_that_of_the_last_page_and_complete_says_that_it_was_the_end(bench: Bench) -> None:
     def pages(*made: Page) -> tuple[str, bool]:
         with bench.state.begin() as tx:
             absorb_pages(tx, bench.stream(tx), made, bench.mapped, run="r", at="t9")
@@ -258,7 +258,7 @@ def test_the_cursor_is_that_of_the_last_page_and_complete_stays(bench: Bench) ->
 
     assert pages(Page([record("1")], "c1", True), Page([record("2")], "c2", True)) == ("c2", False)
     assert pages(Page([], "c3", False)) == ("c3", True)
-    assert pages(Page([record("3")], "c4", True)) == ("c4", True)
+    assert pages(Page([record("3")], "c4", True)) == ("c4", False)
 
 
 def test_a_page_rolls_back_with_its_cursor(bench: Bench) -> None:

@@ -72,3 +72,27 @@ def queried(zoho: ZohoSandbox, text: str) -> Any:
     body = orjson.dumps({"select_query": text})
     answer = zoho.answer(Call("POST", "/crm/v8/coql", {}, {"authorization": f"Zoho-oauthtoken {token}"}, body))
     return answer.status, orjson.loads(answer.body) if answer.body else None
+
+
+# large pushes
+
+
+def person(n: int, **values: Any) -> Operation:
+    """A create that is known by our own unique field, and by its address."""
+    key, email = f"cl_{n}", f"p{n}@x.io"
+    given = {"Closedloop_Id": key, "Email": email, "Last_Name": f"N{n}", "Company": "Acme", **values}
+    return Operation(f"op{n}", Verb.CREATE, "leads", given, match={"Closedloop_Id": key, "Email": email})
+
+
+def people(number: int, **values: Any) -> list[Operation]:
+    return [person(n, **values) for n in range(number)]
+
+
+def by_hundreds(zoho: ZohoSandbox) -> int:
+    """How many rows went by the hundred."""
+    lines = [line for line in zoho.log if line.path.startswith("/crm/v8/Leads") and line.method in ("POST", "PUT")]
+    return sum(len(orjson.loads(line.body)["data"]) for line in lines)
+
+
+def errors(results: dict[str, Result]) -> dict[str, tuple[type, str]]:
+    return {key: (type(r.error), r.error.code) for key, r in results.items() if r.error is not None}

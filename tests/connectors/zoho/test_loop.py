@@ -12,11 +12,13 @@ import pytest
 from sqlalchemy import select
 
 from connectors import registry
+from connectors.zoho import bulk_write
+from connectors.zoho.client import Client
 from sync import scaffold
 from sync.checkup import check_online
 from sync.drift import vanished
 from sync.runs import Options, Report, Runner
-from sync.state.schema import leads
+from sync.state.schema import activities, leads
 from sync.workspace import Workspace
 
 QUALIFICATION = """
@@ -135,3 +137,85 @@ def test_a_project_of_the_ready_mapping_passes_the_live_check(tmp_path: Path, pl
     assert found.errors == {}
     assert [str(problem) for problem in found.problems] == []
     assert found.accounts["zoho"].missing_scopes == ()
+
+
+def chiefs(hubspot: Any, number: int) -> list[str]:
+    made = [
+        {
+            "email": f"p{n}@x.example",
+            "firstname": f"=N{n}",
+            "lastname": 'R, "z"',
+            "company": "Acme",
+            "jobtitle": "Chief",
+        }
+        for n in range(number)
+    ]
+    return [hubspot.put("contacts", values) for values in made]
+
+
+def test_a_backfill_of_many_goes_out_by_bulk_write_and_is_quiet_after(
+    tmp_path: Path, platforms: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_write, "FROM", 15)
+    hubspot, zoho = platforms["hubspot"], platforms["zoho"]
+    chiefs(hubspot, 40)
+    project(tmp_path, platforms)
+    with Workspace.open(tmp_path) as workspace:
+        assert run(workspace, "backfill").counts["handoffs"] == 40
+        [job] = zoho.writes.made.values()
+        states = [line[-3] for line in job["lines"]]
+        assert len(states) == 30  # all but the first ten, which are tried out by themselves
+        assert set(states) == {"ADDED"}
+        rows = zoho.all("leads")
+        assert {row["Email"] for row in rows} == {f"p{n}@x.example" for n in range(40)}
+        assert {(row["First_Name"][:2], row["Last_Name"]) for row in rows} == {("=N", 'R, "z"')}
+        assert len(zoho.all("tasks")) == 40
+        settled(workspace)
+        assert written(run(workspace)) == 0
+    assert len(zoho.all("leads")) == 40
+
+
+def test_a_run_that_dies_in_a_bulk_write_sends_nobody_twice(
+    tmp_path: Path, platforms: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_write, "FROM", 15)
+    hubspot, zoho = platforms["hubspot"], platforms["zoho"]
+    chiefs(hubspot, 40)
+    project(tmp_path, platforms)
+
+    class Crash(BaseException):
+        """The process ends."""
+
+    def crash(*given: Any) -> Any:
+        raise Crash
+
+    with Workspace.open(tmp_path) as workspace, monkeypatch.context() as patch:
+        patch.setattr(Client, "job", crash)  # the job is made, and nobody looks at it
+        with pytest.raises(Crash):
+            run(workspace, "backfill")
+    assert len(zoho.writes.made) == 1
+    with Workspace.open(tmp_path) as workspace:
+        run(workspace, "backfill")
+        settled(workspace)
+        assert written(run(workspace)) == 0
+    assert len(zoho.writes.made) == 1
+    assert len(zoho.all("leads")) == 40
+    assert len(zoho.all("tasks")) == 40
+
+
+def test_who_answered_a_campaign_is_told_in_the_lead_s_story(tmp_path: Path, platforms: dict[str, Any]) -> None:
+    hubspot, zoho = platforms["hubspot"], platforms["zoho"]
+    hubspot.put("contacts", {"email": "ana@x.example", "firstname": "Ana"})
+    ana = zoho.put("leads", {"Last_Name": "R", "Company": "C", "Email": "ana@x.example"})
+    other = zoho.put("leads", {"Last_Name": "O", "Company": "C", "Email": "bob@x.example"})
+    fair = zoho.put("campaigns", {"Campaign_Name": "Fair", "Start_Date": "2026-11-02"})
+    zoho.member(fair, f"leads/{ana}", "Responded")
+    zoho.member(fair, f"leads/{other}", "Invited")
+    project(tmp_path, platforms)
+    with Workspace.open(tmp_path) as workspace:
+        run(workspace, "backfill")
+        settled(workspace)
+        with workspace.state.read() as tx:
+            told = tx.execute(select(activities).where(activities.c.type == "campaign_response")).all()
+        assert [(row.person, row.at[:10]) for row in told] == [(f"leads/{ana}", "2026-11-02")]
+        assert written(run(workspace)) == 0

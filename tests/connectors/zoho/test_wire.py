@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from connectors.zoho import bulk
 from tests.connectors.wire import RECORDING, play
 from tests.connectors.zoho import truth
-from tests.connectors.zoho.tour import connector, tour, world
+from tests.connectors.zoho.tour import connector, small, tour, world
 
 CASSETTES = Path(__file__).parent / "cassettes"
 
 
 def test_the_wire_format_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "FROM", 1)
+    small(monkeypatch)
     zoho, clock = world()
     if RECORDING:
         zoho.start()
@@ -43,6 +42,7 @@ def test_sent_bodies_fit_the_description() -> None:
         "POST /actions/watch",
         "PUT /actions/watch",
         "POST /read",
+        "POST /write",
     }
 
 

@@ -14,7 +14,7 @@ from config.errors import AuthorizationLost, Misconfigured, PermissionMissing, Q
 from config.secrets import Secret
 from connectors.api import Connector, Gone, Request
 from connectors.sandbox import Answer, FaultKind
-from connectors.zoho import bulk, client, coql, roles, sandbox_list
+from connectors.zoho import bulk, client, coql, sandbox_list, sweeps
 from connectors.zoho.client import api_host
 from connectors.zoho.sandbox import ZohoSandbox
 from tests.connectors.surroundings import connect, pulled
@@ -292,7 +292,7 @@ def test_deals_tell_their_outcome_by_the_forecast_type_of_the_stage(
 def test_who_is_in_a_deal_is_followed_and_swept(
     zoho: ZohoSandbox, connector: Connector, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(roles, "SWEPT", 2)
+    monkeypatch.setattr(sweeps, "ROWS", 2)
     people = [zoho.put("contacts", {"Last_Name": f"p{n}"}) for n in range(3)]
     deals = [zoho.deal(f"d{n}", people[: n + 1]) for n in range(3)]
     alone = zoho.deal("alone", [])

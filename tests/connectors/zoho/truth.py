@@ -22,7 +22,7 @@ from config.clock import ManualClock, stamp, unstamp
 from config.errors import RecordRejected
 from connectors.api import Connector, Operation, Verb
 from connectors.sandbox import Answer, Call, FaultKind, Logged
-from connectors.zoho import bulk
+from connectors.zoho import bulk_file
 from connectors.zoho.errors import classify
 from connectors.zoho.sandbox import ZohoSandbox
 from tests.connectors.recorded import differences, exchanges
@@ -239,7 +239,7 @@ class Checked:
 
 FILES = (
     "record", "coql", "notifications", "bulk-read", "users", "org", "fields", "layouts", "pipeline",
-    "deal-contact-roles", "record-count", "recycle-bin",
+    "deal-contact-roles", "record-count", "recycle-bin", "upload", "bulk-write", "related-records",
 )  # fmt: skip
 
 
@@ -254,6 +254,19 @@ def described() -> dict[str, tuple[Body, Body]]:
                 if method in ("get", "post", "put", "delete"):
                     found.setdefault(f"{method.upper()} {path}", (operation, spec))
     return found
+
+
+@cache
+def own() -> dict[str, tuple[Body, Body]]:
+    """Of the bulk write the other description, which Zoho publishes: the one above knows of no key but the id, no
+    lookup and no form of dates, and demands a callback. What it leaves to further files is not looked at."""
+    text = shared("specs", "zoho_crm", "official-v8.0", "bulk_write.json").read_bytes()
+    spec = orjson.loads(re.sub(rb'"\$ref":\s*"https://[^"]*"', b'"description": "elsewhere"', text))
+    paths = spec["paths"]
+    return {
+        "POST /write": (paths["/crm/bulk/v8/write"]["post"], spec),
+        "GET /write/{jobId}": (paths["/crm/bulk/v8/write/{job_id}"]["get"], spec),
+    }
 
 
 def _template(method: str, path: str) -> str:
@@ -275,7 +288,7 @@ def log() -> tuple[Logged, ...]:
     """All calls of the tour."""
     zoho, clock = tour.world()
     with zoho, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bulk, "FROM", 1)
+        tour.small(patch)
         made = tour.connector(zoho, clock, zoho.base_url)
         tour.tour(made, zoho, clock)
         made.close()
@@ -287,10 +300,10 @@ def sent() -> Checked:
     checked: Counter[str] = Counter()
     invalid = []
     for line in log():
-        if not line.body:
-            continue
         name = _template(line.method, line.path)
-        operation, spec = described()[name]
+        if not line.body or name == "POST /upload":  # a file
+            continue
+        operation, spec = own().get(name) or described()[name]
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         checked[name] += 1
         invalid += _faults(name, orjson.loads(line.body), schema, spec)
@@ -342,6 +355,9 @@ def answered() -> Checked:
         job = _ask(zoho, "POST", "/crm/bulk/v8/read", {"query": query})
         id = job["data"][0]["details"]["id"]
         zoho.queued = 0
+        campaign = zoho.put("campaigns", {"Campaign_Name": "Fair"})
+        zoho.member(campaign, f"leads/{ids[0]}")
+        upload, write, written = _bulk_written(zoho)
         ours = {
             ("GET /{module}", "200"): _ask(zoho, "GET", "Leads", fields="Email,Owner"),
             ("POST /{module}", "201"): _ask(zoho, "POST", "Leads", {"data": [row]}),
@@ -356,6 +372,12 @@ def answered() -> Checked:
             ("GET /{module}/{dealId}/Contact_Roles", "200"): _ask(
                 zoho, "GET", f"Deals/{deal}/Contact_Roles", fields="id"
             ),
+            ("GET /{parentRecordModule}/{parentRecord}/{relatedList}", "200"): _ask(
+                zoho, "GET", f"Campaigns/{campaign}/Leads", fields="Member_Status"
+            ),
+            ("POST /upload", "200"): upload,
+            ("POST /write", "201"): write,
+            ("GET /write/{jobId}", "200"): written,
             ("POST /actions/watch", "201"): _ask(zoho, "POST", "actions/watch", {"watch": [channel]}),
             ("POST /read", "201"): job,
             ("GET /read/{jobId}", "200"): _ask(zoho, "GET", f"/crm/bulk/v8/read/{id}"),
@@ -366,12 +388,30 @@ def answered() -> Checked:
     checked: Counter[str] = Counter()
     invalid = []
     for (name, status), body in ours.items():
-        operation, spec = described()[name]
+        operation, spec = own().get(name) or described()[name]
         answer = _resolved(operation["responses"][status], spec)
         [media] = answer["content"].values()
         checked[f"{name} {status}"] += 1
         invalid += _faults(f"{name} {status}", body, media["schema"], spec)
     return Checked(checked, tuple(sorted(set(invalid))))
+
+
+def _bulk_written(zoho: ZohoSandbox) -> tuple[Body, Body, Body]:
+    """The sandbox's answers to the calls of a bulk write."""
+    kinds = [{"api_name": "Closedloop_Id", "data_type": "text", "unique": {"case_sensitive": False}}]
+    kinds += [{"api_name": name, "data_type": "text"} for name in ("Email", "Phone", "Last_Name", "Company")]
+    kinds += [{"api_name": "Customer_Since", "data_type": "date"}]
+    [load] = bulk_file.loads(kinds, [tour.keyed(n) for n in range(3)])
+    mark, archive = b"boundary", bulk_file.packed(load)
+    part = b'content-disposition: form-data; name="file"; filename="x.zip"\r\n\r\n' + archive
+    headers = {"authorization": f"Zoho-oauthtoken {next(reversed(zoho.login.access))}", "feature": "bulk-write"}
+    headers |= {"x-crm-org": "20070000001", "content-type": "multipart/form-data; boundary=boundary"}
+    body = b"--" + mark + b"\r\n" + part + b"\r\n--" + mark + b"--\r\n"
+    upload = orjson.loads(zoho.answer(Call("POST", "/crm/v8/upload", {}, headers, body)).body)
+    job = bulk_file.asked(load, "Leads", upload["details"]["file_id"], kinds)
+    made = _ask(zoho, "POST", "/crm/bulk/v8/write", job)
+    zoho.clock.sleep(zoho.writes.takes)
+    return upload, made, _ask(zoho, "GET", f"/crm/bulk/v8/write/{made['details']['id']}")
 
 
 def _resolved(node: Body, spec: Body) -> Body:
