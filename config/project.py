@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -137,11 +138,26 @@ class Handoff(_Part):
     brief: bool = Field(True, description="Write the lead's story beside it (a task or note).")
 
 
+class HooksConfig(_Part):
+    """Where webhooks come in."""
+
+    listen: str = Field("", description="host:port that takes webhooks; empty for none.")
+    public_url: str = Field("", description="The https address that platforms reach it at: https://hooks.example.com.")
+    connections: list[str] = Field(
+        default_factory=list, description="Take webhooks of these only; of all whose platform has them when empty."
+    )
+    max_body: int = Field(1_048_576, ge=1024, description="Bytes of the largest delivery that is taken.")
+    public: bool = Field(
+        False, description="Let `listen` be another address than loopback: deliveries then pass your network in clear."
+    )
+
+
 class DaemonConfig(_Part):
     """The scheduled sync."""
 
     metrics: str = Field("127.0.0.1:9464", description="host:port of /healthz and /metrics; empty for none.")
     tick: Duration = Field(15, description="How often it looks what is due.")
+    hooks: HooksConfig = Field(default_factory=HooksConfig, description="Where webhooks come in.")
 
 
 class FirstRun(_Part):
@@ -292,6 +308,7 @@ def _cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem
             )
         yield from _cron(name, settings, document)
     yield from _zone(project, document)
+    yield from _hooks(project.daemon.hooks, names, document)
     if project.state and not re.match(r"(sqlite:///.+|postgresql(\+psycopg)?://)", project.state):
         yield document.problem(("state",), "The state is neither SQLite nor PostgreSQL.", "sqlite:///closedloop.db")
 
@@ -311,6 +328,37 @@ def _zone(project: Project, document: yaml.Document) -> Iterable[Problem]:
         ZoneInfo(project.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield document.problem(("time_zone",), f"There is no time zone {project.time_zone!r}.", "like Europe/Berlin")
+
+
+def _hooks(hooks: HooksConfig, names: list[str], document: yaml.Document) -> Iterable[Problem]:
+    where = ("daemon", "hooks")
+    if hooks.listen and not _is_place(hooks.listen):
+        yield document.problem((*where, "listen"), "This is no host:port.", "like 127.0.0.1:8787")
+    elif hooks.listen and not is_loopback(hooks.listen) and not hooks.public:
+        hint = "listen on 127.0.0.1 behind a reverse proxy, or say `public: true`"
+        yield document.problem((*where, "listen"), "Webhooks would be taken from the network, in clear.", hint)
+    url = urlsplit(hooks.public_url)
+    if hooks.public_url and (url.scheme != "https" or not url.netloc or url.query or url.fragment):
+        yield document.problem((*where, "public_url"), "This is no https address.", "like https://hooks.example.com")
+    for number, name in enumerate(hooks.connections):
+        if name not in names:
+            yield document.problem(
+                (*where, "connections", number), f"There is no connection {name!r}.", _near(name, names)
+            )
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether only this machine reaches `host:port`."""
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_place(listen: str) -> bool:
+    host, _, port = listen.rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and int(port) < 65_536
 
 
 def _near(name: str, names: Iterable[str]) -> str:

@@ -221,6 +221,15 @@ class Connector(Protocol):
         """Give the sockets back."""
 
 
+@runtime_checkable
+class Greeter(Protocol):
+    """A connector whose platform looks at the webhooks' address, by a GET, before it delivers there."""
+
+    def greet(self, request: Request) -> bytes:
+        """The JSON to answer with; empty where any good answer will do. AuthorizationLost for what the platform would
+        not ask."""
+
+
 class Budget(Protocol):
     """Shared call rates per platform account; implemented over the state so that all processes share them."""
 

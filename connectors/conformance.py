@@ -458,6 +458,9 @@ def briefs_are_taken(bench: Bench) -> None:
 
 def forged_webhooks_are_refused(bench: Bench) -> None:
     """A delivery that does not prove where it comes from is refused."""
+    if hook := bench.facts.webhook:
+        for name, mode in bench.facts.auth.items():
+            assert set(hook.secrets) <= set(mode.secrets), f"mode {name} cannot have what webhooks are believed by"
     request = Request("POST", "https://hooks.example/x", {"content-type": "application/json"}, b'[{"objectId": 1}]')
     with bench.connected() as connector:
         try:

@@ -53,6 +53,13 @@ class AuthMode(_Strict):
         return tuple(name for name in self.secrets if name not in spared)
 
 
+class Webhook(_Strict):
+    """How the platform tells of changes by calling us."""
+
+    secrets: tuple[str, ...]  # members of `auth:`: a delivery is believed by the first of them that is given
+    signs_url: bool = False  # the signature covers the public address
+
+
 class Setting(_Strict):
     """A setting of the platform's own, beside `auth:`."""
 
@@ -105,6 +112,7 @@ class Manifest(_Strict):
     settings: dict[str, Setting] = Field(default_factory=dict)
     objects: dict[str, RemoteObject]
     limits: dict[str, Limit] = Field(default_factory=dict)
+    webhook: Webhook | None = None
     exemptions: dict[str, str] = Field(default_factory=dict)  # rule of conformance.py, or what else it cannot -> why
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from config.errors import ClosedloopError, InDoubt, RecordRejected, RetryLater
 from config.log import Log
-from connectors.api import Connector, Health, Notice, ObjectSchema, Operation, Page, Record, Request, Result
+from connectors.api import Connector, Greeter, Health, Notice, ObjectSchema, Operation, Page, Record, Request, Result
 
 log = Log(__name__)
 
@@ -72,6 +72,16 @@ class Sound:
             raise RecordRejected(
                 f"This is no webhook delivery of {self._title}.", connection=self._connection, code="unreadable"
             ) from error
+
+    @property
+    def greets(self) -> bool:
+        """Whether its platform looks at the webhooks' address before it delivers there."""
+        return isinstance(self._connector, Greeter)
+
+    def greet(self, request: Request) -> bytes:
+        if not isinstance(self._connector, Greeter):
+            raise RecordRejected(f"{self._title} does not look at the webhooks' address.", connection=self._connection)
+        return self._connector.greet(request)
 
     def close(self) -> None:
         self._connector.close()

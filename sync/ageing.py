@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, select, update
 
 from config.clock import stamp, unstamp
+from sync.hints import COMMAND as HINTS
 from sync.state.database import NOTE, upsert
-from sync.state.schema import journal, meta
+from sync.state.schema import journal, meta, runs
 from sync.workspace import Workspace
 
 _MARK = "journal_aged"
 _EVERY = timedelta(days=1)
+_THIN = timedelta(days=7)
+"""For so long the runs that followed webhooks are kept where they wrote nothing: there may be one every ten seconds."""
 
 
 BLANK: dict[str, Any] = {
@@ -36,9 +39,18 @@ def age(tx: Connection, workspace: Workspace) -> int:
     days = workspace.project.journal.keep_days
     now = workspace.clock.now()
     last = tx.execute(NOTE, {"of": _MARK}).scalar()
-    if not days or (last and now - unstamp(last) < _EVERY):
+    if last and now - unstamp(last) < _EVERY:
         return 0
     tx.execute(upsert(meta, tx, update=["value"]), [{"name": _MARK, "value": stamp(now)}])
+    _thin_out(tx, stamp(now - _THIN))
+    if not days:
+        return 0
     old = (journal.c.created_at < stamp(now - timedelta(days=days))) & (journal.c.reasons != "{}")
     known = journal.c.state.in_(["settled", "withdrawn", "quarantined"])
     return tx.execute(update(journal).where(old, known).values(**BLANK)).rowcount
+
+
+def _thin_out(tx: Connection, before: str) -> None:
+    wrote = select(journal.c.id).where(journal.c.run == runs.c.id).exists()
+    old = (runs.c.command == HINTS) & (runs.c.state == "done") & (runs.c.started_at < before)
+    tx.execute(delete(runs).where(old, ~wrote))

@@ -21,6 +21,7 @@ from mappings.expressions import Expression, lead_context
 from mappings.language import MappingFile
 from mappings.model import ACTIVITY_TYPES, Kind
 from mappings.transforms import Defaults
+from sync.hooks import problems as hook_problems
 from sync.state.schema import leads
 from sync.workspace import PROJECT_FILE, Workspace
 
@@ -49,7 +50,16 @@ def check(folder: Path) -> Findings:
     _check_conditions(project, found)
     for name, connection in project.connections.items():
         _check_connection(folder, project, name, connection, found)
+    _check_hooks(project, found)
     return found
+
+
+def _check_hooks(project: Project, found: Findings) -> None:
+    try:
+        told = hook_problems(project)
+    except Misconfigured:
+        return  # of an unknown platform, which is a problem told already
+    found.problems.extend(Problem(PROJECT_FILE, 1, 1, what, hint) for what, hint in told)
 
 
 def _check_conditions(project: Project, found: Findings) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,9 @@ from config.errors import ClosedloopError, Fenced, StateUnusable
 from config.log import Log
 from config.project import ConnectionConfig
 from sync.engine.api import Engine
+from sync.hints import COMMAND as HINTS
+from sync.hints import due_in, standing_run
+from sync.hooks import Door, open_door
 from sync.metrics import Metrics
 from sync.runs import Options, Runner
 from sync.state.leases import SECONDS, Lease, acquire
@@ -69,6 +73,7 @@ class Daemon:
         self._jitter = random.Random()
         self.metrics = metrics or Metrics()
         self._lease: Lease | None = None
+        self.door: Door | None = None
         self.workspace = open_workspace(folder)
         self._runner = Runner(self.workspace, stop=self.stop)
         self.engine = make_engine(self.slice)
@@ -86,6 +91,7 @@ class Daemon:
             return True
         if done:
             self.metrics.finished(self.workspace, run)
+            self._wake.set()  # webhooks may have come meanwhile
         return done
 
     def signal(self, number: int, _: FrameType | None) -> None:
@@ -103,22 +109,48 @@ class Daemon:
         and again (by systemd) takes over where the first one dies.
         """
         self._lease = self._sole(self.workspace)
-        self.engine.serve()
-        log.info("daemon.started", connections=list(self.workspace.connections))
         try:
+            self.door = open_door(self.workspace, self.metrics, self._wake.set)
+            self.engine.serve()
+            log.info("daemon.started", connections=list(self.workspace.connections))
             while not self.stop.is_set():
                 if self._reload.is_set():
                     self._read_anew()
                 self._stay()
                 self.tick()
-                self._wake.wait(self.workspace.project.daemon.tick)
-                self._wake.clear()
+                self._rest()
         finally:
             self.stop.set()
+            self._shut()
             self.engine.stop(STOP_SECONDS)
             self._lease.release(self.workspace.state)
             self.workspace.close()
             log.info("daemon.stopped")
+
+    def _rest(self) -> None:
+        """Sleep a tick, or until what webhooks told is to be followed."""
+        ends = time.monotonic() + self.workspace.project.daemon.tick
+        while not (self.stop.is_set() or self._reload.is_set()):
+            left = min(ends - time.monotonic(), self._hints_due_in())
+            if left <= 0:
+                return
+            self._wake.wait(left)
+            self._wake.clear()
+
+    def _hints_due_in(self) -> float:
+        try:
+            with self.workspace.state.read() as tx:
+                due = due_in(tx, self.workspace.clock.now())
+        except StateUnusable as error:
+            log.error("tick.failed", what=error.what)
+            return float("inf")
+        return min((due[name] for name in due if name in self.workspace.connections), default=float("inf"))
+
+    def _shut(self) -> None:
+        """Take no webhooks any more."""
+        if self.door is not None:
+            self.door.close()
+            self.door = None
 
     def _stay(self) -> None:
         """Renew the right to be the daemon. Raises Fenced when another one has it by now."""
@@ -134,14 +166,15 @@ class Daemon:
         """Submit the runs that are due, and again those whose submission a crash may have lost; their ids."""
         submitted = []
         for connection in self.workspace.connections:
-            try:
-                run = self._due_run(connection)
-            except StateUnusable as error:
-                log.error("tick.failed", connection=connection, what=error.what)
-                continue
-            if run:
-                self.engine.submit(run, connection)
-                submitted.append(run)
+            for find in (self._due_run, self._hinted_run):
+                try:
+                    run = find(connection)
+                except StateUnusable as error:
+                    log.error("tick.failed", connection=connection, what=error.what)
+                    break
+                if run:
+                    self.engine.submit(run, connection)
+                    submitted.append(run)
         self.metrics.ticked(self.workspace)
         return submitted
 
@@ -160,6 +193,15 @@ class Daemon:
             return None
         return self._runner.open("sync", [connection], Options(), due=stamp(due))
 
+    def _hinted_run(self, connection: str) -> str | None:
+        """The run that reads what webhooks told of the connection, where it is time for one."""
+        with self.workspace.state.read() as tx:
+            standing = standing_run(tx, connection)
+            due = due_in(tx, self.workspace.clock.now()).get(connection, 1.0) <= 0
+        if standing or not due:
+            return standing
+        return self._runner.open(HINTS, [connection], Options())
+
     def _read_anew(self) -> None:
         """Take up the changed project; keep the old one when the new has mistakes."""
         self._reload.clear()
@@ -173,13 +215,22 @@ class Daemon:
         if self._lease is not None:  # the state may be another one now
             self._lease.release(self.workspace.state)
             self._lease = self._sole(fresh)
+        self._shut()
         self.workspace.close()
         self.stop.clear()
         self.workspace = fresh
         self._runner = Runner(fresh, stop=self.stop)
+        self._open_again()
         self.engine = self._make_engine(self.slice)
         self.engine.serve()
         log.info("daemon.reloaded", connections=list(fresh.connections))
+
+    def _open_again(self) -> None:
+        """Take webhooks as the changed project says; where the port cannot be had, the schedule brings all the same."""
+        try:
+            self.door = open_door(self.workspace, self.metrics, self._wake.set)
+        except ClosedloopError as error:
+            log.error("hooks.closed", what=error.what)
 
 
 def serve(folder: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Text, cast, delete, false, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, cast, delete, false, func, literal, or_, select, update
 
 from config.errors import Misconfigured
 from connectors.api import Verb
@@ -30,6 +30,7 @@ from sync.state.schema import (
     conversions,
     deal_people,
     handoffs,
+    hints,
     identities,
     journal,
     leads,
@@ -219,6 +220,7 @@ def scrub(tx: Connection, person: Person) -> None:
     for connection, object, id in person.records:
         _scrub_record(tx, connection, object, id)
     tx.execute(delete(activities).where(activities.c.email.in_(person.addresses)))
+    tx.execute(delete(hints).where(func.lower(hints.c.record).in_(person.addresses)))  # some platforms name by address
     tx.execute(delete(conflicts).where(_mentions(conflicts.c.options, [*person.addresses, *person.leads])))
     for some in chunks(person.leads):
         forget_conversions(tx, some)
@@ -240,7 +242,7 @@ def _scrub_record(tx: Connection, connection: str, object: str, id: str) -> None
     tx.execute(delete(activities).where(activities.c.stream.in_(theirs), activities.c.person == f"{object}/{id}"))
     tx.execute(delete(records).where(records.c.stream == stream, records.c.id == id))
     tx.execute(delete(pins).where(pins.c.stream == stream, pins.c.record == id))
-    for table in (conflicts, quarantine):
+    for table in (conflicts, quarantine, hints):
         mine = (table.c.connection == connection) & (table.c.object == object) & (table.c.record == id)
         tx.execute(delete(table).where(mine))
     tx.execute(

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
 from sqlalchemy import func, select
 
 from config.errors import Misconfigured
+from sync.hints import pending_of_all
 from sync.state.schema import conflicts, journal, leads, quarantine, runs, streams
 from sync.workspace import Workspace
 
@@ -35,6 +36,15 @@ class Metrics:
         )
         self._waiting = Gauge("closedloop_waiting", "What waits for a person", ("what",), registry=self.registry)
         self._leads = Gauge("closedloop_leads", "Live leads", registry=self.registry)
+        self._hooks = Counter(
+            "closedloop_webhooks_total",
+            "Webhook deliveries by what became of them",
+            ("connection", "outcome"),
+            registry=self.registry,
+        )
+        self._hints = Gauge(
+            "closedloop_hints_pending", "Records that webhooks said to read", labels, registry=self.registry
+        )
         self._calls = Gauge("closedloop_api_calls", "API calls since the start", labels, registry=self.registry)
         self._health: dict[str, Any] = {"status": "starting", "connections": {}}
         self._lock = threading.Lock()
@@ -54,6 +64,10 @@ class Metrics:
             with self._lock:
                 self._health["connections"][connection] = {"state": row.state, "finished_at": row.finished_at}
 
+    def hooked(self, connection: str, outcome: str) -> None:
+        """Count one webhook delivery: received, greeted, refused, failed, too_large, too_slow."""
+        self._hooks.labels(connection, outcome).inc()
+
     def ticked(self, workspace: Workspace) -> None:
         """Read the gauges from the state."""
         waiting = {
@@ -67,6 +81,9 @@ class Metrics:
                 self._waiting.labels(what).set(tx.execute(query).scalar() or 0)
             live = select(func.count()).select_from(leads).where(leads.c.state == "live")
             self._leads.set(tx.execute(live).scalar() or 0)
+            told = pending_of_all(tx)
+        for connection in workspace.connections:
+            self._hints.labels(connection).set(told.get(connection, 0))
         for connection, calls in workspace.calls.items():
             self._calls.labels(connection).set(calls)
         with self._lock:

@@ -8,7 +8,7 @@ goes on by simply being run again, and `steps` may be called by any engine in sl
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -29,6 +29,8 @@ from sync.doubt import date_late
 from sync.drift import Frozen, compare, frozen, thaw
 from sync.first_run import Canary, approve, is_approved
 from sync.guards import Held, emptied, guard, is_guarded, judge, known_records
+from sync.hints import COMMAND as HINTS
+from sync.hints import Hint, drop, drop_others, follow, pass_on, pending
 from sync.ledger import Ledger, Written
 from sync.planning import Waiting, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
 from sync.pull import pull_object, restart
@@ -268,6 +270,7 @@ class _Work:
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
         self._fenced = False
         self._marked = False
+        self._news = False
 
     def _still_done(self, stage: str | None) -> list[str]:
         """The steps taken by whoever worked on the run before, unless what they saw has become old."""
@@ -311,6 +314,7 @@ class _Work:
         yield from self._decide()
         if self.options["push"]:
             yield from self._push()
+            self._pass_on()
         if self.command == REBASELINE and not (self.errors or self.held):
             yield from self._ask()
 
@@ -333,13 +337,24 @@ class _Work:
         try:
             self._bind(connection)
             recover(self.workspace, connection, self.ledger)  # before its echoes are read and look like people's edits
-            for object, _ in self.workspace.objects(connection):
+            for object in self._objects(connection):
                 steps = partial(self._pull_object, connection, object)
                 yield from self._once(f"pull:{connection}:{object}", steps)
         except Fenced:
             raise
         except ClosedloopError as error:
             self._failed(connection, error)
+
+    def _objects(self, connection: str) -> list[str]:
+        """The objects to pull: of a run that follows hints, those that have any."""
+        names = [object for object, _ in self.workspace.objects(connection)]
+        with self.workspace.state.read() as tx:
+            told = pending(tx, connection)
+        if set(told) - set(names):
+            with self.workspace.state.begin() as tx:
+                self.ledger.enter(tx)
+                drop_others(tx, connection, names)
+        return [name for name in names if name in told] if self.command == HINTS else names
 
     def _bind(self, connection: str) -> None:
         """Check that the credentials still open the account that the links were made with (never another's)."""
@@ -361,8 +376,10 @@ class _Work:
         if compare(self.workspace, connection, object):
             thaw(self.workspace, connection, object)
         mapped = self.workspace.mapped(connection)[object]
-        known = self._known_before(connection, object)
         try:
+            left = yield from self._follow(connection, object)
+            finished = self.command == HINTS and not left
+            known = 0 if finished else self._known_before(connection, object)
             while not finished:
                 pulled = pull_object(
                     self.workspace.state,
@@ -383,9 +400,31 @@ class _Work:
                 finished = pulled.finished
                 yield f"pull:{connection}:{object}"
             self._guard_empty(connection, object, known)
+            self._answered(connection, left)
         except PermissionMissing as error:
             self._failed(connection, error)
         self.workspace.refresh_owners(connection)
+
+    def _follow(self, connection: str, object: str) -> Generator[str, None, list[Hint]]:
+        """Read what webhooks said to read; what only a pull can answer."""
+
+        def inside(tx: Any, counts: Absorbed) -> None:
+            self._account(tx, connection, object, counts)
+            self._news = self._news or bool(counts.new + counts.changed + counts.gone)
+
+        return follow(self.workspace, connection, object, run=self.run, inside=inside)
+
+    def _answered(self, connection: str, left: list[Hint]) -> None:
+        """The object was pulled since these were kept."""
+        if left:
+            with self.workspace.state.begin() as tx:
+                self.ledger.enter(tx)
+                drop(tx, connection, left)
+
+    def _pass_on(self) -> None:
+        """What a webhook brought need not wait for the schedule of the connections that it is to be written to."""
+        if self._news or (self.command == HINTS and self.ledger.total("pull", "applied")):
+            pass_on(self.workspace, self.run, self.connections)
 
     def _known_before(self, connection: str, object: str) -> int:
         """How many records were known when a full pull of the object began in this run; 0 when it pulls only news."""

@@ -135,6 +135,7 @@ journal:
 
 daemon:
   metrics: 127.0.0.1:9464     # /healthz and /metrics
+  # hooks: {listen: 127.0.0.1:8787, public_url: https://hooks.example.com}     # webhooks, behind a proxy
 """
 
 

@@ -7,7 +7,6 @@ which cost twenty times the CPU. The API version is one constant; it is in every
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,7 +16,6 @@ import urllib3
 from hubspot.crm.contacts import ApiClient, Configuration
 from hubspot.crm.contacts.exceptions import ApiException
 
-from config.clock import stamp, unstamp
 from config.errors import (
     AuthorizationLost,
     ClosedloopError,
@@ -31,8 +29,11 @@ from config.errors import (
 from config.secrets import Secret
 from connectors import retry
 from connectors.api import Account, Quota, Surroundings
+from connectors.oauth import RenewedToken
 
 VERSION = "2026-09"
+SCOPES = "scopes"
+"""The name under which what the last log-in granted is kept."""
 HOST = "https://api.hubapi.com"
 BATCH = 100
 SEARCH_PAGE = 200
@@ -82,6 +83,19 @@ class Items(msgspec.Struct):
 _ITEMS = msgspec.json.Decoder(Items)
 
 
+class _Standing:
+    """`connectors.rest.Credentials` of a service key: there is no other."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._token}"}
+
+    def renew(self) -> bool:
+        return False
+
+
 class Client:
     """One account. `calls` counts the requests made."""
 
@@ -97,6 +111,7 @@ class Client:
         if account.ca_file:
             configuration.ssl_ca_cert = account.ca_file
         self._api = ApiClient(configuration)
+        self._credentials = self._standing() or RenewedToken(account, surroundings, self._exchange)
         self._told: Mapping[str, str] = {}
 
     def close(self) -> None:
@@ -139,7 +154,7 @@ class Client:
                 # it may have happened all the same, and must not be asked for twice
                 raise InDoubt(error.what, connection=self._account.connection) from error
             except AuthorizationLost as error:
-                if error.code == "invalid_grant" or not self._refresh():
+                if error.code == "invalid_grant" or not self._credentials.renew():
                     raise
                 return self._once(method, path, query, body)
 
@@ -159,7 +174,7 @@ class Client:
         else:
             self._world.budget.take(self._key("general"), 1, rate=self._rate, burst=100)
         self.calls += 1
-        headers = {"Authorization": f"Bearer {self._token()}", "Accept": "application/json"}
+        headers = {**self._credentials.headers(), "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         return self._send(method, path, list((query or {}).items()), headers, body)
@@ -220,37 +235,21 @@ class Client:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """What the last log-in granted; empty where the token is a private app's, which cannot be asked."""
-        if "refresh_token" not in self._account.auth:
+        """What the last log-in granted; empty where the token is a private app's, which cannot be asked. The answer to
+        a consent (`closedloop connect`) does not tell: then the token is renewed, once."""
+        if isinstance(self._credentials, _Standing):
             return frozenset()
-        return frozenset((self._world.tokens.get("scopes") or "").split())
+        if self._world.tokens.get(SCOPES) is None:
+            self._credentials.renew()
+        return frozenset((self._world.tokens.get(SCOPES) or "").split())
 
-    def _token(self) -> str:
+    def _standing(self) -> _Standing | None:
+        """The token of the mode that has no other; None where an app logs in."""
         token = self._account.auth.get("token")
-        if isinstance(token, Secret):
-            return token.reveal()
-        if token:
-            return str(token)
-        kept = self._world.tokens.get("access_token")
-        if kept:
-            token_text, _, expires = kept.rpartition("|")
-            if unstamp(expires) > self._world.clock.now() + timedelta(seconds=60):
-                return token_text
-        return self._log_in()
+        return _Standing(token.reveal() if isinstance(token, Secret) else str(token)) if token else None
 
-    def _refresh(self) -> bool:
-        """Log in anew where the mode can; False where the token is all there is."""
-        if "refresh_token" not in self._account.auth:
-            return False
-        self._log_in()
-        return True
-
-    def _log_in(self) -> str:
-        auth = self._account.auth
-        form = {"grant_type": "refresh_token", "client_id": str(auth.get("client_id", ""))}
-        for name in ("client_secret", "refresh_token"):
-            secret = auth.get(name, "")
-            form[name] = secret.reveal() if isinstance(secret, Secret) else str(secret)
+    def _exchange(self, form: Mapping[str, str]) -> Mapping[str, Any]:
+        """The token call; its scopes are kept beside the pair."""
         self.calls += 1
         try:
             answer = self._api.rest_client.POST(
@@ -260,7 +259,7 @@ class Client:
                 _preload_content=False,
                 _request_timeout=self._timeout,
             )
-            told = orjson.loads(answer.data)
+            told: dict[str, Any] = orjson.loads(answer.data)
         except ApiException as error:
             if error.status in (400, 401):
                 raise AuthorizationLost(
@@ -274,10 +273,8 @@ class Client:
             raise self._unanswered(error, writes=False) from error
         except orjson.JSONDecodeError as error:
             raise RetryLater("HubSpot's log-in answered no JSON.", connection=self._account.connection) from error
-        expires = self._world.clock.now() + timedelta(seconds=int(told.get("expires_in", 1800)))
-        self._world.tokens.put("access_token", f"{told['access_token']}|{stamp(expires)}")
-        self._world.tokens.put("scopes", " ".join(told.get("scopes") or ()))
-        return str(told["access_token"])
+        self._world.tokens.put(SCOPES, " ".join(told.get("scopes") or ()))
+        return told
 
     # reading
 

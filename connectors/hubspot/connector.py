@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -34,7 +31,8 @@ from connectors.api import (
 )
 from connectors.hubspot import platform
 from connectors.hubspot.client import SEARCH_PAGE, VERSION, Client, Item
-from connectors.hubspot.streams import associations, campaigns, engagements, events, owners
+from connectors.hubspot.streams import associations, campaigns, engagements, events, owners, ties_of
+from connectors.hubspot.webhook import is_genuine, notices
 from connectors.hubspot.writes import AWAY, CONSENT, push_away, push_briefs, push_records
 
 # the property that moves with every change: contacts have one of their own, and the other's filter finds nothing
@@ -50,6 +48,8 @@ _TYPES = {
     "string": "text",
 }
 ENGAGEMENTS = ("meetings", "calls")
+TIES = {"deal_contacts": ("deals", "contacts"), "contact_companies": ("contacts", "companies")}
+"""Objects that are ties: from what to what."""
 
 
 def open(account: Account, surroundings: Surroundings) -> Connector:
@@ -121,7 +121,7 @@ class HubSpotConnector:
                 return events(self._client, state, at)
             case "deal_contacts" | "contact_companies":
                 every = int(self._account.settings.get("associations_every", 21600))
-                source, target = ("deals", "contacts") if object == "deal_contacts" else ("contacts", "companies")
+                source, target = TIES[object]
                 moved = STAMP.get(source, "hs_lastmodifieddate")
                 return associations(self._client, source, target, moved, state, at, every)
             case _ if object in ENGAGEMENTS:
@@ -246,6 +246,8 @@ class HubSpotConnector:
     def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
         if key == "reference":
             return self._read_references(object, values)
+        if object in TIES:
+            return self._read_ties(object, values)
         properties = _properties(object, [*fields, *([] if key == "id" else [key])])
         items = self._client.read(object, list(values), properties, "" if key == "id" else key)
         found: dict[str, Record] = {}
@@ -262,6 +264,14 @@ class HubSpotConnector:
                 if id in wanted:
                     found[id] = record
         return found
+
+    def _read_ties(self, object: str, values: Sequence[str]) -> dict[str, Record]:
+        """By their own id, or by that of the record that is tied."""
+        source, target = TIES[object]
+        ids = {value: value.split("/")[1] if "/" in value else value for value in values}
+        known = [id for id in dict.fromkeys(ids.values()) if id.isascii() and id.isdigit()]
+        found = {record.id.split("/")[1]: record for record in ties_of(self._client, source, target, known)}
+        return {value: found[id] for value, id in ids.items() if id in found}
 
     def _read_references(self, object: str, values: Sequence[str]) -> dict[str, Record]:
         """Briefs by the reference written into them. The index lags: what is not found may still appear."""
@@ -289,21 +299,9 @@ class HubSpotConnector:
         secret = self._account.auth.get("client_secret")
         if not isinstance(secret, Secret):
             raise AuthorizationLost("Webhooks need auth.client_secret.", connection=self._account.connection)
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        sent = headers.get("x-hubspot-request-timestamp", "")
-        signed = request.method.encode() + request.url.encode() + request.body + sent.encode()
-        digest = base64.b64encode(hmac.new(secret.reveal().encode(), signed, hashlib.sha256).digest()).decode()
-        known = sent.isascii() and sent.isdigit()
-        age = self._world.clock.now().timestamp() * 1000 - int(sent) if known else float("inf")
-        genuine = hmac.compare_digest(digest.encode(), headers.get("x-hubspot-signature-v3", "").encode())
-        if not genuine or abs(age) > 300_000:
+        if not is_genuine(request, secret.reveal(), self._world.clock.now()):
             raise AuthorizationLost("The webhook's signature is wrong or old.", connection=self._account.connection)
-        kinds = {"contact": "contacts", "company": "companies", "deal": "deals"}
-        return [
-            Notice(kinds[name], str(event["objectId"]))
-            for event in orjson.loads(request.body)
-            if (name := str(event.get("subscriptionType", "")).partition(".")[0]) in kinds
-        ]
+        return list(dict.fromkeys(notices(orjson.loads(request.body))))
 
 
 _DEAL_EXTRAS = ("stage_label", "pipeline_label", "stage_closed", "stage_won")

@@ -92,7 +92,7 @@ def associations(
         beyond = {"propertyName": "hs_object_id", "operator": "GT", "value": last}
         page = client.search(source, [changed, beyond], ("hs_object_id",))
         ids = [item.id for item in page.results]
-        found = _ties(client, source, target, ids) if ids else []
+        found = ties_of(client, source, target, ids) if ids else []
         done = len(ids) < 200 or page.total == len(ids)
         following = {"since": stamp(at), "swept": swept} if done else {"since": state["since"], "swept": swept}
         yield Page(found, _cursor(following), more=not done)
@@ -113,7 +113,7 @@ def _sweep(client: Client, source: str, target: str, state: dict[str, Any], now:
                 more_of.append(item.id)
             elif item.id in ids:
                 found.append(_tie(source, target, item.id, [str(row["id"]) for row in told.get("results") or []]))
-        found.extend(_ties(client, source, target, more_of) if more_of else [])
+        found.extend(ties_of(client, source, target, more_of) if more_of else [])
         after = page.after
         if not after:
             yield Page(found, _cursor({"since": began, "swept": began}), more=False)
@@ -121,7 +121,8 @@ def _sweep(client: Client, source: str, target: str, state: dict[str, Any], now:
         yield Page(found, _cursor({"after": after, "began": began}), more=True)
 
 
-def _ties(client: Client, source: str, target: str, ids: list[str]) -> list[Record]:
+def ties_of(client: Client, source: str, target: str, ids: list[str]) -> list[Record]:
+    """What these records of `source` are tied to in `target`, one record for each."""
     tied = client.associated(source, target, ids)
     return [_tie(source, target, id, [str(row["toObjectId"]) for row in rows]) for id, rows in tied.items()]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
@@ -31,7 +32,7 @@ from connectors.linkedin.partner import validations
 from connectors.linkedin.pull import Source, campaigns, responses
 from connectors.linkedin.push import push_conversions, rules_of
 from connectors.linkedin.restli import urn
-from connectors.linkedin.webhook import delivered, erased, note_erased
+from connectors.linkedin.webhook import challenge, delivered, erased, note_erased
 
 WARN = timedelta(days=7)
 """How long before a token ends a check says so."""
@@ -316,6 +317,11 @@ class LinkedInConnector:
         yield from push_conversions(self._client, told, fields, self._rules)
 
     # webhooks
+
+    def greet(self, request: Request) -> bytes:
+        """LinkedIn challenges the address when it is registered, and every two hours from then on."""
+        asked = dict(parse_qsl(urlsplit(request.url).query))
+        return orjson.dumps(challenge(asked, self._client.secret("client_secret")))
 
     def verify(self, request: Request) -> list[Notice]:
         """There is no time in a delivery's signature, and deliveries are repeated: a notice only says what to read. A

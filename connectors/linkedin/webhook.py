@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,11 +37,16 @@ class Lead:
     at: str
 
 
+CODE = re.compile(r"[0-9A-Za-z-]{1,64}")
+"""What a challenge may ask to be signed: a UUID. Anybody may ask, so nothing that a delivery's signature covers (it
+begins with the prefix) is ever signed here."""
+
+
 def challenge(query: Mapping[str, str], secret: str) -> dict[str, str]:
     """The JSON to answer `GET ?challengeCode=...` with, 200 and within three seconds. AuthorizationLost without a
-    code: then it is no challenge of LinkedIn's."""
+    code that could be LinkedIn's, or without a secret."""
     code = query.get("challengeCode", "")
-    if not code:
+    if not secret or not CODE.fullmatch(code):
         raise AuthorizationLost("This is no challenge of LinkedIn's.")
     return {"challengeCode": code, "challengeResponse": _digest(secret, code.encode())}
 

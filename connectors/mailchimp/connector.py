@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
@@ -303,21 +303,35 @@ class MailchimpConnector:
 
     # webhooks
 
+    def greet(self, request: Request) -> bytes:
+        """Mailchimp looks whether the address answers 200 when a webhook is made, and asks nothing."""
+        return b""
+
     def verify(self, request: Request) -> list[Notice]:
-        secret = self._account.auth.get("signing_secret")
-        if not isinstance(secret, Secret):
-            raise AuthorizationLost("Webhooks need auth.signing_secret.", connection=self._account.connection)
+        """Believed by the signature, or by the token that the address ends in where webhooks are made without one."""
+        secret, token = (self._account.auth.get(name) for name in ("signing_secret", "webhook_token"))
+        if isinstance(secret, Secret):
+            self._check_signature(request, secret.reveal())
+        elif isinstance(token, Secret) and token.reveal():
+            told = urlsplit(request.url).path.rpartition("/")[2]
+            if not hmac.compare_digest(told.encode(), token.reveal().encode()):
+                raise AuthorizationLost("The webhook's token is wrong.", connection=self._account.connection)
+        else:
+            what = "Webhooks need auth.signing_secret or auth.webhook_token."
+            raise AuthorizationLost(what, connection=self._account.connection)
+        form = parse_qs(request.body.decode())
+        emails = [*form.get("data[email]", []), *form.get("data[new_email]", [])]
+        return [Notice("members", email) for email in emails]
+
+    def _check_signature(self, request: Request, secret: str) -> None:
         headers = {name.lower(): value for name, value in request.headers.items()}
         parts = dict(part.partition("=")[::2] for part in headers.get("x-mailchimp-signature", "").split(","))
         signed = parts.get("t", "").encode() + b"." + request.body
-        digest = hmac.new(secret.reveal().encode(), signed, hashlib.sha256).hexdigest()
+        digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
         sent = parts.get("t", "")
         age = self._world.clock.now().timestamp() - int(sent) if sent.isascii() and sent.isdigit() else float("inf")
         if not hmac.compare_digest(digest.encode(), parts.get("v1", "").encode()) or abs(age) > 300:
             raise AuthorizationLost("The webhook's signature is wrong or old.", connection=self._account.connection)
-        form = parse_qs(request.body.decode())
-        emails = [*form.get("data[email]", []), *form.get("data[new_email]", [])]
-        return [Notice("members", email) for email in emails]
 
 
 _MEMBER_FIELDS = (

@@ -64,6 +64,9 @@ def show_status(found: dict[str, Any], now: datetime, console: Console) -> None:
     ):
         if rows_of:
             console.print(show.table(title, tuple(rows_of[0]), [tuple(r.values()) for r in rows_of], right=("number",)))
+    for hook in found["webhooks"]:
+        came = f"last webhook {_ago(hook['last_at'], now)}"
+        console.print(f"{hook['connection']}: {came}, {hook['pending']} hints pending.", markup=False)
     if found["conversions_due"]:
         console.print(f"{found['conversions_due']} outcomes are still to be told.")
     if found["briefs_due"]:

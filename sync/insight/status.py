@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from config.errors import ClosedloopError
 from sync.conversions import count_due
 from sync.drift import frozen
+from sync.hints import last_arrivals, pending_of_all
 from sync.state.schema import (
     activities,
     conflicts,
@@ -37,6 +38,7 @@ def status(tx: Connection, runs_shown: int = 5) -> dict[str, Any]:
             tx, journal, journal.c.state.in_(["sent", "in_doubt"]), journal.c.connection, journal.c.object
         ),
         "frozen": _frozen(tx),
+        "webhooks": _webhooks(tx),
         "conversions_due": count_due(tx),
         "briefs_due": tx.execute(
             select(func.count()).select_from(handoffs).where(handoffs.c.brief_state == "due")
@@ -55,6 +57,15 @@ def quotas(workspace: Workspace) -> list[dict[str, str]]:
         except ClosedloopError as error:
             found.append({"connection": name, "told": str(error)})
     return found
+
+
+def _webhooks(tx: Connection) -> list[dict[str, Any]]:
+    """When each connection's last webhook came, and how many records are still to be read on the word of one."""
+    waiting, last = pending_of_all(tx), last_arrivals(tx)
+    return [
+        {"connection": name, "last_at": last.get(name), "pending": waiting.get(name, 0)}
+        for name in sorted({*waiting, *last})
+    ]
 
 
 def _frozen(tx: Connection) -> list[dict[str, str]]:

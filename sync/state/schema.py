@@ -176,6 +176,8 @@ runs = Table(
     Column("started_at", Text, nullable=False),
     Column("finished_at", Text),
     Index("runs_by_start", "started_at"),
+    Index("runs_of", "connections", "started_at"),
+    Index("runs_by_state", "connections", "state"),
 )
 
 journal = Table(
@@ -308,6 +310,19 @@ strangers = Table(  # leads that look alike, and that a person has kept apart; `
     Column("other", Text, nullable=False),
     Column("at", Text, nullable=False),
     PrimaryKeyConstraint("one", "other"),
+)
+
+hints = Table(  # records that a webhook said to read, until they are
+    "hints",
+    metadata,
+    Column("connection", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("record", Text, nullable=False),  # "" for all of the object
+    Column("told", Integer, nullable=False, server_default="1"),  # how often: what is told while it is read stays
+    Column("first_at", Text, nullable=False),
+    Column("last_at", Text, nullable=False),
+    PrimaryKeyConstraint("connection", "object", "record"),
+    sqlite_with_rowid=False,
 )
 
 suppressed = Table(  # people who were forgotten: keyed digests of their addresses and records, and nothing else

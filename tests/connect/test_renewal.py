@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from sync.state.tokens import StateTokens
 from sync.workspace import Workspace
 from tests.connect.surroundings import door, follow, opened
 
-TOKEN = "/oauth/token"
+TOKEN = "/oauth/(2026-09/)?token"
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,9 @@ def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def renewals(sandbox: Any) -> int:
-    return sum(line.path == TOKEN and b"grant_type=refresh_token" in line.body for line in sandbox.log)
+    return sum(
+        bool(re.fullmatch(TOKEN, line.path)) and b"grant_type=refresh_token" in line.body for line in sandbox.log
+    )
 
 
 def worn(workspace: Workspace, name: str) -> None:
@@ -46,15 +49,23 @@ def agree(workspace: Workspace, sandbox: Any, name: str) -> None:
     connect(workspace, name, Door(asked.append, lambda: follow(asked[0].address, sandbox)))
 
 
-def test_threads_that_find_a_token_worn_renew_it_once(tmp_path: Path) -> None:
-    with opened(tmp_path, "calendly") as (sandbox, workspace):
-        connect(workspace, "calendly", door(sandbox))
-        worn(workspace, "calendly")
+def connected(workspace: Workspace, sandbox: Any, name: str) -> None:
+    """Connected, and used until the access token had run out."""
+    connect(workspace, name, door(sandbox))
+    workspace.connector(name).check()
+    worn(workspace, name)
+    sandbox.log.clear()
+
+
+@pytest.mark.parametrize("name", ["calendly", "hubspot"])
+def test_threads_that_find_a_token_worn_renew_it_once(name: str, tmp_path: Path) -> None:
+    with opened(tmp_path, name) as (sandbox, workspace):
+        connected(workspace, sandbox, name)
         told: list[str] = []
 
         def ask() -> None:
             with Workspace.open(tmp_path) as own:
-                told.append(own.connector("calendly").check().account_id)
+                told.append(own.connector(name).check().account_id)
 
         threads = [threading.Thread(target=ask) for _ in range(3)]
         for thread in threads:
@@ -70,17 +81,17 @@ import sys
 from pathlib import Path
 from sync.workspace import Workspace
 with Workspace.open(Path(sys.argv[1])) as workspace:
-    print(workspace.connector("calendly").check().account_id)
+    print(workspace.connector(sys.argv[2]).check().account_id)
 """
 
 
-def test_processes_that_find_a_token_worn_renew_it_once(tmp_path: Path) -> None:
-    with opened(tmp_path, "calendly") as (sandbox, workspace):
-        connect(workspace, "calendly", door(sandbox))
-        worn(workspace, "calendly")
+@pytest.mark.parametrize("name", ["calendly", "hubspot"])
+def test_processes_that_find_a_token_worn_renew_it_once(name: str, tmp_path: Path) -> None:
+    with opened(tmp_path, name) as (sandbox, workspace):
+        connected(workspace, sandbox, name)
         sandbox.inject("slow", f"POST {TOKEN}", seconds=1.5)  # the first is at it while the second comes
         both = [
-            subprocess.Popen([sys.executable, "-c", _CHECK, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+            subprocess.Popen([sys.executable, "-c", _CHECK, str(tmp_path), name], stdout=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
         told = [process.communicate(timeout=90)[0].strip() for process in both]

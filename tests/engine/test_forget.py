@@ -9,7 +9,9 @@ from cryptography.fernet import Fernet
 from sqlalchemy import func, select
 
 from config.errors import Misconfigured
+from connectors.api import Notice
 from sync.forget import all_done, canonical, erasure, forget
+from sync.hints import keep, pending_of_all
 from sync.insight.export import export
 from sync.runs import Report, Runner
 from sync.state.schema import journal, leads, metadata
@@ -52,6 +54,9 @@ def everything(loop: Loop) -> str:
 
 
 def test_nothing_is_left_of_the_person(known: Loop) -> None:
+    with known.workspace.state.begin() as tx:
+        told = [Notice("contacts", MARKS[0].title()), Notice("contacts", next(iter(known.alpha.rows["contacts"])))]
+        keep(tx, "alpha", told, known.workspace.now())
     before = everything(known)
     assert all(mark in before for mark in MARKS)
     written = len(known.alpha.writes) + len(known.beta.writes)
@@ -62,6 +67,8 @@ def test_nothing_is_left_of_the_person(known: Loop) -> None:
     assert [row["email"] for row in known.alpha.all("contacts")] == ["bob@x.io"]
     assert known.beta.all("prospects") == []
     assert len(known.alpha.writes) + len(known.beta.writes) == written + 2
+    with known.workspace.state.read() as tx:
+        assert pending_of_all(tx) == {}
     after = everything(known) + repr(logs) + repr(report)
     assert not [mark for mark in MARKS if mark.lower() in after.lower()]
     assert "bob@x.io" in after

@@ -333,6 +333,28 @@ BUGS = (
         "if False:",
         tests="tests/mappings/test_transforms.py::test_an_amount_of_another_currency_is_not_written",
     ),
+    # webhooks
+    Bug(
+        "a hint that is told again while it is followed is dropped",
+        "sync/hints.py",
+        'hints.c.told == bindparam("times"),',
+        'hints.c.told <= bindparam("times") + 1,',
+        tests="tests/engine/test_hints.py::test_what_is_told_while_it_is_read_is_read_again",
+    ),
+    Bug(
+        "what a webhook brought is written over what nobody looked at",
+        "sync/hints.py",
+        'Notice(one.object, one.record) if one.record else Notice("", "")',
+        'Notice("", "")',
+        tests="tests/engine/test_hints.py::test_the_other_side_is_read_before_it_is_written",
+    ),
+    Bug(
+        "LinkedIn: whatever is asked is signed",
+        "connectors/linkedin/webhook.py",
+        "not CODE.fullmatch(code)",
+        "not code",
+        tests="tests/connectors/linkedin/test_linkedin.py::test_nothing_that_a_delivery_could_be_signed_with_is_signed_for_a_challenge",
+    ),
     # the connectors
     Bug(
         "HubSpot: no overlap",
@@ -350,9 +372,9 @@ BUGS = (
     ),
     Bug(
         "HubSpot: any signature will do",
-        "connectors/hubspot/connector.py",
-        'genuine = hmac.compare_digest(digest.encode(), headers.get("x-hubspot-signature-v3", "").encode())',
-        "genuine = True",
+        "connectors/hubspot/webhook.py",
+        'return hmac.compare_digest(digest, headers.get("x-hubspot-signature-v3", "").encode()) and abs(age) <= WINDOW',
+        "return abs(age) <= WINDOW",
         tests="tests/connectors/hubspot/test_hubspot.py::test_a_webhook_is_believed_only_with_its_signature",
     ),
     Bug(

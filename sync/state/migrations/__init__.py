@@ -1,4 +1,4 @@
 """Alembic's scripts; run by sync.state.migrate."""
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision."""

@@ -638,3 +638,10 @@ def test_no_answer_about_a_lead_or_an_outcome_is_a_traceback(linkedin: LinkedInS
     linkedin.after = honest  # type: ignore[method-assign]
     assert 0 < refused < 100
     made.close()
+
+
+@pytest.mark.parametrize("code", ["", "hmacsha256=[]", "a=b", "x" * 65])
+def test_nothing_that_a_delivery_could_be_signed_with_is_signed_for_a_challenge(code: str) -> None:
+    """Anybody may ask: a challenge whose code is the signed text of a delivery would forge one."""
+    with pytest.raises(AuthorizationLost):
+        challenge({"challengeCode": code}, APP["client_secret"])

@@ -425,6 +425,23 @@ def test_a_webhook_is_believed_only_with_its_signature(chimp: MailchimpSandbox, 
     connector.close()
 
 
+def test_a_webhook_without_a_signature_is_believed_by_the_token_of_its_address(
+    chimp: MailchimpSandbox, clock: ManualClock
+) -> None:
+    _, body = chimp.delivery("profile", "ana@x.io", "shh")
+    connector = connect(chimp, clock, auth={"api_key": KEY, "webhook_token": Secret("long-and-random")})
+    assert connector.verify(Request("POST", "https://h/hooks/m/long-and-random", {}, body))[0].id == "ana@x.io"
+    for url in ("https://h/hooks/m", "https://h/hooks/m/long-and-randon", "https://h/hooks/m/?token=long-and-random"):
+        with pytest.raises(AuthorizationLost):
+            connector.verify(Request("POST", url, {}, body))
+    connector.close()
+    secrets = {"signing_secret": Secret("shh"), "webhook_token": Secret("long-and-random")}
+    both = connect(chimp, clock, auth={"api_key": KEY, **secrets})
+    with pytest.raises(AuthorizationLost):  # signed ones are to come: the token alone proves nothing any more
+        both.verify(Request("POST", "https://h/hooks/m/long-and-random", {}, body))
+    both.close()
+
+
 def test_a_snapshot_brings_everything_back(chimp: MailchimpSandbox, clock: ManualClock) -> None:
     fill(chimp, 5)
     with MailchimpSandbox(seed=2, clock=clock) as other:
