@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-TAPS := jsonl rest-api
+TAPS := jsonl rest-api github
 
 .PHONY: help install demo test taps funnel truth planted mutation campaign drill lint format types contracts check bench lock schema clean
 

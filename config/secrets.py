@@ -72,11 +72,14 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> Secret:
 
 def _from_file(path: Path) -> Secret:
     try:
-        return Secret(path.read_text(encoding="utf-8").strip())
+        value = path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise Misconfigured(
             f"The secret file {path} cannot be read: {error.strerror}.", fix="Check the path and its permissions."
         ) from error
+    if not value:  # an empty webhook secret would make everybody's signature a good one
+        raise Misconfigured(f"The secret file {path} is empty.", fix="Write the secret into it.")
+    return Secret(value)
 
 
 def _from_keyring(name: str) -> Secret:
@@ -90,6 +93,6 @@ def _from_keyring(name: str) -> Secret:
         raise Misconfigured(
             f"The keyring cannot be read: {type(error).__name__}.", fix="Unlock it, or use env:NAME or file:PATH."
         ) from error
-    if value is None:
+    if not value:
         raise Misconfigured(f"The keyring has no entry {name}.", fix=f"Add it: keyring set {service} {user}")
     return Secret(value)

@@ -165,6 +165,8 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
             found.append(document.problem(where, f"Unknown key {key!r}.", hint))
         elif item["type"] == "missing":
             found.append(document.problem(where[:-1], f"The key {where[-1]!r} is missing."))
+        elif item["type"] == "string_type" and isinstance(item["input"], int | float):
+            found.append(document.problem(where, "This must be text, and reads as a number.", "put it in quotes"))
         else:
             message = str(item["msg"]).removeprefix("Value error, ").rstrip(".")
             found.append(document.problem(where, message[:1].upper() + message[1:] + "."))

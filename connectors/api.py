@@ -31,6 +31,16 @@ class Gone(StrEnum):
     ERASED = "erased"  # removed for good, by right
 
 
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """Why a record cannot be taken: which member, what sort of mistake, what is wrong with it (never its value), and
+    what a person can do."""
+
+    field: str
+    code: str
+    reason: str
+    fix: str
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One remote thing as the platform told it.
 
@@ -40,6 +50,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     An activity is written once: what comes again under its id is no news. Only one that is `revised` (a meeting that
     can be moved) takes the place of what was told before; its connector never tells an older state after a newer one.
+
+    One that its source tells against its own rules has a `fault` and `raw=b""`: it goes to quarantine, and what was
+    known of it stays.
     """
 
     id: str
@@ -49,6 +62,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     into: str = ""
     into_object: str = ""
     revised: bool = False
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +282,18 @@ class Account:
     ca_file: str = ""
 
 
+class Known(Protocol):
+    """What a platform that keeps no people may be asked about: only whom the project knows already."""
+
+    def __call__(self, key: str) -> Sequence[str]:
+        """The values of an identity key (`google_client_id`) that leads have."""
+
+
+def nobody(key: str) -> Sequence[str]:
+    """`Known` where there are no leads."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The world as a connector sees it, so that a test can replace it."""
@@ -275,6 +301,7 @@ class Surroundings:
     clock: Clock
     budget: Budget
     tokens: Tokens
+    known: Known = nobody
 
 
 class OpenConnector(Protocol):

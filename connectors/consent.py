@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -27,6 +27,8 @@ RANDOM = 64
 """Characters of a state and of a verifier; RFC 7636 wants 43 to 128 of the latter."""
 TIMEOUT = 30.0
 """Seconds to wait for the exchange."""
+DENIALS = ("access_denied", "user_cancelled_authorize", "user_cancelled_login")
+"""What a platform calls it that the person did not agree: the first is the standard's, the others are LinkedIn's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,22 @@ def app_of(account: Account, title: str, mode: AuthMode) -> App:
         connection,
         title,
         grant,
-        tuple(dict.fromkeys((*grant.scopes, *mode.scopes))),
+        tuple(dict.fromkeys((*grant.scopes, *mode.scopes, *_also(grant, account)))),
         plain(account.auth["client_id"]),
         Secret(plain(secret)) if secret else None,
         _address(grant.authorize, grant, account),
         _address(grant.token, grant, account),
         account.ca_file,
     )
+
+
+def _also(grant: Grant, account: Account) -> Iterator[str]:
+    """The scopes that only some settings need."""
+    for setting, words in grant.also.items():
+        chosen = {word.strip().lower() for word in str(account.settings.get(setting, "")).split(",")}
+        for word, scopes in words.items():
+            if word.lower() in chosen:
+                yield from scopes
 
 
 def plain(value: Secret | str) -> str:
@@ -140,7 +151,7 @@ def code_of(app: App, asked: Asked, answer: str) -> Secret:
             connection=app.connection,
         )
     if "error" in told:
-        denied = told["error"] == "access_denied"
+        denied = told["error"] in DENIALS
         raise AuthorizationLost(
             f"The consent was denied at {app.title}." if denied else f"{app.title} gives no consent{_word(told)}.",
             fix="Run the command again and agree." if denied else "Check the app's redirect address and scopes there.",
@@ -150,7 +161,28 @@ def code_of(app: App, asked: Asked, answer: str) -> Secret:
         raise AuthorizationLost(
             f"{app.title}'s answer has no code.", fix="Run the command again.", connection=app.connection
         )
+    _settle(app, told.get(app.grant.server, "") if app.grant.server else "")
     return Secret(told["code"])
+
+
+def _settle(app: App, server: str) -> None:
+    """Nothing, where the account lives at the host that the code is sent to. Else no code goes anywhere: a client and
+    its tokens belong to one data centre, and a host that an answer makes up must not get the app's secret."""
+    here = urlsplit(app.token)
+    if not server or server.rstrip("/") == f"{here.scheme}://{here.netloc}":
+        return
+    word = next((word for word, host in app.grant.hosts.items() if host == server.rstrip("/")), "")
+    if not word:
+        raise AuthorizationLost(
+            f"The answer names a host that is none of {app.title}'s.",
+            fix="Nothing was sent there. Run the command again.",
+            connection=app.connection,
+        )
+    raise Misconfigured(
+        f"The account lives in another of {app.title}'s data centres: {word}.",
+        fix=f"Write `{app.grant.host}: {word}` into its settings, with an app of that data centre, and run it again.",
+        connection=app.connection,
+    )
 
 
 def _word(told: Mapping[str, Any]) -> str:

@@ -26,10 +26,13 @@ class Grant(_Strict):
     pkce: bool = False  # the platform takes a proof of possession (RFC 7636)
     client: Literal["post", "basic"] = "post"  # how the app tells its secret: in the form, or by HTTP Basic
     scopes: tuple[str, ...] = ()  # asked for beside the mode's own
+    also: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)  # setting -> a word of it -> more scopes
     separator: str = " "  # between scopes
     extra: dict[str, str] = Field(default_factory=dict)  # more parameters of the page's address
     host: str = ""  # the member of `auth:` or `settings:` that names another host for both addresses
     hosts: dict[str, str] = Field(default_factory=dict)  # ... where it holds no host but a word: the host of each
+    keeps: tuple[str, ...] = ("scope",)  # what else the connector wants to know of the answer that brings the tokens
+    server: str = ""  # the parameter of the answer that names the host where the account lives: one of `hosts`
     loopback: str = "127.0.0.1"  # the name of this machine that apps may be called back at
 
 

@@ -18,12 +18,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl, unquote
 
 import orjson
 
 from config.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from connectors.sandbox_consent import Consents
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ class Sandbox(ABC):
 
     name: ClassVar[str]
     tls: ClassVar[bool] = False
+    consents: Consents | None = None  # the page that asks a person, where the platform has one
 
     def __init__(self, *, seed: int = 1, clock: Clock | None = None, port: int = 0) -> None:
         self.random = random.Random(seed)

@@ -41,11 +41,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ValueProblem:
-    """A value that could not be read or written: which unified field, what sort of mistake, why (never the value)."""
+    """A value that could not be read or written: which unified field, what sort of mistake, why (never the value), and
+    what to do where that is not the usual."""
 
     field: str
     code: str
     reason: str
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

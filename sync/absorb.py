@@ -447,6 +447,9 @@ class _Group:
         return values, problems, body
 
     def _read_carefully(self, record: Record, before: _Known | None) -> tuple[Values, list[ValueProblem]] | None:
+        if (fault := record.fault) is not None:
+            self.refuse(record, fault.code, fault.reason, field=fault.field, fix=fault.fix)
+            return None
         if len(record.raw) > LARGEST:
             self.refuse(record, "too_large", f"is larger than {LARGEST} bytes")
             return None
@@ -468,10 +471,10 @@ class _Group:
             if self.stream.kind is Kind.ASSOCIATION:
                 self.associations[record.id] = {}
 
-    def refuse(self, record: Record, code: str, reason: str) -> None:
+    def refuse(self, record: Record, code: str, reason: str, *, field: str = "", fix: str = "") -> None:
         """The whole record goes to quarantine; what was known of it stays."""
         name = record.id if record.id.isprintable() else ascii(record.id)
-        self.complaints.judge(name, [ValueProblem("", code, reason)])
+        self.complaints.judge(name, [ValueProblem(field, code, reason, fix)])
         self.quarantined += 1
 
     def store(self) -> None:

@@ -64,7 +64,8 @@ class Callback:
         except queue.Empty:
             raise AuthorizationLost(
                 f"No answer came from the browser within {seconds:g} seconds.",
-                fix="Run the command again. Where the browser is on another machine, use --paste.",
+                fix="Look what the page says, and run the command again. Where the browser is on another machine, use "
+                "--paste.",
             ) from None
 
     def close(self) -> None:

@@ -60,7 +60,7 @@ class Complaints:
             "field": problem.field,
             "code": problem.code,
             "reason": f"{problem.field or 'the record'} {problem.reason}",
-            "fix": "Correct it on the platform, or change the mapping.",
+            "fix": problem.fix or "Correct it on the platform, or change the mapping.",
             "fingerprint": "",
             "state": "open",
             "attempts": 1,

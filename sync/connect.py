@@ -105,9 +105,10 @@ def _asked(workspace: Workspace, app: App, name: str, door: Door) -> Mapping[str
 
 
 def _kept(workspace: Workspace, app: App, name: str, door: Door, told: Mapping[str, Any]) -> str:
-    """Keep the tokens: the pair as its renewal keeps it, and what began it."""
+    """Keep the tokens: the pair as its renewal keeps it, what began it, and what was told with it."""
     first = str(told[app.grant.gives])
-    kept = {} if door.keyring else {CONNECTED: first}
+    kept = {name: str(told[name]) for name in app.grant.keeps if told.get(name)}
+    kept |= {} if door.keyring else {CONNECTED: first}
     if app.grant.gives == "refresh_token" and told.get("access_token"):
         kept[KEPT] = pair_of(told, first, first, workspace.clock.now())
     reference = _into_keyring(f"{name}.{app.grant.gives}", first, name) if door.keyring else ""

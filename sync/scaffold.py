@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,9 +183,14 @@ def _auth(name: str, facts: Manifest, mode: str, chosen: Chosen) -> dict[str, st
     wanted = _wanted(known, chosen)
     spare = [member for member in (*known.secrets, *known.optional) if member not in wanted]
     for member in (*known.settings, *wanted, *(m for m in spare if chosen.auth.get(m))):
-        given = chosen.auth.get(member)
-        found[member] = str(given) if given else f"env:{variable(name, member)}" if member in known.secrets else '""'
+        unknown = f"env:{variable(name, member)}" if member in known.secrets else '""'
+        found[member] = _text(str(chosen.auth[member])) if chosen.auth.get(member) else unknown
     return found
+
+
+def _text(value: str) -> str:
+    """The value as YAML reads it back as text: an id of digits alone needs quotes."""
+    return f'"{value}"' if re.fullmatch(r"[\d._+-]+", value) else value
 
 
 def _settings(facts: Manifest, chosen: Chosen) -> list[str]:
@@ -232,9 +238,19 @@ def unconnected(connections: Mapping[str, Chosen]) -> list[str]:
     ]
 
 
-def sandbox_connection(folder: Path, name: str, sandbox: Any) -> Chosen:
+def sandbox_account(sandbox: Any, *, app: bool = False) -> Mapping[str, Any]:
+    """The `auth:` and `settings:` for a sandbox. With `app` it has the OAuth app only, where the platform has one:
+    `closedloop connect` does the rest."""
+    account: Mapping[str, Any] = sandbox.account()
+    if not app or sandbox.consents is None:
+        return account
+    mode, members = next(iter(sandbox.consents.apps.items()))
+    return {"auth": {"mode": mode, **members}, "settings": account["settings"]}
+
+
+def sandbox_connection(folder: Path, name: str, sandbox: Any, *, app: bool = False) -> Chosen:
     """A connection to a running sandbox; its secrets go into files of the project's folder."""
-    account = sandbox.account()
+    account = sandbox_account(sandbox, app=app)
     mode = account["auth"]["mode"]
     secret = registry.facts(sandbox.name).auth[mode].secrets
     auth: dict[str, str] = {}

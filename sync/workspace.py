@@ -33,7 +33,7 @@ from sync.epoch import FileMarks, Marks
 from sync.fence import Fence, FencedBudget
 from sync.state.budget import StateBudget
 from sync.state.database import State
-from sync.state.schema import records, streams
+from sync.state.schema import identities, records, streams
 from sync.state.suppression import Suppression
 from sync.state.tokens import StateTokens, state_key
 
@@ -190,8 +190,14 @@ class Workspace:
             clock=self.clock,
             budget=FencedBudget(StateBudget(self.state, self.clock), self.fence, name),
             tokens=tokens,
+            known=self.known,
         )
         return Sound(self.find(settings.platform).open(self.account(name, auth), surroundings), name, facts.title)
+
+    def known(self, key: str) -> list[str]:
+        """The values of an identity key that leads have: what connectors may ask platforms about."""
+        with self.state.read() as tx:
+            return list(tx.execute(select(identities.c.value).where(identities.c.kind == key)).scalars())
 
     def account(self, name: str, auth: Mapping[str, Secret | str]) -> Account:
         """The connection's account, with these secrets."""

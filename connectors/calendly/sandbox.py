@@ -72,6 +72,7 @@ class CalendlySandbox(Sandbox):
         self.store.organization = self.store.new_id()
         self.login = Login(self.clock, self.random)
         self.login.found()
+        self.consents = self.login.consents
         self.user = self.put("users", {"name": "Rita Ortega", "email": "rita.ortega@example.com", "standing": "owner"})
         question = {"name": "Company name?", "type": "string", "position": 0, "enabled": True, "required": False}
         asked = {**question, "answer_choices": [], "include_other": False}

@@ -10,7 +10,7 @@ from typing import Any
 
 from config.clock import Clock, stamp
 from connectors.sandbox import Answer
-from connectors.sandbox_consent import Consents
+from connectors.sandbox_consent import Consents, Proof
 
 TOKEN_LIFE = timedelta(hours=2)
 APP = {"client_id": "sandbox-app", "client_secret": "sandbox-app-secret"}
@@ -41,7 +41,10 @@ class Login:
     access: dict[str, str] = field(default_factory=dict)
     refresh: list[str] = field(default_factory=list)
     granted: list[str] = field(default_factory=list)  # when, of late
-    consents: Consents = field(default_factory=lambda: Consents(APP["client_id"], proof=True))
+    consents: Consents = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.consents = Consents(self.clock, {"oauth": APP}, lambda: self.access.clear(), proof=Proof.DEMANDED)
 
     def found(self) -> None:
         """The first refresh token, as a person's consent gives it."""
@@ -71,9 +74,11 @@ class Login:
         self.granted.append(stamp(now))
         if any(form.get(name) != value for name, value in APP.items()):
             return Answer.of({"error": "invalid_client", "error_description": "Client authentication failed."}, 401)
-        if not self.consents.redeemed(form) and form.get("refresh_token") not in self.refresh:
+        asked = self.consents.redeemed(form)
+        if asked is None and form.get("refresh_token") not in self.refresh:
             words = "The provided authorization grant is invalid, expired, revoked, or was issued to another client."
             return Answer.of({"error": "invalid_grant", "error_description": words}, 400)
+        self.scopes = asked["scope"] if asked else self.scopes
         access, refresh = self._token("access"), self._token("refresh")
         self.access[access] = stamp(now + TOKEN_LIFE)
         self.refresh = [refresh]

@@ -108,7 +108,8 @@ class Client:
         except RecordRejected as error:
             raise AuthorizationLost(
                 "Constant Contact refuses the refresh token.",
-                fix="It ends after 180 idle days, or when a newer one was handed out: connect the account again.",
+                fix="It ends after 180 idle days, or when a newer one was handed out: connect the account again, by "
+                f"`closedloop connect {self.connection}`.",
                 connection=self.connection,
             ) from error
         if not isinstance(told, dict):
@@ -243,6 +244,9 @@ _ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 """All ids are UUIDs."""
 
 
+_REFUSED = "Check the app's id and secret, or connect the account again, by `closedloop connect`."
+
+
 def classify(status: int, headers: Mapping[str, str], told: Any, *, clock: Clock) -> ClosedloopError:
     """A refusal as one of our errors. Bodies are a list of errors, or one error alone (log-in, reports)."""
     first = _first(told)
@@ -253,7 +257,7 @@ def classify(status: int, headers: Mapping[str, str], told: Any, *, clock: Clock
     if status in GATEWAYS:
         return RetryLater(f"Constant Contact failed ({status}).", after=asked_wait(headers, 1.0), code="server_error")
     if status == 401:
-        return AuthorizationLost("Constant Contact refuses the log-in.", fix="Connect the account again.", code=code)
+        return AuthorizationLost("Constant Contact refuses the log-in.", fix=_REFUSED, code=code)
     if status == 403:
         return PermissionMissing(
             "The app lacks a scope, the user a privilege, or the account is closed.",

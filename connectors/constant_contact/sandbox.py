@@ -15,12 +15,12 @@ import orjson
 from config.clock import stamp
 from connectors.constant_contact.sandbox_bulk import Bulk
 from connectors.constant_contact.sandbox_contacts import People
-from connectors.constant_contact.sandbox_login import APP, Login
+from connectors.constant_contact.sandbox_login import APP, PUBLIC, Login
 from connectors.constant_contact.sandbox_reports import Reports
 from connectors.constant_contact.sandbox_store import TABLES, Refused, Row, Store, error, invalid, local
 from connectors.sandbox import Answer, Call, Sandbox
 
-TOKEN = "/oauth2/default/v1/token"
+AUTHORIZE, TOKEN = "/oauth2/default/v1/authorize", "/oauth2/default/v1/token"
 PRIVILEGES = (
     "account:read", "contacts:read", "contacts:write", "contacts:lists:read", "campaign:read", "ui:campaign:metrics",
 )  # fmt: skip
@@ -49,16 +49,17 @@ class ConstantContactSandbox(Sandbox):
         self.reports = Reports(self.store)
         self.login = Login(self.clock, self.random)
         self.login.found()
+        self.consents = self.login.consents
         self.list = self.put("contact_lists", {"name": "General Interest"})
 
     def account(self) -> dict[str, Any]:
-        secret = {} if self.login.public else {"client_secret": APP["client_secret"]}
-        mode = "pkce" if self.login.public else "oauth"
-        auth = {"mode": mode, "client_id": APP["client_id"], **secret, "refresh_token": self.login.first}
+        mode, app = ("pkce", PUBLIC) if self.login.public else ("oauth", APP)
+        auth = {"mode": mode, **app, "refresh_token": self.login.first}
         # `per_second` is off, so there is no need to go slowly
         return {"auth": auth, "settings": {"list": "General Interest", "calls_per_second": 100}}
 
     def route(self) -> None:
+        self.on("GET", AUTHORIZE, lambda call: self.login.page(call))
         self.on("POST", TOKEN, lambda call: self.login.grant(call))
         self._on("GET", "/account/summary", lambda call: Answer.of(_ACCOUNT))
         self._on("GET", "/account/user/privileges", self._privileges)
@@ -223,7 +224,7 @@ class ConstantContactSandbox(Sandbox):
     # log-in and limits
 
     def before(self, call: Call) -> Answer | None:
-        if call.path == TOKEN:
+        if call.path in (AUTHORIZE, TOKEN):
             return None
         header = call.headers.get("authorization", "")
         if not header:

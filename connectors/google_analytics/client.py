@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from config.errors import ClosedloopError, InDoubt, Misconfigured, RecordRejected, RetryLater
@@ -154,29 +155,37 @@ class Client:
 
     def report(self, day: str, dimensions: Sequence[str], metrics: Sequence[str], offset: int, limit: int) -> Report:
         """A page of the report of one day, ordered by all dimensions: without an order pages may overlap."""
-        body = {
-            "dateRanges": [{"startDate": day, "endDate": day}],
-            "dimensions": [{"name": name} for name in dimensions],
-            "metrics": [{"name": name} for name in metrics],
-            "orderBys": [{"dimension": {"dimensionName": name}} for name in dimensions],
-            "offset": str(offset),
-            "limit": str(limit),
-            "returnPropertyQuota": True,
-        }
+        body = _asked((day, day), dimensions, metrics, offset, limit)
+        try:
+            return self._run(body, dimensions, metrics, offset)
+        except RecordRejected as error:
+            fix = "A dimension or a metric is unknown or does not go with the others: correct the mapping of figures."
+            raise self._unreportable(error, "figures", fix) from error
+
+    def sessions(
+        self, days: tuple[date, date], dimensions: Sequence[str], ids: Sequence[str], offset: int, limit: int
+    ) -> Report:
+        """A page of the sessions of just these clients; the first dimension is the one that holds the client id."""
+        body = _asked((days[0].isoformat(), days[1].isoformat()), dimensions, ("sessions",), offset, limit)
+        body["dimensionFilter"] = {"filter": {"fieldName": dimensions[0], "inListFilter": {"values": list(ids)}}}
+        try:
+            return self._run(body, dimensions, ("sessions",), offset)
+        except RecordRejected as error:
+            fix = "Register the client id as a user-scoped custom dimension, and name it in settings.client_dimension."
+            raise self._unreportable(error, "lead_sessions", fix) from error
+
+    def _run(self, body: Mapping[str, Any], dimensions: Sequence[str], metrics: Sequence[str], offset: int) -> Report:
         self._failures.guard()
         path = f"/v1beta/properties/{self.property}:runReport"
-        try:
-            told = self._rest("data").call("POST", path, json=body, lane="data", repeatable=True).told
-        except RecordRejected as error:
-            raise self._unreportable(error) from error
+        told = self._rest("data").call("POST", path, json=body, lane="data", repeatable=True).told
         return self._read(told, dimensions, metrics, offset)
 
-    def _unreportable(self, error: RecordRejected) -> Misconfigured:
+    def _unreportable(self, error: RecordRejected, object: str, fix: str) -> Misconfigured:
         return Misconfigured(
             f"Google Analytics cannot make this report ({error.code}).",
-            fix="A dimension or a metric is unknown or does not go with the others: correct the mapping of figures.",
+            fix=fix,
             connection=self._account.connection,
-            object="figures",
+            object=object,
             field=error.field,
             code=error.code,
         )
@@ -262,6 +271,21 @@ class Client:
 
 
 _JSON = {"content-type": "application/json"}
+
+
+def _asked(
+    days: tuple[str, str], dimensions: Sequence[str], metrics: Sequence[str], offset: int, limit: int
+) -> dict[str, Any]:
+    """A report's request. 64-bit numbers are strings."""
+    return {
+        "dateRanges": [{"startDate": days[0], "endDate": days[1]}],
+        "dimensions": [{"name": name} for name in dimensions],
+        "metrics": [{"name": name} for name in metrics],
+        "orderBys": [{"dimension": {"dimensionName": name}} for name in dimensions],
+        "offset": str(offset),
+        "limit": str(limit),
+        "returnPropertyQuota": True,
+    }
 
 
 def _object(told: Any, account: Account) -> Mapping[str, Any]:

@@ -28,7 +28,7 @@ from connectors.api import (
     Surroundings,
     Verb,
 )
-from connectors.google_analytics import platform
+from connectors.google_analytics import platform, sessions
 from connectors.google_analytics.client import BUCKETS, Client
 from connectors.google_analytics.events import FIELDS, PARAMS
 from connectors.google_analytics.figures import DAY, day_of, described, queries
@@ -82,7 +82,13 @@ class GoogleAnalyticsConnector:
         shown = tuple(_quota(name, quota[name], larger * TOKENS[name]) for name in BUCKETS if name in quota)
         granted = self._client.scopes()
         missing = tuple(scope for scope in needed_scopes(self._account) if granted and scope not in granted)
-        return Health(self._client.property, str(about.get("displayName") or ""), missing, shown, self._notes())
+        return Health(
+            self._client.property,
+            str(about.get("displayName") or ""),
+            missing,
+            shown,
+            (*self._notes(), *self._notes_of_sessions()),
+        )
 
     def _notes(self) -> tuple[str, ...]:
         """What sending outcomes would fail for without a word."""
@@ -112,9 +118,23 @@ class GoogleAnalyticsConnector:
             return ()
         return ("the api_secret is none of the stream's: events sent with it are lost",)
 
+    def _notes_of_sessions(self) -> tuple[str, ...]:
+        """Why leads do not get the sources of their sessions."""
+        if not self._dimension:
+            return ("no client_dimension: leads do not get the sources of their sessions (see the README)",)
+        there = {row.get("apiName") for row in self._client.metadata().get("dimensions") or ()}
+        if self._dimension in there:
+            return ()
+        return (
+            f"the property has no dimension {self._dimension}: register it (Admin, Custom definitions) and have the "
+            "site's tag set it, or leads do not get the sources of their sessions",
+        )
+
     def describe(self, object: str) -> ObjectSchema:
         if self._known(object) == "lead_events":
             return ObjectSchema(object, FIELDS, (PARAMS,))
+        if object == "lead_sessions":
+            return ObjectSchema(object, sessions.FIELDS)
         self._metadata = self._client.metadata()
         return ObjectSchema(object, described(self._metadata))
 
@@ -125,29 +145,53 @@ class GoogleAnalyticsConnector:
     ) -> Iterator[Page]:
         if self._known(object) == "lead_events":
             raise Misconfigured("Events that were sent cannot be pulled.", connection=self._account.connection)
+        if object == "lead_sessions":
+            return self._sessions(cursor)
         return pages(self._source(fields, since), orjson.loads(cursor) if cursor else {})
 
     def _source(self, fields: Sequence[str], since: str = "") -> Source:
-        settings, now, about = self._account.settings, self._world.clock.now(), self._client.about()
+        now, (zone, first) = self._world.clock.now(), self._days_told()
         if self._metadata is None:
             self._metadata = self._client.metadata()
-        zone = str(about.get("timeZone") or "UTC")
         days = {name: _days(self._account, name) for name in ("trailing_days", "nightly_days", "refresh_every")}
-        first = local_day(unstamp(str(about["createTime"])), zone) if about.get("createTime") else FIRST
-        if settings.get("start"):
-            first = _start(self._account)
         if since:
-            first = local_day(unstamp(since), zone)
+            first = max(local_day(unstamp(since), zone), FIRST)
         return Source(
             self._client,
             queries(self._metadata, fields),
             now,
             local_day(now, zone),
-            max(first, FIRST),
+            first,
             days["trailing_days"],
             days["nightly_days"],
             days["refresh_every"],
         )
+
+    def _days_told(self) -> tuple[str, date]:
+        """The property's time zone, and the first day there is to read."""
+        about = self._client.about()
+        zone = str(about.get("timeZone") or "UTC")
+        first = local_day(unstamp(str(about["createTime"])), zone) if about.get("createTime") else FIRST
+        if self._account.settings.get("start"):
+            first = _start(self._account)
+        return zone, max(first, FIRST)
+
+    @property
+    def _dimension(self) -> str:
+        """The custom dimension that holds the client id."""
+        return str(self._account.settings.get("client_dimension") or "")
+
+    def _sessions(self, cursor: str | None) -> Iterator[Page]:
+        """Of whom the project knows. Nothing, and no call, where no dimension tells the client or nobody is known."""
+        ids = sessions.known_ids(self._world.known("google_client_id")) if self._dimension else []
+        if not ids:
+            return iter([Page([], cursor or "{}", False)])
+        return sessions.pages(self._visits(ids), orjson.loads(cursor) if cursor else {})
+
+    def _visits(self, ids: Sequence[str]) -> sessions.Visits:
+        now, (zone, first) = self._world.clock.now(), self._days_told()
+        nightly, every = _days(self._account, "nightly_days"), _days(self._account, "refresh_every")
+        return sessions.Visits(self._client, self._dimension, ids, now, local_day(now, zone), first, nightly, every)
 
     def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
         """Figures by id; events by their own id, where the way they are sent can tell."""
@@ -155,6 +199,9 @@ class GoogleAnalyticsConnector:
         if known == "lead_events" and key in ("id", "event_id"):
             by_event = {value.rpartition("/")[2]: value for value in values}
             return {by_event[id]: record for id, record in self._sender().find(list(by_event)).items()}
+        if known == "lead_sessions" and key in ("id", "client_id"):
+            ids = sessions.known_ids(list(values)) if self._dimension else []
+            return {record.id: record for record in sessions.whole(self._visits(ids))} if ids else {}
         if key != "id":
             raise Misconfigured(f"Google Analytics cannot find {object} by {key}.", connection=self._account.connection)
         days = sorted({day_of(value) for value in values} - {""})

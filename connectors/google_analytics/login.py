@@ -93,8 +93,9 @@ def _signed(account: Account, surroundings: Surroundings, key: Mapping[str, str]
 
 def _granted(account: Account, post: Post) -> Exchange:
     fix = (
-        "Connect the account again: a refresh token ends when the user withdraws it or changes the password, after six "
-        "months without use, and after seven days while the consent screen is in testing."
+        f"Connect the account again, by `closedloop connect {account.connection}`: a refresh token ends when the user "
+        "withdraws it or changes the password, after six months without use, and after seven days while the consent "
+        "screen is in testing."
     )
     return lambda form: _asked(account, post, form, fix)
 

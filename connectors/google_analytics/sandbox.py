@@ -20,7 +20,7 @@ from connectors.google_analytics.figures import OF_COST, Query, row_id
 from connectors.google_analytics.login import EDIT, INGEST, READ
 from connectors.google_analytics.pull import local_day
 from connectors.google_analytics.sandbox_login import APP, REFRESH, Login
-from connectors.google_analytics.sandbox_reports import UNSET, Habits, Quotas, Refused, metadata, report
+from connectors.google_analytics.sandbox_reports import CLIENT, UNSET, Habits, Quotas, Refused, metadata, report
 from connectors.sandbox import Answer, Call, Sandbox
 
 Row = dict[str, Any]
@@ -56,16 +56,18 @@ class GoogleAnalyticsSandbox(Sandbox):
         self.transactions: list[str] = []
         self.erased: list[str] = []
         self.habits = Habits()
+        self.custom = {CLIENT: "Client id"}
         super().__init__(**options)
         self.created = stamp(self.clock.now() - timedelta(days=3))
         self.quotas = Quotas(self.clock)
         self.login = Login(self.clock, self.random)
+        self.consents = self.login.consents
 
     def account(self) -> Row:
         secrets = {"refresh_token": REFRESH, "api_secret": API_SECRET}
         return {
             "auth": {"mode": "oauth", **APP, **secrets},
-            "settings": {"property": PROPERTY, "measurement_id": STREAM},
+            "settings": {"property": PROPERTY, "measurement_id": STREAM, "client_dimension": CLIENT},
         }
 
     def service_account(self) -> Row:
@@ -73,10 +75,11 @@ class GoogleAnalyticsSandbox(Sandbox):
         return {"mode": "service_account", "service_account_key": self.login.key_file(), "api_secret": API_SECRET}
 
     def route(self) -> None:
+        self.on("GET", "/o/oauth2/v2/auth", lambda call: self.login.consents.page(call))
         self.on("POST", "/token", lambda call: self.login.grant(call.form))
         here = f"/v1beta/properties/{PROPERTY}"
         self.on("GET", here, self._of(READ, self._property))
-        self.on("GET", f"{here}/metadata", self._of(READ, lambda call: Answer.of(metadata(PROPERTY, self.blocked))))
+        self.on("GET", f"{here}/metadata", self._of(READ, lambda call: Answer.of(self._metadata())))
         self.on("POST", f"{here}:runReport", self._of(READ, self._report))
         self.on("GET", f"{here}/dataStreams", self._of(READ, self._streams))
         self.on("GET", f"{here}/dataStreams/1/measurementProtocolSecrets", self._of(READ, self._secrets))
@@ -140,7 +143,7 @@ class GoogleAnalyticsSandbox(Sandbox):
     # before and after
 
     def before(self, call: Call) -> Answer | None:
-        if call.path in ("/token", "/mp/collect", "/debug/mp/collect"):
+        if call.path in ("/o/oauth2/v2/auth", "/token", "/mp/collect", "/debug/mp/collect"):
             return None
         if not self.login.opens(_token(call)):
             message = "Request had invalid authentication credentials. Expected OAuth 2 access token."
@@ -233,6 +236,9 @@ class GoogleAnalyticsSandbox(Sandbox):
 
     # reports
 
+    def _metadata(self) -> Row:
+        return metadata(PROPERTY, self.blocked, self.custom)
+
     def _report(self, call: Call) -> Answer:
         if text := self.quotas.empty():
             return self.error(429, "RESOURCE_EXHAUSTED", text)
@@ -243,7 +249,9 @@ class GoogleAnalyticsSandbox(Sandbox):
         asked = call.json if isinstance(call.json, dict) else {}
         quota = self.quotas.take()
         try:
-            told = report(self.visits, asked, self.clock.now(), self.zone, self.currency, self.habits)
+            world = (self.clock.now(), self.zone, self.currency, self.habits, self.custom)
+            self.leaks += intake.leaks_of_filter(asked.get("dimensionFilter"))
+            told = report(self.visits, asked, *world)
         except Refused as error:
             return self.error(400, "INVALID_ARGUMENT", str(error))
         return Answer.of({**told, **({"propertyQuota": quota} if asked.get("returnPropertyQuota") else {})})
@@ -312,6 +320,7 @@ class GoogleAnalyticsSandbox(Sandbox):
         "enabled",
         "failing",
         "blocked",
+        "custom",
         "visits",
         "key_events",
         "events",
@@ -324,7 +333,7 @@ class GoogleAnalyticsSandbox(Sandbox):
     )
     _OF_QUOTAS = ("price", "limits", "used", "window", "failures", "concurrent")
     _OF_HABITS = ("cardinality", "threshold", "sampled")
-    _OF_LOGIN = ("scopes", "withdrawn", "access")
+    _OF_LOGIN = ("scopes", "withdrawn", "access", "refresh")
 
     def snapshot(self) -> Row:
         told = {
@@ -343,7 +352,8 @@ class GoogleAnalyticsSandbox(Sandbox):
             setattr(self, name, state[name])
         for part, names in (("quotas", self._OF_QUOTAS), ("habits", self._OF_HABITS), ("login", self._OF_LOGIN)):
             for name in names:
-                setattr(getattr(self, part), name, state[part][name])
+                if name in state[part]:
+                    setattr(getattr(self, part), name, state[part][name])
         version, words, gauss = state["random"]
         self.random.setstate((version, tuple(words), gauss))
 

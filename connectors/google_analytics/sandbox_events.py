@@ -114,6 +114,15 @@ def leaks(event: Row) -> list[str]:
     return found if re.fullmatch(CLIENT_ID, event["client_id"]) else [*found, "client_id"]
 
 
+def leaks_of_filter(told: Any) -> list[str]:
+    """The field of a report's filter whose values are no client ids: they must never have come."""
+    if not isinstance(told, dict):
+        return []
+    values = told["filter"]["inListFilter"]["values"]
+    good = all(re.fullmatch(CLIENT_ID, str(value)) for value in values)
+    return [] if good else [str(told["filter"]["fieldName"])]
+
+
 # Data Manager
 
 

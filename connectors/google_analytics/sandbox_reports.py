@@ -28,7 +28,14 @@ DIMENSIONS = {
     "country": "Country",
     "eventName": "Event name",
     "customEvent:lead_ref": "Lead reference",
+    "dateHour": "Date + hour (YYYYMMDDHH)",
+    "firstUserSourceMedium": "First user source / medium",
+    "firstUserCampaignName": "First user campaign",
+    "firstUserDefaultChannelGroup": "First user default channel group",
+    "sessionSourceMedium": "Session source / medium",
 }
+CLIENT = "customUser:client_id"
+"""The custom dimension that a property may have registered."""
 METRICS = {
     "sessions": "TYPE_INTEGER",
     "engagedSessions": "TYPE_INTEGER",
@@ -119,11 +126,18 @@ def _number(asked: Mapping[str, Any], name: str, usual: int) -> int:
 
 
 def report(
-    visits: Iterable[Row], asked: Mapping[str, Any], now: datetime, zone: str, currency: str, habits: Habits
+    visits: Iterable[Row],
+    asked: Mapping[str, Any],
+    now: datetime,
+    zone: str,
+    currency: str,
+    habits: Habits,
+    custom: Mapping[str, str],
 ) -> Row:
-    """The answer to a runReport, without its quota. Raises Refused."""
-    dimensions, metrics = _names(asked)
+    """The answer to a runReport, without its quota; `custom` are the property's own dimensions. Raises Refused."""
+    dimensions, metrics = _names(asked, custom)
     chosen = [visit for visit in visits if _within(visit["date"], asked.get("dateRanges"), now, zone)]
+    chosen = [visit for visit in chosen if _passes(visit, asked.get("dimensionFilter"), custom)]
     rows = _grouped(chosen, dimensions, metrics)
     about: Row = {"currencyCode": asked.get("currencyCode") or currency, "timeZone": zone}
     rows = _shaped(rows, len(dimensions), metrics, habits, about)
@@ -146,11 +160,23 @@ def _cell(place: int, row: Group) -> str:
     return row[0][place]
 
 
-def _names(asked: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def _passes(visit: Row, told: Any, custom: Mapping[str, str]) -> bool:
+    """By a filter for one of some values, the only one that is spoken here."""
+    if told is None:
+        return True
+    name, values = told["filter"]["fieldName"], told["filter"]["inListFilter"]["values"]
+    if name not in DIMENSIONS and name not in custom:
+        raise Refused(f"Field {name} is not a valid dimension. For a list of valid dimensions, see the docs.")
+    if not values:
+        raise Refused("InListFilter values must not be empty.")
+    return visit.get(name, UNSET) in values
+
+
+def _names(asked: Mapping[str, Any], custom: Mapping[str, str]) -> tuple[list[str], list[str]]:
     dimensions = [str(row.get("name")) for row in asked.get("dimensions") or ()]
     metrics = [str(row.get("name")) for row in asked.get("metrics") or ()]
     for name in dimensions:
-        if name not in DIMENSIONS:
+        if name not in DIMENSIONS and name not in custom:
             raise Refused(f"Field {name} is not a valid dimension. For a list of valid dimensions, see the docs.")
     for name in metrics:
         if name not in METRICS:
@@ -184,10 +210,21 @@ def _day(text: str, now: datetime, zone: str) -> str:
 def _grouped(visits: list[Row], dimensions: list[str], metrics: list[str]) -> list[Group]:
     sums: dict[tuple[str, ...], list[Decimal]] = {}
     for visit in visits:
-        key = tuple(str(visit.get(name, UNSET)) for name in dimensions)
+        key = tuple(str(_value(visit, name)) for name in dimensions)
         kept = sums.setdefault(key, [Decimal(0)] * len(metrics))
         sums[key] = [one + Decimal(str(visit.get(name, 0))) for one, name in zip(kept, metrics, strict=True)]
     return [(list(key), values) for key, values in sums.items() if any(values)]
+
+
+def _value(visit: Row, name: str) -> Any:
+    """A dimension of a visit. Pairs, hours and the user's first touch follow from the rest where they are not told."""
+    if name in visit:
+        return visit[name]
+    if name == "sessionSourceMedium" and "sessionSource" in visit:
+        return f"{visit['sessionSource']} / {visit.get('sessionMedium', UNSET)}"
+    if name == "dateHour":
+        return f"{visit['date']}12"
+    return _value(visit, name.replace("firstUser", "session")) if name.startswith("firstUser") else UNSET
 
 
 def _shaped(rows: list[Group], width: int, metrics: list[str], habits: Habits, about: Row) -> list[Group]:
@@ -221,8 +258,9 @@ def _shown(names: list[str], values: list[Decimal]) -> Row:
     }
 
 
-def metadata(property: str, blocked: Iterable[str] = ()) -> Row:
+def metadata(property: str, blocked: Iterable[str] = (), custom: Mapping[str, str] | None = None) -> Row:
     """The property's dimensions and metrics; custom ones marked."""
+    dimensions = {**DIMENSIONS, **(custom or {})}
     reasons = {
         name: ["NO_COST_METRICS" if name.startswith("advertiserAd") else "NO_REVENUE_METRICS"] for name in blocked
     }
@@ -236,7 +274,7 @@ def metadata(property: str, blocked: Iterable[str] = ()) -> Row:
                 "category": "Custom" if ":" in name else "Traffic source",
                 **({"customDefinition": True} if ":" in name else {}),
             }
-            for name, label in DIMENSIONS.items()
+            for name, label in dimensions.items()
         ],
         "metrics": [
             {

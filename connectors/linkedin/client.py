@@ -6,10 +6,10 @@ none. Times are milliseconds. Daily quotas stand in no header: a 429 that stays 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -27,7 +27,7 @@ from config.errors import (
 from config.secrets import Secret
 from connectors.api import Account, Surroundings
 from connectors.linkedin.errors import NOT_FOUND, classify
-from connectors.linkedin.restli import encoded, query, urn
+from connectors.linkedin.restli import encoded, key_member, query, urn
 from connectors.oauth import RenewedToken
 from connectors.rest import Answer, Lane, Platform, Rest
 
@@ -47,9 +47,20 @@ LEAD_ENDS = "lead_ends"
 _LEAD = "id,submittedAt,testLead,leadType,owner,submitter,versionedLeadGenFormUrn,leadMetadata,associatedEntity"
 LEAD_FIELDS = f"{_LEAD},formResponse,form:(hiddenFields,creationLocale,name,id,versionId,content)"
 SUBMISSION_FIELDS = f"{_LEAD},form:(name,id,versionId)"
+VALIDATION, PROFILES = "crmDataValidationExportJobs", "salesNavigatorProfileAssociations"
+_ADMITTED = (
+    "an app of an existing partner of the Sales Navigator Application Platform (LinkedIn admits no new ones)",
+    "CRM Sync switched on for settings.crm_instance",
+)
+NEEDS = {
+    VALIDATION: (*_ADMITTED, "the scope r_sales_nav_validation"),
+    PROFILES: (*_ADMITTED, "the scope r_sales_nav_profiles"),
+}
+"""What LinkedIn asks for before it opens one of Sales Navigator's interfaces."""
 CAMPAIGN_STATUSES = ("ACTIVE", "PAUSED", "ARCHIVED", "COMPLETED", "CANCELED", "DRAFT")
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,11 @@ class Client:
         app = {"client_id": self.secret("client_id"), "client_secret": self.secret("client_secret")}
         return self._login("introspectToken", {**app, "token": token})
 
+    def renew(self) -> bool:
+        """Get a new access token; False where the one in use is all there is. Raises AuthorizationLost."""
+        assert self.api.credentials is not None
+        return self.api.credentials.renew()
+
     def _login(self, path: str, form: Mapping[str, str]) -> dict[str, Any]:
         headers = {"content-type": "application/x-www-form-urlencoded"}
         try:
@@ -158,7 +174,8 @@ class Client:
         except RecordRejected as error:
             raise AuthorizationLost(
                 "LinkedIn refuses the log-in.",
-                fix="The grant ended (a year after the first consent), or was revoked: connect the account again.",
+                fix="The grant ended (a year after the first consent), or was revoked: connect the account again, by "
+                f"`closedloop connect {self._account.connection}`.",
                 connection=self._account.connection,
                 code=error.code,
             ) from error
@@ -308,13 +325,10 @@ class Client:
 
     def start_validation(self, instance: str, since: int) -> str:
         """Ask for the records whose person left the company; the job's id. Asking twice makes two jobs, no harm."""
-        body = orjson.dumps({"exportStartAt": since})
-        answer = self._call(
-            "POST",
-            f"/v2/crmDataValidationExportJobs?crmInstanceId={encoded(instance)}",
-            content=body,
-            headers={"content-type": "application/json"},
-            repeatable=True,
+        path = f"/v2/{VALIDATION}?crmInstanceId={encoded(instance)}"
+        body, headers = orjson.dumps({"exportStartAt": since}), {"content-type": "application/json"}
+        answer = self._partners_only(
+            VALIDATION, lambda: self._call("POST", path, content=body, headers=headers, repeatable=True)
         )
         job = answer.headers.get("x-restli-id") or (answer.told or {}).get("jobId")
         if not job:
@@ -323,13 +337,34 @@ class Client:
 
     def validation(self, instance: str, job: str) -> Row | None:
         """How an export stands; None where LinkedIn knows it no more."""
-        path = f"/v2/crmDataValidationExportJobs/{quote(job, safe='')}?crmInstanceId={encoded(instance)}"
+        path = f"/v2/{VALIDATION}/{quote(job, safe='')}?crmInstanceId={encoded(instance)}"
         try:
-            return self._get(path)
+            return self._partners_only(VALIDATION, lambda: self._get(path))
         except RecordRejected as error:
             if error.code == NOT_FOUND:
                 return None
             raise
+
+    def associations(self, partner: str, instance: str, records: Sequence[str]) -> dict[str, Row]:
+        """The profiles that Sales Navigator matched with these records of the CRM, by record; no match, no entry."""
+        keys = [{"instanceId": instance, "partner": partner, "recordId": record} for record in records]
+        told = self._partners_only(PROFILES, lambda: self._get(f"/v2/{PROFILES}?{query({'ids': keys})}"))
+        results = told.get("results")
+        if not isinstance(results, dict) or not all(isinstance(row, dict) for row in results.values()):
+            raise RetryLater("LinkedIn's answer has an unknown shape.", connection=self._account.connection)
+        return {key_member(key, "recordId", 2): row for key, row in results.items()}
+
+    def _partners_only(self, endpoint: str, call: Callable[[], T]) -> T:
+        """Its answer. A refusal says which access the interface needs."""
+        try:
+            return call()
+        except PermissionMissing as error:
+            raise PermissionMissing(
+                f"LinkedIn does not open {endpoint} to this app and this member.",
+                fix=f"It needs: {'; '.join(NEEDS[endpoint])}. Without them switch sales_navigator_partner off.",
+                connection=self._account.connection,
+                code=error.code,
+            ) from error
 
     def download(self, address: str) -> bytes:
         """A finished export's file, from LinkedIn's own hosts only; no credential goes along."""

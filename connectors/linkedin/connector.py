@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 from config.clock import stamp, unstamp
-from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, RecordRejected
+from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, PermissionMissing, RecordRejected
 from connectors.api import (
     Account,
     Connector,
@@ -26,9 +26,19 @@ from connectors.api import (
     Surroundings,
     Verb,
 )
-from connectors.linkedin.client import LEAD_FIELDS, SUBMISSION_FIELDS, SUNSET, VERSION, Client, Row, Stream
+from connectors.linkedin.client import (
+    LEAD_FIELDS,
+    NEEDS,
+    PROFILES,
+    SUBMISSION_FIELDS,
+    SUNSET,
+    VERSION,
+    Client,
+    Row,
+    Stream,
+)
 from connectors.linkedin.objects import FIELDS, OPEN_ENDED, Consent, campaign, lead_reader, submission
-from connectors.linkedin.partner import validations
+from connectors.linkedin.partner import profiles, validations
 from connectors.linkedin.pull import Source, campaigns, responses
 from connectors.linkedin.push import push_conversions, rules_of
 from connectors.linkedin.restli import urn
@@ -41,6 +51,12 @@ MANAGERS = frozenset({"ACCOUNT_BILLING_ADMIN", "ACCOUNT_MANAGER", "CAMPAIGN_MANA
 """Roles on an ad account that may tell it conversions."""
 LEAD_TYPES = ("SPONSORED", "EVENT", "COMPANY", "ORGANIZATION_PRODUCT")
 _TWINS = ("leads", "submissions")
+NO_LIST = {
+    "conversions": "They cannot be read back.",
+    "crm_profiles": "They are looked up by the CRM's record ids: closedloop linkedin profiles.",
+    **dict.fromkeys(("csv_leads", "csv_accounts"), "They come out of files: closedloop linkedin import."),
+}
+"""Objects that nothing can be pulled of, and why."""
 
 
 def open(account: Account, surroundings: Surroundings) -> Connector:
@@ -124,7 +140,7 @@ class LinkedInConnector:
         token = self._token()
         id, name = self._identity()
         self._check_rules()
-        notes = (*self._ends(token), *self._roles(), *self._capabilities())
+        notes = (*self._ends(token), *self._roles(), *self._capabilities(token))
         return Health(id, name, self._missing_scopes(token), (), notes)
 
     def _identity(self) -> tuple[str, str]:
@@ -146,10 +162,12 @@ class LinkedInConnector:
         if not self._account.auth.get("client_id") or not self._account.auth.get("client_secret"):
             return None
         token = self._client.introspected()
+        if token.get("active") is False and self._client.renew():
+            token = self._client.introspected()
         if token.get("active") is False:
             raise AuthorizationLost(
                 "The access token has ended or was revoked.",
-                fix="Connect the account again.",
+                fix=f"Connect the account again, by `closedloop connect {self._account.connection}`.",
                 connection=self._account.connection,
             )
         return token
@@ -157,7 +175,7 @@ class LinkedInConnector:
     def _missing_scopes(self, token: Row | None) -> tuple[str, ...]:
         if token is None or not token.get("scope"):
             return ()
-        granted = set(str(token["scope"]).replace(",", " ").split())
+        granted = _scopes(token)
         needed = ["r_marketing_leadgen_automation", "r_ads"]
         needed += ["r_organization_admin"] if self._organizations else []
         needed += ["r_events"] if "EVENT" in self._lead_types else []
@@ -197,9 +215,12 @@ class LinkedInConnector:
     def _partner(self) -> bool:
         return self._account.settings.get("sales_navigator_partner") is True
 
-    def _capabilities(self) -> Iterator[str]:
-        if self._partner:
-            yield "Sales Navigator's interfaces are on: they answer existing SNAP partners with CRM Sync only"
+    def _capabilities(self, token: Row | None) -> Iterator[str]:
+        if not self._partner:
+            return
+        yield "Sales Navigator's interfaces are on: they answer existing SNAP partners with CRM Sync only"
+        if token is not None and token.get("scope") and "r_sales_nav_profiles" not in _scopes(token):
+            yield "the token has no scope r_sales_nav_profiles: `closedloop linkedin profiles` will be refused"
 
     def _check_rules(self) -> None:
         if not self._rules:
@@ -235,8 +256,9 @@ class LinkedInConnector:
             return campaigns(self._client, self._ad_accounts, state, self._client.clock.now())
         if object == "crm_flags":
             return validations(self._client, self._instance, state) if self._partner else iter([_nothing(cursor)])
-        if object == "conversions":
-            raise Misconfigured("Conversions cannot be read back.", connection=self._account.connection, object=object)
+        if object in NO_LIST:
+            what = f"LinkedIn has no list of {object}."
+            raise Misconfigured(what, fix=NO_LIST[object], connection=self._account.connection, object=object)
         source = Source(
             self._client,
             self._streams(),
@@ -279,11 +301,13 @@ class LinkedInConnector:
         return str(self._account.settings["crm_instance"])
 
     def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
-        """By id. A response that LinkedIn said was deleted, and that is not there, is erased; conversions, and flags of
-        a closed export, are never found."""
+        """By id. A response that LinkedIn said was deleted, and that is not there, is erased; conversions, flags of a
+        closed export and rows of files are never found."""
         self._known(object)
-        if object in ("conversions", "crm_flags"):
+        if object in ("conversions", "crm_flags", "csv_leads", "csv_accounts"):
             return {}
+        if object == "crm_profiles" and key == "id":
+            return self._profiles(list(dict.fromkeys(values)))
         if key != "id":
             raise Misconfigured(
                 f"LinkedIn cannot find {object} by {key}.",
@@ -302,6 +326,17 @@ class LinkedInConnector:
             elif id in gone:
                 found[id] = Record(id, b"{}", stamp(self._client.clock.now()), Gone.ERASED)
         return found
+
+    def _profiles(self, records: Sequence[str]) -> dict[str, Record]:
+        """By the CRM's record ids. PermissionMissing where this is no partner's connection, saying what it takes."""
+        if not self._partner:
+            raise PermissionMissing(
+                "Profile associations are not switched on.",
+                fix=f"They need: {'; '.join(NEEDS[PROFILES])}. With these set sales_navigator_partner.",
+                connection=self._account.connection,
+                object="crm_profiles",
+            )
+        return profiles(self._client, self._instance, str(self._account.settings.get("crm_partner") or ""), records)
 
     def _campaigns_by_id(self, values: Sequence[str]) -> dict[str, Record]:
         asked = set(values)
@@ -354,6 +389,10 @@ def _ending(
     """A warning, from `warning` before the end on."""
     if ends - now <= warning:
         yield f"{what} ends on {ends:%Y-%m-%d}: {fix} before that"
+
+
+def _scopes(token: Row) -> set[str]:
+    return set(str(token.get("scope") or "").replace(",", " ").split())
 
 
 def _fault(rule: Row) -> str:

@@ -1,16 +1,17 @@
-"""Files that people carry between a CRM and Sales Navigator: it takes account lists and gives usage reports, as CSV.
+"""Files that people carry between a CRM and LinkedIn: Sales Navigator takes account lists and gives usage reports.
 
-Leads (people) can be neither uploaded nor downloaded.
+It takes no lists of leads (people) and gives none. What is written of people is for whoever works on it by hand, in the
+columns that `csv_import` reads.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from config.errors import RecordRejected
+from connectors.linkedin.csv_cells import guarded, lines, written
 
 ACCOUNTS = 1000
 """Accounts in one file."""
@@ -19,40 +20,77 @@ BYTES = 20 * 1024 * 1024
 COLUMNS = {"Account Name": "name", "Website": "website", "Country": "country", "LinkedIn URL": "linkedin_url"}
 """The columns of an account list, and the company's fields they come from. The name is a must, the rest helps."""
 
+PEOPLE = {
+    "Email Address": "email",
+    "First Name": "first_name",
+    "Last Name": "last_name",
+    "Job Title": "title",
+    "Company Name": "company",
+    "Phone Number": "phone",
+    "Country": "country",
+    "LinkedIn Profile URL": "linkedin_url",
+}
+"""The columns of a list of people, and the lead's fields they come from."""
+OPTED_OUT = ("unsubscribed", "complained", "erased")
 
-def account_lists(companies: Sequence[Mapping[str, str | None]]) -> list[bytes]:
-    """Files to upload as account lists: comma-separated, at most 1,000 accounts and less than 20 MB each.
+Company = Mapping[str, str | None]
 
-    A company without a name is of no use there and is left out by the caller: it is refused here, by its place.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Files, which rows are in none of them (by place) and why, and how many names begin as a formula does and got an
+    apostrophe in front: Sales Navigator matches by spelling, and may not know these."""
+
+    files: Sequence[bytes]
+    left_out: Mapping[int, str]
+    altered: int
+
+
+def account_lists(companies: Sequence[Company]) -> Lists:
+    """The companies as account lists: comma-separated, at most 1,000 accounts and less than 20 MB each. What has no
+    name, or says the same as another row, is left out."""
+    left_out, rows = dict[int, str](), dict[tuple[str, ...], Sequence[str]]()
     for number, company in enumerate(companies):
-        if not (company.get("name") or "").strip():
-            raise RecordRejected(
-                f"Company {number + 1} of {len(companies)} has no name.",
-                fix="An account list needs one; leave the company out.",
-                field="name",
-                code="required",
-            )
-    return [file for n in range(0, len(companies), ACCOUNTS) for file in _fitting(companies[n : n + ACCOUNTS])]
+        row = [_cell(company.get(field)) for field in COLUMNS.values()]
+        known = tuple(cell.casefold() for cell in row)
+        if not row[0]:
+            left_out[number] = "has no name, and an account list needs one"
+        elif known in rows:
+            left_out[number] = "says the same as another"
+        elif len(written(tuple(COLUMNS), [row])) >= BYTES:
+            left_out[number] = "is too large for a file"
+        else:
+            rows[known] = row
+    kept = list(rows.values())
+    files = [file for n in range(0, len(kept), ACCOUNTS) for file in _fitting(tuple(COLUMNS), kept[n : n + ACCOUNTS])]
+    return Lists(files, left_out, sum(guarded(row[0]) != row[0] for row in kept))
 
 
-def _fitting(companies: Sequence[Mapping[str, str | None]]) -> Iterator[bytes]:
+def people_lists(people: Sequence[Mapping[str, str | None]]) -> Lists:
+    """The leads as lists of people. Who has no address, or opted out of e-mail, is left out."""
+    left_out, rows = dict[int, str](), list[Sequence[str]]()
+    for number, person in enumerate(people):
+        row = [_cell(person.get(field)) for field in PEOPLE.values()]
+        if not row[0]:
+            left_out[number] = "has no e-mail address"
+        elif person.get("email_consent") in OPTED_OUT:
+            left_out[number] = "opted out"
+        elif len(written(tuple(PEOPLE), [row])) >= BYTES:
+            left_out[number] = "is too large for a file"
+        else:
+            rows.append(row)
+    return Lists(list(_fitting(tuple(PEOPLE), rows)) if rows else [], left_out, 0)
+
+
+def _fitting(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[bytes]:
     """One file, or where it would be too large, two halves of it."""
-    file = _file(companies)
-    if len(file) < BYTES or len(companies) == 1:
+    file = written(head, rows)
+    if len(file) < BYTES:
         yield file
         return
-    middle = len(companies) // 2
-    yield from _fitting(companies[:middle])
-    yield from _fitting(companies[middle:])
-
-
-def _file(companies: Sequence[Mapping[str, str | None]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    writer.writerows([_cell(company.get(field)) for field in COLUMNS.values()] for company in companies)
-    return text.getvalue().encode()
+    middle = len(rows) // 2
+    yield from _fitting(head, rows[:middle])
+    yield from _fitting(head, rows[middle:])
 
 
 def _cell(value: str | None) -> str:
@@ -65,26 +103,16 @@ def usage_report(file: bytes) -> list[dict[str, str]]:
 
     RecordRejected for what is no comma-separated table, as some countries' spreadsheets save it.
     """
-    try:
-        lines = [line for line in csv.reader(io.StringIO(_text(file))) if any(cell.strip() for cell in line)]
-    except csv.Error:
-        lines = []
-    head = next((number for number, line in enumerate(lines) if len([cell for cell in line if cell.strip()]) > 1), None)
+    told = lines(file)
+    head = next((place for place, (_, row) in enumerate(told) if len([cell for cell in row if cell.strip()]) > 1), None)
     if head is None:
         raise RecordRejected(
             "This is no comma-separated usage report.",
             fix="Export it anew; do not save it by a spreadsheet that separates by semicolons.",
             code="unreadable",
         )
-    names = [re.sub(r"\s+", " ", name).strip() for name in lines[head]]
-    odd = next((number for number, line in enumerate(lines) if len(line) > len(names)), None)
+    names = [re.sub(r"\s+", " ", name).strip() for name in told[head][1]]
+    odd = next((line for line, row in told if len(row) > len(names)), None)
     if odd is not None:
-        raise RecordRejected(f"Line {odd + 1} of the usage report has more cells than columns.", code="unreadable")
-    return [dict(zip(names, line, strict=False)) for line in lines[head + 1 :]]
-
-
-def _text(file: bytes) -> str:
-    """UTF-16 as spreadsheets export it, or UTF-8."""
-    if file.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return file.decode("utf-16", "replace")
-    return file.decode("utf-8-sig", "replace")
+        raise RecordRejected(f"Line {odd} of the usage report has more cells than columns.", code="unreadable")
+    return [dict(zip(names, row, strict=False)) for _, row in told[head + 1 :]]

@@ -58,7 +58,8 @@ def _forbidden(status: int, code: str, service: str, message: str) -> Closedloop
     """A 401 is about the token only where it says so; else it hides a missing role."""
     if status == 401 and ({code, service} & _TOKEN_CODES or code == "401"):
         what = "The access to LinkedIn was revoked." if service == "65601" else "LinkedIn refuses the access token."
-        return AuthorizationLost(what, fix="Connect the account again; tokens live sixty days.", code=code)
+        fix = "Connect the account again, by `closedloop connect`: tokens live sixty days."
+        return AuthorizationLost(what, fix=fix, code=code)
     if "No ad accounts found" in message:
         return PermissionMissing(
             "LinkedIn finds no ad account behind the conversion rule.",

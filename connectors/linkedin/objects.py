@@ -215,6 +215,13 @@ FIELDS: Mapping[str, Mapping[str, FieldSchema]] = {
     ),
     "submissions": _table(_SUBMISSION),
     "crm_flags": _table(_schemas("text", "id recordId recordType salesforceId hubspotId flag")),
+    "crm_profiles": _table(_schemas("text", "id recordId salesforceId hubspotId member profile")),
+    "csv_leads": _table(
+        _schemas("text", "id first_name last_name title company country linkedin_url"),
+        _schemas("email", "email"),
+        _schemas("phone", "phone"),
+    ),
+    "csv_accounts": _table(_schemas("text", "id name website country linkedin_url")),
     "conversions": _table(
         _schemas("text", "event event_id first_name last_name title company country", writable=True),
         _schemas("text", "currency li_fat_id lead external_id consent", writable=True),
@@ -223,4 +230,7 @@ FIELDS: Mapping[str, Mapping[str, FieldSchema]] = {
         _schemas("number", "amount", writable=True),
     ),
 }
-OPEN_ENDED: Mapping[str, tuple[str, ...]] = {"leads": ("answers.", "predefined.", "custom.", "hidden.", "consents.")}
+OPEN_ENDED: Mapping[str, tuple[str, ...]] = {
+    "leads": ("answers.", "predefined.", "custom.", "hidden.", "consents."),
+    **dict.fromkeys(("csv_leads", "csv_accounts"), ("",)),  # any column
+}

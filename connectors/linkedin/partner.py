@@ -1,4 +1,6 @@
-"""Sales Navigator's closed interfaces, of which one brings something to keep in step: CRM data validation.
+"""Sales Navigator's closed interfaces that bring something to keep in step: CRM data validation, profile associations.
+
+An association is looked up by the CRM's record: there is no list of them, so nothing of them is pulled.
 
 An export names the CRM's records whose person is no longer at the company. It is made on demand and may take two
 hours, so one pull asks for it and a later one fetches it. A cursor is one of
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,8 +24,11 @@ from config.errors import RetryLater
 from connectors.api import Page, Record
 from connectors.linkedin.client import Client, Row
 from connectors.linkedin.pull import YEAR, State, cursor
+from connectors.linkedin.restli import crm_instance
 
 FLAG = "not at company (LinkedIn)"
+ASSOCIATIONS = 50
+"""Records asked for in one call; more make the address too long."""
 _IDS = ("recordid", "crmrecordid", "crmid", "contactid", "id")
 """How the column of the record's id may be called; LinkedIn publishes no example."""
 _TYPES = ("recordtype", "crmrecordtype", "objecttype", "type")
@@ -81,8 +86,37 @@ def flags(file: bytes, instance: str) -> list[Record]:
 
 
 def _flag(row: Mapping[str, Any], id: str, kind: str, instance: str) -> Record:
-    owner = "salesforceId" if "SFDC" in instance else "hubspotId" if "HUBSPOT" in instance.upper() else "recordId"
-    raw = {"id": id, "recordId": id, "recordType": kind or None, "flag": FLAG, owner: id}
+    raw = {**_owned(id, instance), "recordType": kind or None, "flag": FLAG}
+    return Record(id, orjson.dumps(raw))
+
+
+def _owned(id: str, instance: str) -> dict[str, Any]:
+    """The CRM record's id, under the name by which the lead is found."""
+    platform = crm_of(instance)
+    owner = f"{platform}Id" if platform else "recordId"
+    return {"id": id, "recordId": id, owner: id}
+
+
+def crm_of(instance: str) -> str:
+    """The platform that a CRM instance is of, as far as we speak with it; ''."""
+    return "salesforce" if "SFDC" in instance else "hubspot" if "HUBSPOT" in instance.upper() else ""
+
+
+def profiles(client: Client, instance: str, partner: str, records: Sequence[str]) -> dict[str, Record]:
+    """Who on LinkedIn these records of the CRM are, where Sales Navigator is confident of it; by the CRM's record id.
+
+    `partner` stands in for the word in a URN of the compound form. The photo that may come along is not kept.
+    """
+    named, id = crm_instance(instance)
+    found: dict[str, Record] = {}
+    for start in range(0, len(records), ASSOCIATIONS):
+        told = client.associations(partner or named, id, records[start : start + ASSOCIATIONS])
+        found.update({record: _profile(record, row, instance) for record, row in told.items() if record})
+    return {record: found[record] for record in records if record in found}
+
+
+def _profile(id: str, row: Row, instance: str) -> Record:
+    raw = {**_owned(id, instance), "member": row.get("member"), "profile": row.get("profile")}
     return Record(id, orjson.dumps(raw))
 
 

@@ -38,6 +38,22 @@ def urn_id(told: Any) -> str:
     return parts[3] if len(parts) == 4 and parts[0] == "urn" else ""
 
 
+def key_member(key: str, name: str, place: int) -> str:
+    """A member of a complex key as answers tell it, `(instanceId:a,recordId:b)`, or by its place in `(a,b)`, which
+    LinkedIn's collections show as well; '' where it has none."""
+    parts = key.strip("()").split(",")
+    if ":" not in key:
+        return unquote(parts[place]) if place < len(parts) else ""
+    told = (part.partition(":") for part in parts)
+    return next((unquote(value) for member, _, value in told if member == name), "")
+
+
+def crm_instance(told: str) -> tuple[str, str]:
+    """Partner and id of `urn:li:crmInstance:(SFDC,00D...)`; ('', id) of a plain one."""
+    partner, _, id = urn_id(told).strip("()").rpartition(",")
+    return partner, id
+
+
 def form_version(told: Any) -> tuple[str, str]:
     """Form and version of `urn:li:versionedLeadGenForm:(urn:li:leadGenForm:7,1)`; ('', '') of anything else."""
     inner = urn_id(unquote(str(told or "")))

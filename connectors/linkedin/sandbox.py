@@ -16,6 +16,7 @@ import orjson
 
 from config.clock import stamp
 from connectors.linkedin.client import VERSION
+from connectors.linkedin.restli import encoded
 from connectors.linkedin.sandbox_events import Events
 from connectors.linkedin.sandbox_exports import Exports
 from connectors.linkedin.sandbox_leads import QUESTIONS, Leads, signed
@@ -40,6 +41,7 @@ _SCOPES = {
     "campaignConversions": "rw_conversions",
     "conversionEvents": "rw_conversions",
     "crmDataValidationExportJobs": "r_sales_nav_validation",
+    "salesNavigatorProfileAssociations": "r_sales_nav_profiles",
 }
 
 Receiver = Callable[[str, str, Mapping[str, str], bytes], tuple[int, Any]]
@@ -65,8 +67,10 @@ class LinkedInSandbox(Sandbox):
         self.roles = {self.owner: "CAMPAIGN_MANAGER"}
         self.page_roles = {self.page: "LEAD_GEN_FORMS_MANAGER"}
         self.campaigns: dict[str, Row] = {}
+        self.matched: dict[str, str] = {}
         self.login = Login(self.clock, self.random)
         self.login.found()
+        self.consents = self.login.consents
         self.leads = Leads(self.clock, self.random)
         self.events = Events(self.clock)
         self.exports = Exports(self.clock)
@@ -91,6 +95,7 @@ class LinkedInSandbox(Sandbox):
         return {"mode": "oauth", "refresh_token": self.login.refresh, **APP}
 
     def route(self) -> None:
+        self.on("GET", "/oauth/v2/authorization", lambda call: self.login.consents.page(call))
         self.on("POST", "/oauth/v2/accessToken", lambda call: self.login.grant(call.form))
         self.on("POST", "/oauth/v2/introspectToken", lambda call: self.login.introspect(call.form))
         self.on("GET", "/rest/adAccounts/{id}", self._ad_account)
@@ -109,6 +114,7 @@ class LinkedInSandbox(Sandbox):
         self.on("POST", "/v2/crmDataValidationExportJobs", self._start_export)
         self.on("GET", "/v2/crmDataValidationExportJobs/{id}", self._export)
         self.on("GET", "/ambry/{id}/{number}", self._file)
+        self.on("GET", "/v2/salesNavigatorProfileAssociations", self._associations)
 
     # people
 
@@ -183,6 +189,10 @@ class LinkedInSandbox(Sandbox):
     def flag(self, record: str, kind: str = "Contact") -> None:
         """Sales Navigator finds that a CRM record's person left the company."""
         self.exports.flagged.append({"id": record, "type": kind, "at": self.exports.ms()})
+
+    def match(self, record: str, member: str) -> None:
+        """Sales Navigator is confident that a CRM record's person is this member."""
+        self.matched[record] = member
 
     # hooks
 
@@ -393,10 +403,27 @@ class LinkedInSandbox(Sandbox):
         body = self.exports.file(id, int(number))
         return Answer(403, b"expired") if body is None else Answer(200, body, {"content-type": "text/csv"})
 
+    def _associations(self, call: Call) -> Answer:
+        """By complex keys; what has no match stands among the errors."""
+        instance, found, statuses, missing = INSTANCE.partition("(")[2].strip(")").split(","), {}, {}, {}
+        for key in self._asked(call).get("ids") or []:
+            if not isinstance(key, dict) or set(key) != {"instanceId", "partner", "recordId"}:
+                return self._error(400, "ILLEGAL_ARGUMENT", "Invalid query parameters passed to request")
+            name = encoded(dict(sorted(key.items())))
+            member = self.matched.get(key["recordId"]) if [key["partner"], key["instanceId"]] == instance else None
+            statuses[name] = 200 if member else 404
+            if member:
+                profile = f"https://www.linkedin.com/sales/people/{member}"
+                photo = f"https://media.licdn.com/dms/image/{member}/profile.jpg"
+                found[name] = {"member": f"urn:li:person:{member}", "profile": profile, "profilePhoto": photo}
+            else:
+                missing[name] = "Match unavailable"
+        return Answer.of({"statuses": statuses, "results": found, "errors": missing})
+
     # snapshots
 
     _KEPT = (
-        "sunset", "daily", "used", "day", "partner", "roles", "page_roles", "campaigns", "campaign", "form",
+        "sunset", "daily", "used", "day", "partner", "roles", "page_roles", "campaigns", "campaign", "form", "matched",
     )  # fmt: skip
     _ROOMS = ("login", "leads", "events", "exports")
 
@@ -419,4 +446,4 @@ class LinkedInSandbox(Sandbox):
         self.random.setstate((version, tuple(words), gauss))
 
 
-_WORLD = ("clock", "random")
+_WORLD = ("clock", "random", "consents")

@@ -33,6 +33,9 @@ from connectors import retry
 from connectors.api import Account, Surroundings
 
 VERSION = "3.0"
+LOGIN = "https://login.mailchimp.com"
+CENTRE = "data_centre"
+"""The name under which the data centre of an access token is kept, behind a digest of the token that it is of."""
 ASKING = 100.0
 """Calls a second that are let through: more than ten connections can make."""
 _DATA_CENTRE = re.compile(r"[a-z]{2,3}\d{1,3}")
@@ -108,22 +111,36 @@ class Client:
         return value.reveal() if isinstance(value, Secret) else str(value)
 
     def _host(self) -> str:
-        if self._account.base_url:
-            return f"{self._account.base_url.rstrip('/')}/{VERSION}"
-        key = self._secret("api_key")
+        key, elsewhere = self._secret("api_key"), self._account.base_url.rstrip("/")
+        if key and elsewhere:
+            return f"{elsewhere}/{VERSION}"
         centre = key.rpartition("-")[2] if key else self._centre_of_token()
         if not _DATA_CENTRE.fullmatch(centre):
             raise Misconfigured(
-                "The Mailchimp key names no data centre.",
-                fix="Copy the whole key; it ends like -us19.",
+                "The Mailchimp key names no data centre." if key else "Mailchimp names no data centre of the token.",
+                fix="Copy the whole key; it ends like -us19." if key else _CONNECT.format(self._account.connection),
                 connection=self._account.connection,
             )
-        return f"https://{centre}.api.mailchimp.com/{VERSION}"
+        return f"{elsewhere or f'https://{centre}.api.mailchimp.com'}/{VERSION}"
 
     def _centre_of_token(self) -> str:
-        url = "https://login.mailchimp.com/oauth2/metadata"
-        told = self._answer("GET", url, None, {"Authorization": f"OAuth {self._secret('access_token')}"}, None)[1]
-        return str((told or {}).get("dc", ""))
+        """Where the account of the access token lives: asked once for each token, which keeps it for life."""
+        token = self._secret("access_token")
+        mark = hashlib.sha256(token.encode()).hexdigest()[:16]
+        known, _, centre = (self._world.tokens.get(CENTRE) or "").partition(" ")
+        if known == mark:
+            return centre
+        url = f"{self._account.base_url.rstrip('/') or LOGIN}/oauth2/metadata"
+        told = retry.call(
+            lambda: self._answer("GET", url, None, {"Authorization": f"OAuth {token}"}, None)[1],
+            clock=self._world.clock,
+            repeatable=True,
+            on_retry=self._blocked,
+        )
+        centre = str(told.get("dc") or "") if isinstance(told, dict) else ""
+        if _DATA_CENTRE.fullmatch(centre):
+            self._world.tokens.put(CENTRE, f"{mark} {centre}")
+        return centre
 
     # calls
 
@@ -222,6 +239,7 @@ class Client:
         return InDoubt("Mailchimp did not answer a write.", connection=connection)
 
 
+_CONNECT = "Connect the account again: `closedloop connect {}`."
 _LAW = {
     "member in compliance state": "compliance",
     "forgotten email not subscribed": "forgotten",
@@ -239,7 +257,7 @@ def classify(status: int, told: Mapping[str, Any], connection: str) -> Closedloo
     if status == 401 or title in ("api key missing", "user disabled", "account deactivated", "compliance related"):
         return AuthorizationLost(
             "Mailchimp refuses the credentials (or they belong to another data centre).",
-            fix="Renew the API key.",
+            fix=f"Renew the API key, or connect the account again: `closedloop connect {connection}`.",
             connection=connection,
         )
     if status == 403:

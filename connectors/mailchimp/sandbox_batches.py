@@ -37,8 +37,8 @@ class Batches:
         operations = call.json["operations"]
         if len(operations) > 1000:
             return self._account.problem(400, "Bad Request", "A batch takes 1000 operations.")
-        id = self._account.hex(10)
-        submitted = self._account.stamped()
+        id = self._account.store.hex(10)
+        submitted = self._account.store.stamped()
         self._jobs[id] = {"operations": operations, "looks": 0, "submitted_at": submitted, "results": None}
         return Answer.of(self._row(id))
 
@@ -53,7 +53,7 @@ class Batches:
             "finished_operations": len(results),
             "errored_operations": sum(1 for row in results if row["status_code"] >= 400),
             "submitted_at": job["submitted_at"],
-            "completed_at": self._account.stamped() if finished else "",
+            "completed_at": self._account.store.stamped() if finished else "",
             "response_body_url": f"{self._account.base_url}/{VERSION}/batch-results/{id}" if finished else "",
         }
 

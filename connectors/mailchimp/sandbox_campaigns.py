@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from config.clock import unstamp
 from connectors.mailchimp.client import subscriber_hash
+from connectors.mailchimp.sandbox_store import AUDIENCE, instant, seconds
 from connectors.sandbox import Answer, Call
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class Campaigns:
         )
 
     def add(self, title: str, at: str, sent: int, to: Sequence[str]) -> str:
-        from connectors.mailchimp.sandbox import AUDIENCE
-
-        id = self._account.hex(10)
+        id = self._account.store.hex(10)
         self._reports[id] = {
             "id": id,
             "campaign_title": title,
@@ -126,16 +124,3 @@ class Campaigns:
 def _page(call: Call, rows: list[Row]) -> list[Row]:
     start, count = int(call.query.get("offset", "0")), int(call.query.get("count", "10"))
     return rows[start : start + count]
-
-
-def seconds(text: str) -> str:
-    """An instant as Mailchimp writes it: whole seconds, +00:00."""
-    return unstamp(text).strftime("%Y-%m-%dT%H:%M:%S+00:00")
-
-
-def instant(text: str) -> datetime | None:
-    """The instant that a filter names; None for one that Mailchimp does not understand, and so ignores."""
-    try:
-        return unstamp(text.replace(" ", "+")) if text else None
-    except ValueError:
-        return None

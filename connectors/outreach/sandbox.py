@@ -52,6 +52,7 @@ class OutreachSandbox(Sandbox):
         self.store = Store(self.clock)
         self.login = Login(self.clock, self.random, scopes=" ".join(_ALL))
         self.login.found()
+        self.consents = self.login.consents
         self.user = self.put("users", {"email": "rita.ortega@example.com", "name": "Rita Ortega"})
         self.mailbox = self.put("mailboxes", {"email": "rita.ortega@example.com", "user": self.user})
         self.stages = {name: self.put("stages", {"name": name}) for name in ("New", "Engaged", "Bad fit")}

@@ -34,7 +34,11 @@ class Login:
     access: dict[str, str] = field(default_factory=dict)
     refresh: dict[str, str] = field(default_factory=dict)
     minted: str = ""
-    consents: Consents = field(default_factory=lambda: Consents(APP["client_id"]))
+    consents: Consents = field(init=False)
+
+    def __post_init__(self) -> None:
+        here = [APP["redirect_uri"]]
+        self.consents = Consents(self.clock, {"oauth": APP}, lambda: self.access.clear(), here)
 
     def found(self) -> None:
         """The first refresh token, as a person's consent gives it."""
@@ -53,13 +57,15 @@ class Login:
         app = {**APP, "redirect_uri": form.get("redirect_uri", "")} if "code" in form else APP
         if any(form.get(name) != value for name, value in app.items()):
             return Answer.of({"error": "invalid_client", "error_description": "Client authentication failed."}, 401)
-        consented = self.consents.redeemed(form)
-        if not consented and self.refresh.get(told, "") <= now:
+        asked = self.consents.redeemed(form)
+        if asked is None and self.refresh.get(told, "") <= now:
             return Answer.of({"error": "invalid_grant", "error_description": "The refresh token is invalid."}, 400)
         if self.minted and now < stamp(unstamp(self.minted) + timedelta(seconds=60)):
             return None
         self.minted = now
-        if self.rotates and not consented:
+        if asked is not None:
+            self.scopes = asked["scope"]
+        elif self.rotates:
             del self.refresh[told]
         access, refresh = self._token("access"), self._token("refresh")
         self.access[access] = stamp(self.clock.now() + TOKEN_LIFE)

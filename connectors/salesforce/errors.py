@@ -186,6 +186,8 @@ def of_login(body: Any, status: int, connection: str) -> ClosedloopError:
             f"Salesforce's log-in cannot answer now ({code or status}).", after=5.0, connection=connection
         )
     fix = "Check client id, secret or key, user name and the app's policies in Salesforce."
+    if code == "invalid_grant" and "refresh token" in told:
+        fix = f"It was revoked, or used before: connect the account again, by `closedloop connect {connection}`."
     if "approved" in told:
         fix = "Pre-authorise the user for the External Client App (permitted users, permission set)."
     if "audience" in told:

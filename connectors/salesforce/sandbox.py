@@ -52,6 +52,7 @@ class SalesforceSandbox(Sandbox):
         self.rest, self.bulk, self.login = Rest(self), Bulk(self), Login(self)
         for part in (self.login, self.rest, self.bulk):
             part.route()
+        self.consents = self.login.consents
 
     def both(self, method: str, template: str, handler: Callable[..., Answer]) -> None:
         """The route with and without a closing slash, under any API version."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jwt
 
 from connectors.sandbox import Answer, Call
-from connectors.sandbox_consent import Consents
+from connectors.sandbox_consent import Consents, Proof
 
 if TYPE_CHECKING:
     from connectors.salesforce.sandbox import SalesforceSandbox
@@ -36,7 +37,8 @@ class Login:
         self.approved = True  # the JWT user may use the app
         self.rotates = False  # a refresh token is good once
         self.refresh = REFRESH
-        self.consents = Consents(CLIENT)
+        app = {"client_id": CLIENT, "client_secret": CLIENT_SECRET}
+        self.consents = Consents(sandbox.clock, {"refresh_token": app}, self.sessions.clear, proof=Proof.TAKEN)
 
     def route(self) -> None:
         self.sandbox.on("GET", "/services/oauth2/authorize", self.consents.page)
@@ -101,13 +103,20 @@ class Login:
         if grant == "refresh_token" and form.get("refresh_token") != self.refresh:
             return _no("invalid_grant", "expired access/refresh token")
         if grant == "authorization_code":
-            given = self.consents.redeemed(form)
-            return self._grant(refresh_token=self.refresh) if given else _no("invalid_grant", "invalid code")
+            return self._for_code(form)
         more = {}
         if grant == "refresh_token" and self.rotates:
             self.refresh = f"{REFRESH}-{self.given + 1}"
             more["refresh_token"] = self.refresh
         return self._grant(**more)
+
+    def _for_code(self, form: Mapping[str, str]) -> Answer:
+        """A refresh token comes only where its scope was asked for."""
+        asked = self.consents.redeemed(form)
+        if asked is None:
+            return _no("invalid_grant", "expired authorization code")
+        lasting = {"refresh_token", "offline_access", "full"} & set(asked["scope"].split())
+        return self._grant(scope=asked["scope"], **({"refresh_token": self.refresh} if lasting else {}))
 
     def _by_jwt(self, assertion: str) -> Answer:
         now = self.sandbox.clock.now().timestamp()

@@ -165,7 +165,7 @@ class SingerConnector:
 
 
 def _text(record: Record, key: str) -> str:
-    row: Any = orjson.loads(record.raw)
+    row: Any = orjson.loads(record.raw) if record.fault is None else None
     value = member(row, key) if isinstance(row, Mapping) else None
     return str(value) if isinstance(value, str | int) else ""
 

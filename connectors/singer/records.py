@@ -12,14 +12,11 @@ import xxhash
 
 from config.clock import stamp
 from config.errors import Misconfigured, RetryLater
-from config.log import Log
-from connectors.api import Gone, Record
+from connectors.api import Fault, Gone, Record
 from connectors.singer.choices import StreamChoice
 from connectors.singer.messages import Message
 from connectors.singer.shape import wrong
 from mappings.model import Kind
-
-log = Log(__name__)
 
 DELETED = "_sdc_deleted_at"
 
@@ -32,7 +29,6 @@ class Rows:
         self._schema: Mapping[str, Any] | None = None
         self._id: Sequence[str] = choice.id
         self._changed = choice.changed
-        self.odd = 0
 
     def learn(self, message: Message) -> None:
         """Raises Misconfigured where the stream has nothing to tell its records apart by."""
@@ -48,8 +44,8 @@ class Rows:
             )
 
     def record(self, message: Message) -> Record:
-        """The row as a record. One that its schema does not allow is no JSON object any more: the engine counts it
-        and puts it into quarantine. Raises RetryLater where no schema came before."""
+        """The row as a record; one that its schema does not allow, or that has no key, has a fault and goes to
+        quarantine with it. Raises RetryLater where no schema came before."""
         if self._schema is None:
             raise RetryLater(
                 f"The tap told records of {message.stream} before their SCHEMA.",
@@ -65,10 +61,12 @@ class Rows:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            return self._refused("", "the record is no JSON object")
-        id, fault = self._key(row, raw), wrong(row, self._schema)
-        if fault or not id:
-            return self._refused(id, fault or f"{' or '.join(self._id)} is no key")
+            return _faulty("", raw, Fault("", "unreadable", "is no JSON object", _TAP))
+        id, odd = self._key(row, raw), wrong(row, self._schema)
+        if odd is not None:
+            return _faulty(id, raw, Fault(odd.place, "type", odd.reason, _TYPE))
+        if not id:
+            return _faulty(id, raw, Fault(" + ".join(self._id), "key", "is no key", self._other_key))
         gone = Gone.DELETED if row.get(DELETED) else None
         return Record(id, raw, version(member(row, self._changed)), gone, revised=self._choice.revised)
 
@@ -81,12 +79,18 @@ class Rows:
             return ""
         return parts[0] if len(parts) == 1 else "/".join(quote(part, safe="") for part in parts)
 
-    def _refused(self, id: str, fault: str) -> Record:
-        """Counted by the engine as one that cannot be read; what is wrong stands in the log, once for each pull."""
-        self.odd += 1
-        if self.odd == 1:
-            log.warning("tap.record_odd", connection=self._connection, object=self._object, what=fault)
-        return Record(id or f"?{self.odd}", orjson.dumps(fault))
+    @property
+    def _other_key(self) -> str:
+        return f"Correct it in the source, or name other fields in settings.streams.{self._object}.id."
+
+
+_TAP = "Run the tap by hand, and report it to its authors."
+_TYPE = "Correct it in the source, or the type in a catalog of your own (settings.catalog)."
+
+
+def _faulty(id: str, raw: bytes, fault: Fault) -> Record:
+    """One without a key is known by what it says, so that it is the same one each time it comes."""
+    return Record(id or f"?{xxhash.xxh3_64_hexdigest(raw)}", b"", fault=fault)
 
 
 def member(row: Mapping[str, Any], path: str) -> Any:

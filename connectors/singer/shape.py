@@ -7,7 +7,7 @@ field, so that a library for the rest is not asked for. null passes everywhere: 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from connectors.api import FieldSchema
 
@@ -24,19 +24,26 @@ _TYPES = {"integer": "integer", "number": "number", "boolean": "boolean", "objec
 _FORMATS = {"date-time": "datetime", "date": "date", "email": "email"}
 
 
-def wrong(value: Any, schema: Any, place: str = "") -> str:
-    """What of `value` its schema does not allow, as `place is no type`; "" where all is well. Never shows a value."""
+class Wrong(NamedTuple):
+    """What a schema does not allow: the place in dots ("" is the record itself), and why. Never shows a value."""
+
+    place: str
+    reason: str
+
+
+def wrong(value: Any, schema: Any, place: str = "") -> Wrong | None:
+    """The first thing in `value` that its schema does not allow; None where all is well."""
     if value is None or not isinstance(schema, dict):
-        return ""
+        return None
     for word in ("anyOf", "oneOf"):
         options = schema.get(word)
         if isinstance(options, list) and options and all(wrong(value, option, place) for option in options):
-            return f"{place or 'the record'} is of none of its types"
+            return Wrong(place, "is of none of the types that its schema names")
     types = _types(schema)
     if types and not any(_is(value, name) for name in types):
-        return f"{place or 'the record'} is no {' or '.join(name for name in types if name != 'null') or 'null'}"
+        return Wrong(place, f"is no {' or '.join(name for name in types if name != 'null') or 'null'}")
     return next(
-        filter(None, (wrong(member, below, name) for member, below, name in _members(value, schema, place))), ""
+        filter(None, (wrong(member, below, name) for member, below, name in _members(value, schema, place))), None
     )
 
 

@@ -146,7 +146,8 @@ class Client:
             "Zoho refuses the client." if wrong else "Zoho refuses the refresh token.",
             fix="Check client_id, client_secret and settings.region: a client belongs to one data centre."
             if wrong
-            else "It was revoked, or is of another data centre: connect the account again.",
+            else "It was revoked, or is of another data centre: connect the account again, by "
+            f"`closedloop connect {connection}`.",
             connection=connection,
             code=code[:40],
         )

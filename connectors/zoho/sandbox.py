@@ -61,6 +61,7 @@ class ZohoSandbox(Sandbox):
         self.login = Login(self.clock, self.random)
         self.login.scopes = " ".join((*manifest.load(platform.folder).auth["oauth"].scopes, "ZohoCRM.settings.ALL"))
         self.login.found()
+        self.consents = self.login.consents
         self.user = self.put("users", {"email": "rita.ortega@example.com", "full_name": "Rita Ortega"})
         self.store.user = self.user
 
@@ -69,6 +70,7 @@ class ZohoSandbox(Sandbox):
         return {"auth": {"mode": "oauth", **APP, **secrets}, "settings": {"region": "eu"}}
 
     def route(self) -> None:
+        self.on("GET", "/oauth/v2/auth", self._ask)
         self.on("POST", "/oauth/v2/token", self._token)
         base, writes = "/crm/v8", Writes(self)
         self.on("POST", f"{base}/coql", self._coql)
@@ -207,11 +209,15 @@ class ZohoSandbox(Sandbox):
 
     # log-in and limits
 
+    def _ask(self, call: Call) -> Answer:
+        self.login.server = self.login.server or self.base_url
+        return self.login.consents.page(call)
+
     def _token(self, call: Call) -> Answer:
         return self.login.grant({**call.query, **call.form}, self.base_url)
 
     def before(self, call: Call) -> Answer | None:
-        if call.path == "/oauth/v2/token":
+        if call.path.startswith("/oauth/v2/"):
             return None
         self.writes.work()
         if not self.login.opens(call.headers.get("authorization", "")):
@@ -270,7 +276,7 @@ class ZohoSandbox(Sandbox):
         return None if granted else self.error(401, "OAUTH_SCOPE_MISMATCH")
 
     def after(self, call: Call, answer: Answer) -> Answer:
-        if call.path == "/oauth/v2/token" or self.spent * 2 < self.credits:
+        if call.path.startswith("/oauth/v2/") or self.spent * 2 < self.credits:
             return answer
         left = str(max(0, self.credits - self.spent))
         return Answer(answer.status, answer.body, {**answer.headers, "X-API-CREDITS-REMAINING": left})
@@ -447,7 +453,9 @@ class ZohoSandbox(Sandbox):
 
     def snapshot(self) -> dict[str, Any]:
         told = {name: getattr(self, name) for name in self._KEPT}
-        told |= {"login": {name: getattr(self.login, name) for name in ("scopes", "refresh", "access", "calls")}}
+        told |= {
+            "login": {name: getattr(self.login, name) for name in ("scopes", "refresh", "access", "calls", "later")}
+        }
         told |= {"store": {name: getattr(self.store, name) for name in self._STORED}}
         told |= {"writes": {name: getattr(self.writes, name) for name in self._WRITTEN}}
         told |= {"used": self.used, "random": self.random.getstate()}

@@ -55,6 +55,8 @@ connector = typer.Typer(help="For whoever writes a connector.", no_args_is_help=
 app.add_typer(connector, name="connector")
 duplicates = typer.Typer(help="Leads that are probably one person: list them, link them, or not.", no_args_is_help=True)
 app.add_typer(duplicates, name="duplicates")
+linkedin = typer.Typer(help="What LinkedIn gives by hand: files, and look-ups for partners.", no_args_is_help=True)
+app.add_typer(linkedin, name="linkedin")
 state = typer.Typer(help="The state's own affairs.", no_args_is_help=True)
 app.add_typer(state, name="state")
 
@@ -118,7 +120,7 @@ def exit_code(error: BaseException) -> Exit:
 
 def main() -> None:
     """Run the command line; never a traceback for an error that has a name."""
-    for module in ("run", "act", "setup", "connect", "connector", "look", "conflicts", "demo"):
+    for module in ("run", "act", "setup", "connect", "connector", "look", "conflicts", "linkedin", "demo"):
         __import__(f"sync.cli.{module}")
     memory.settle()
     _speak_any_charset()

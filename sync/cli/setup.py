@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from connectors.manifest import Manifest
 
 
+Connect = Annotated[
+    bool,
+    typer.Option("--connect", help="Of the sandboxes give the OAuth app only: `closedloop connect` does the rest."),
+]
+
+
 @app.command()
 def init(
     platform: Annotated[
@@ -32,6 +38,7 @@ def init(
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Connect to sandboxes of one's own instead of real accounts.")
     ] = False,
+    connect: Connect = False,
 ) -> None:
     """Write a commented closedloop.yaml and one mapping per connection."""
     from connectors import registry
@@ -42,7 +49,7 @@ def init(
     connections = scaffold.names(chosen)
     if sandbox:
         scaffold.refuse_existing(place, connections, force=force)
-        connections = _sandboxes(place, list(connections))
+        connections = _sandboxes(place, list(connections), app=connect)
     try:
         written = scaffold.write(place, connections, force=force)
     except OSError as error:
@@ -50,26 +57,29 @@ def init(
     console = show.stdout()
     for path in written:
         console.print(f"wrote {path.relative_to(place) if path.is_relative_to(place) else path}", markup=False)
-    if sandbox:
-        state = place / "sandboxes"
-        console.print("\nStart the sandboxes, then run `closedloop check --online` elsewhere:")
-        console.print(f"  closedloop sandbox {' '.join(connections)} --state {state} --fill 300", markup=False)
-        return
     waiting = scaffold.unconnected(connections)
+    if sandbox:
+        command = f"closedloop sandbox {' '.join(connections)} --state {place / 'sandboxes'} --fill 300"
+        steps = [*(f"closedloop connect {name}" for name in waiting), "closedloop check --online"]
+        for heading, lines in (("Start the sandboxes:", [command]), ("Then, in another terminal:", steps)):
+            console.print(f"\n{heading}")
+            for line in lines:
+                console.print(f"  {line}", markup=False, soft_wrap=True)
+        return
     connecting = ", run `closedloop connect` for " + ", ".join(waiting) if waiting else ""
     console.print(f"\nSet these{connecting}, then run `closedloop check --online`:", markup=False, soft_wrap=True)
     for name in scaffold.variables(connections):
         console.print(f"  export {name}=…")
 
 
-def _sandboxes(place: Path, platforms: list[str]) -> dict[str, Any]:
+def _sandboxes(place: Path, platforms: list[str], *, app: bool) -> dict[str, Any]:
     """Connections to sandboxes that are not running: their ports and what they hold wait in `sandboxes/`."""
     from connectors import registry
     from sync import scaffold
 
     with ExitStack() as stack:
         made = {name: stack.enter_context(registry.platform(name).sandbox()) for name in platforms}
-        found = {name: scaffold.sandbox_connection(place, name, one) for name, one in made.items()}
+        found = {name: scaffold.sandbox_connection(place, name, one, app=app) for name, one in made.items()}
         save_sandboxes(place / "sandboxes", list(made.values()))
     return found
 
@@ -196,6 +206,7 @@ def sandbox(
     state: Annotated[Path | None, typer.Option("--state", help="Folder to load from and save to.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Decides every generated id.")] = 1,
     fill: Annotated[int, typer.Option("--fill", help="Put so many believable people into them, when empty.")] = 0,
+    connect: Connect = False,
 ) -> None:
     """Run platform sandboxes on loopback until Ctrl-C, to try things without accounts."""
     from connectors import registry
@@ -213,9 +224,9 @@ def sandbox(
         if fill:
             _fill(running, fill)
         for made in running:
-            console.print(f"{made.name:12} {made.base_url}")
+            console.print(f"{made.name:16} {made.base_url}")
         if state is None:
-            _show_connections(running, console)
+            _show_connections(running, console, app=connect)
         console.print("Ctrl-C stops them.")
         _wait()
         if state is not None:
@@ -239,7 +250,7 @@ def _fill(running: list[Any], people: int) -> None:
 
 def _fill_with_samples(made: Any, number: int) -> None:
     from connectors import registry
-    from connectors.conformance import numbered
+    from connectors.conformance_bench import numbered
 
     for object, facts in registry.facts(made.name).objects.items():
         if facts.sample and facts.pull and not made.all(object):
@@ -247,7 +258,7 @@ def _fill_with_samples(made: Any, number: int) -> None:
                 made.put(object, numbered(facts.sample, n))
 
 
-def _show_connections(running: list[Any], console: Any) -> None:
+def _show_connections(running: list[Any], console: Any, *, app: bool) -> None:
     """A block for a project file, and the settings of the environment that it names."""
     from connectors import registry
     from sync import scaffold
@@ -255,7 +266,7 @@ def _show_connections(running: list[Any], console: Any) -> None:
     console.print("\nconnections:")
     exports = []
     for made in running:
-        account = made.account()
+        account = scaffold.sandbox_account(made, app=app)
         auth = {name: str(value) for name, value in account["auth"].items() if name != "mode"}
         mode = account["auth"]["mode"]
         secrets = registry.facts(made.name).auth[mode].secrets

@@ -130,6 +130,12 @@ def test_all_missing_secrets_are_named_at_once(tmp_path: Path) -> None:
     assert "nope" in str(caught.value)
 
 
+def test_an_empty_secret_file_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text(" \n")
+    with pytest.raises(Misconfigured, match="is empty"):
+        resolve("file:empty", folder=tmp_path)
+
+
 def test_a_secret_never_shows() -> None:
     secret = resolve("env:TOKEN", folder=Path(), environ={"TOKEN": "hunter2"})
     assert secret.reveal() == "hunter2"

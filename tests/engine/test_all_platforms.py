@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from connectors import registry
-from connectors.conformance import numbered
+from connectors.conformance_bench import numbered
 from mappings.model import Kind
 from sync import scaffold
 from sync.insight.report import funnel

@@ -29,7 +29,7 @@ def table_rows(text: str) -> dict[str, str]:
 
 def commands() -> dict[str, list[list[str]]]:
     """Every command's name and its options' spellings, groups walked into."""
-    for module in ("run", "act", "setup", "connect", "connector", "look", "conflicts", "demo"):
+    for module in ("run", "act", "setup", "connect", "connector", "look", "conflicts", "linkedin", "demo"):
         __import__(f"sync.cli.{module}")
     found: dict[str, list[list[str]]] = {}
 

@@ -78,7 +78,7 @@ BUGS = (
     Bug(
         "a bad row is dropped without a word",
         "sync/absorb.py",
-        'self.complaints.judge(name, [ValueProblem("", code, reason)])',
+        "self.complaints.judge(name, [ValueProblem(field, code, reason, fix)])",
         "pass",
         tests="tests/state/test_absorb.py::test_an_unreadable_record_never_replaces_what_is_known",
     ),
@@ -440,5 +440,34 @@ BUGS = (
         "if at and same and name in body and dated.get(name, first_at) > at:",
         "if False:",
         tests="tests/simulation/test_simulation.py::test_what_failed_once_holds[25859-options23]",
+    ),
+    Bug(
+        "Google Analytics: any text goes out as a client id",
+        "connectors/google_analytics/sessions.py",
+        "good = sorted({id for id in told if re.fullmatch(CLIENT_ID, id, re.ASCII)})",
+        "good = sorted(set(told))",
+        tests="tests/connectors/google_analytics/test_sessions.py::test_only_ids_of_googles_own_form_go_out",
+    ),
+    Bug(
+        "LinkedIn: a formula goes into a file as it is",
+        "connectors/linkedin/csv_cells.py",
+        """return f"'{text}" if _FORMULA.match(text) else text""",
+        "return text",
+        tests="tests/connectors/linkedin/test_csv_files.py::test_every_cell_stands_in_quotes",
+    ),
+    Bug(
+        "LinkedIn: a bad row of a file is dropped without a word",
+        "connectors/linkedin/csv_import.py",
+        "odd.append(Odd(line, record))",
+        "continue",
+        tests="tests/connectors/linkedin/test_csv_files.py::"
+        "test_rows_that_are_no_records_are_told_by_their_lines_and_touch_no_other",
+    ),
+    Bug(
+        "Singer: a record against its schema is taken all the same",
+        "connectors/singer/records.py",
+        "if odd is not None:",
+        "if False:",
+        tests="tests/connectors/singer/test_singer.py::test_a_record_of_the_wrong_type_says_where_and_why",
     ),
 )

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from connectors.api import Gone, Page, Record
+from connectors.api import Fault, Gone, Page, Record
 from mappings.compiler import Defaults, LeadFields, Mapped, compile_mapping
 from mappings.language import MappingFile
 from mappings.model import Kind
@@ -221,6 +221,24 @@ def test_an_unreadable_record_never_replaces_what_is_known(bench: Bench, raw: by
         pulled=2, new=1, changed=1
     )
     assert {state for *_, state, _ in bench.complaints()} == {"resolved"}
+
+
+def test_what_its_source_tells_against_its_own_rules_is_quarantined_in_the_sources_words(bench: Bench) -> None:
+    bench.pull(record("1", email="ana@x.io"))
+    fault = Fault("address.city", "type", "is no string", "Correct it in the source.")
+    odd = [Record(id=id, raw=b"", version="v2", fault=fault) for id in ("1", "2")]
+    assert bench.pull(*odd) == Absorbed(pulled=2, quarantined=2)
+    assert bench.pull(*odd) == Absorbed(pulled=2, quarantined=2)
+    assert bench.body("1") == {"email": "ana@x.io"}
+    assert sorted(bench.complaints()) == [
+        ("1", "address.city", "type", "open", 2),
+        ("2", "address.city", "type", "open", 2),
+    ]
+    with bench.state.read() as tx:
+        told = set(map(tuple, tx.execute(sa.select(quarantine.c.reason, quarantine.c.fix)).all()))
+    assert told == {("address.city is no string", "Correct it in the source.")}
+    bench.pull(record("1", "v3", email="b@x.io"))
+    assert {id: state for id, _, _, state, _ in bench.complaints()} == {"1": "resolved", "2": "open"}
 
 
 @pytest.mark.parametrize("id", ["", "a\0b", "a\nb", "\ud800"])

@@ -258,7 +258,7 @@ def test_an_app_without_a_secret_tells_its_id(cc: ConstantContactSandbox, clock:
     connector = opened(cc, clock)
     assert connector.check().account_id
     [grant] = [line for line in cc.log if line.path == wire.TOKEN]
-    assert b"client_id=sandbox-app" in grant.body
+    assert b"client_id=sandbox-public-app" in grant.body
     assert b"client_secret" not in grant.body
     connector.close()
 

@@ -15,14 +15,14 @@ from sqlalchemy import select, update
 
 from config.clock import ManualClock, stamp
 from connectors import registry
-from connectors.google_analytics.sandbox_reports import Row
+from connectors.google_analytics.sandbox_reports import CLIENT, Row
 from connectors.sandbox import FaultKind
 from sync import forget as forgetting
 from sync import scaffold
 from sync.checkup import check_online
 from sync.replay import replay
 from sync.runs import Options, Report, Runner
-from sync.state.schema import conversions, journal, quarantine, records, streams
+from sync.state.schema import conversions, journal, leads, quarantine, records, streams
 from sync.workspace import Workspace
 
 TAIL = """
@@ -269,6 +269,42 @@ def test_a_spent_quota_stores_what_came(tmp_path: Path, platforms: dict[str, Any
         report = run(workspace, "backfill", errors=True)
         assert [error.code for error in report.errors] == ["quota"]
         assert len(figures(workspace)) >= 4
+
+
+def test_a_lead_gets_the_sources_of_its_own_sessions_and_nobody_else_becomes_one(
+    tmp_path: Path, platforms: dict[str, Any], clock: ManualClock
+) -> None:
+    site, hubspot = platforms["google_analytics"], platforms["hubspot"]
+    people(platforms)
+    site.visit("Spring", ago=2, landingPage="/start", **{CLIENT: ANA})
+    site.visit("Autumn", ago=1, **{CLIENT: ANA, "firstUserCampaignName": "Spring"})
+    site.visit("Spring", ago=1, **{CLIENT: "9999999999.1700000000"})  # filled in no form
+    project(tmp_path, platforms)
+    file = tmp_path / "mappings" / "hubspot.yaml"
+    more = "      - {remote: hs_analytics_last_touch_converting_campaign, field: latest_campaign, direction: both}\n"
+    hubspot.add_property("contacts", "hs_analytics_last_touch_converting_campaign")
+    file.write_text(file.read_text().replace(ENTRY, more + ENTRY, 1))
+    with Workspace.open(tmp_path, clock=clock) as workspace:
+        run(workspace, "backfill")
+        settled(workspace)
+        with workspace.state.read() as tx:
+            bodies = [orjson.loads(one) for one in tx.execute(select(leads.c.body)).scalars()]
+        assert len(bodies) == 4
+        [ana] = [body for body in bodies if body.get("google_client_id") == ANA]
+        told = {name: ana[name] for name in ("landing_page", "original_campaign", "latest_campaign", "latest_source")}
+        assert told == {
+            "landing_page": "/start",
+            "original_campaign": "Spring",
+            "latest_campaign": "Autumn",
+            "latest_source": "Paid Search",
+        }
+        [held] = [row for row in hubspot.all("contacts") if row["email"] == "ana@x.example"]
+        assert held["hs_analytics_last_touch_converting_campaign"] == "Autumn"
+        made = forgetting.erasure(workspace, "ana@x.example")
+        forgetting.forget(workspace, made, Runner(workspace))
+        assert set(site.erased) == {ANA}
+        assert ANA not in workspace.known("google_client_id")
+    assert site.leaks == []
 
 
 def test_a_project_of_the_ready_mapping_passes_the_live_check(

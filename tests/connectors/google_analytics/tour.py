@@ -10,6 +10,7 @@ from config.secrets import Secret
 from connectors import registry
 from connectors.api import Account, Connector, Operation, Surroundings, Verb
 from connectors.google_analytics.sandbox import GoogleAnalyticsSandbox
+from connectors.google_analytics.sandbox_reports import CLIENT
 from tests.connectors.surroundings import Budget, Tokens
 from tests.connectors.wire import shown, told
 
@@ -23,6 +24,7 @@ def world() -> tuple[GoogleAnalyticsSandbox, ManualClock]:
     sandbox.visit("Žofín", ago=1, sessions=3, keyEvents=1, advertiserAdCost="2.25")
     sandbox.visit(ago=1, sessions=5)
     sandbox.visit("Spring", sessions=2)
+    sandbox.visit("Spring", ago=1, landingPage="/start", **{CLIENT: ANA})
     sandbox.habits.sampled = True
     return sandbox, clock
 
@@ -33,7 +35,9 @@ def connector(sandbox: GoogleAnalyticsSandbox, clock: ManualClock, base: str, se
     auth = {name: Secret(value) if name in secret else value for name, value in told["auth"].items()}
     settings = {**told["settings"], "send_by": send_by, "start": "2026-11-22"}
     account = Account("google_analytics", "google_analytics", auth, settings, base)
-    return registry.platform("google_analytics").open(account, Surroundings(clock, Budget(), Tokens()))
+    return registry.platform("google_analytics").open(
+        account, Surroundings(clock, Budget(), Tokens(), lambda key: [ANA])
+    )
 
 
 def ways(sandbox: GoogleAnalyticsSandbox, clock: ManualClock, base: str) -> tuple[Connector, Connector]:
@@ -56,6 +60,8 @@ def tour(protocol: Connector, manager: Connector, clock: ManualClock) -> list[An
         cursor = page.cursor
     clock.advance(3700)
     for page in protocol.pull("figures", cursor, FIELDS):
+        out += [shown(record) for record in page.records]
+    for page in protocol.pull("lead_sessions", None, []):
         out += [shown(record) for record in page.records]
     won = {"value": "1200.50", "currency": "EUR", "params.plan": "gold", "ad_user_data": "DENIED"}
     events = [

@@ -302,7 +302,7 @@ def test_a_brief_is_a_note_that_can_be_found_again(portal: HubSpotSandbox, hubsp
     [contact] = fill(portal, 1)
     values_ = {"subject": "S", "body": "<b>line</b>\nnext", "person": f"contacts/{contact}", "reference": "ref-1"}
     [result] = hubspot.push([Operation("k", Verb.CREATE, "notes", values_, match={"reference": "ref-1"})], [])
-    assert portal.ties[f"notes/{result.id}"]["contacts"] == [contact]
+    assert portal.store.ties[f"notes/{result.id}"]["contacts"] == [contact]
     assert "&lt;b&gt;line" in portal.get("notes", result.id)["hs_note_body"]
     assert hubspot.read("notes", "reference", ["ref-1", "ref-2"], [])["ref-1"].id == result.id
 

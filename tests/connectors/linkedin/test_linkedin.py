@@ -591,6 +591,42 @@ def test_an_export_that_fails_or_grows_old_is_made_anew(
     partner.close()
 
 
+def test_profiles_are_looked_up_by_the_crm_s_records_for_partners_only(
+    linkedin: LinkedInSandbox, connector: Connector, clock: ManualClock
+) -> None:
+    with pytest.raises(PermissionMissing) as told:
+        connector.read("crm_profiles", "id", ["003A"], [])
+    for word in ("existing partner", "r_sales_nav_profiles", "CRM Sync", "sales_navigator_partner"):
+        assert word in str(told.value.fix)
+    linkedin.match("003A", "ACoAna")
+    linkedin.match("003 B,(x)", "ACoBob")
+    many = [f"00Q{number:03}" for number in range(60)]
+    partner = opened(linkedin, clock, sales_navigator_partner=True, crm_instance=INSTANCE)
+    before = partner.calls
+    found = partner.read("crm_profiles", "id", ["003A", *many, "003 B,(x)", "003A"], [])
+    assert partner.calls - before == 2
+    assert [(id, orjson.loads(one.raw)["profile"]) for id, one in found.items()] == [
+        ("003A", "https://www.linkedin.com/sales/people/ACoAna"),
+        ("003 B,(x)", "https://www.linkedin.com/sales/people/ACoBob"),
+    ]
+    assert orjson.loads(found["003A"].raw)["salesforceId"] == "003A"
+    assert "Photo" not in found["003A"].raw.decode()
+    with pytest.raises(Misconfigured, match="linkedin profiles"):
+        partner.pull("crm_profiles", None, [])
+    linkedin.login.scopes = linkedin.login.scopes.replace(",r_sales_nav_profiles", "")
+    assert any("r_sales_nav_profiles" in note for note in partner.check().notes)
+    assert partner.check().missing_scopes == ()
+    with pytest.raises(PermissionMissing) as told:
+        partner.read("crm_profiles", "id", ["003A"], [])
+    assert "salesNavigatorProfileAssociations" in str(told.value)
+    assert "r_sales_nav_profiles" in str(told.value.fix)
+    partner.close()
+    other = opened(linkedin, clock, sales_navigator_partner=True, crm_instance=INSTANCE, crm_partner="salesforce")
+    linkedin.login.scopes += ",r_sales_nav_profiles"
+    assert other.read("crm_profiles", "id", ["003A"], []) == {}  # the partner's word is another here
+    other.close()
+
+
 # the sandbox itself
 
 
@@ -614,6 +650,7 @@ def test_no_answer_about_a_lead_or_an_outcome_is_a_traceback(linkedin: LinkedInS
     form = linkedin.ask("Big", [{"name": "Choice", "options": ["a", "b"]}])
     id = linkedin.submit({**ANA, "Choice": [1]}, form=form, consents=(True,))
     linkedin.flag("003A")
+    linkedin.match("003A", "ACoAna")
     clock.advance(60)
     job = orjson.dumps({"since": 0, "job": linkedin.exports.start(0)}).decode()
     clock.advance(3600)
@@ -622,6 +659,7 @@ def test_no_answer_about_a_lead_or_an_outcome_is_a_traceback(linkedin: LinkedInS
         lambda made: list(made.pull("leads", None, FIELDS)),
         lambda made: list(made.pull("submissions", None, [])),
         lambda made: list(made.pull("crm_flags", job, [])),
+        lambda made: made.read("crm_profiles", "id", ["003A", "003B"], []),
         lambda made: made.read("leads", "id", [id], [*FIELDS, "campaignName"]),
         lambda made: list(made.push([Operation("k", Verb.CREATE, "conversions", event)], ["consent"])),
     ]

@@ -211,15 +211,12 @@ def test_a_partner_sees_who_left_the_company(
 
 
 def test_what_sales_navigator_writes_to_the_crm_is_read_there(tmp_path: Path, platforms: dict[str, Any]) -> None:
-    """With the lines that the README gives for Salesforce's mapping."""
+    """By Salesforce's ready mapping, which leaves other tasks out."""
     salesforce = platforms["salesforce"]
     contact = salesforce.put("contacts", {"LastName": "Ruiz", "Email": "ana@x.example"})
     for subject in ("LinkedIn InMail: Hello", "Call back", None):
         salesforce.put("tasks", {"Subject": subject, "WhoId": contact})
     project(tmp_path, platforms)
-    readme = (registry.platform("linkedin").folder / "README.md").read_text(encoding="utf-8")
-    mapping = tmp_path / "mappings" / "salesforce.yaml"
-    mapping.write_text(mapping.read_text() + "\n" + readme.partition("```yaml\n")[2].partition("```")[0])
     with Workspace.open(tmp_path) as workspace:
         run(workspace, "backfill")
         with workspace.state.read() as tx:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.linkedin.restli import encoded, form_version, query, urn_id
+from connectors.linkedin.restli import crm_instance, encoded, form_version, key_member, query, urn_id
 from connectors.linkedin.sandbox_restli import BadSyntax, members, parsed, projected
 
 OWNER = "urn:li:sponsoredAccount:1"
@@ -59,3 +59,14 @@ def test_what_a_urn_names() -> None:
     assert form_version("urn:li:versionedLeadGenForm:(urn:li:leadGenForm:7234246,1)") == ("7234246", "1")
     assert form_version("urn%3Ali%3AversionedLeadGenForm%3A(urn%3Ali%3AleadGenForm%3A7,1)") == ("7", "1")
     assert form_version("nothing") == ("", "")
+
+
+def test_complex_keys_as_answers_tell_them() -> None:
+    for key in ("(instanceId:i,partner:p,recordId:00%283)", "(recordId:00%283,instanceId:i)", "(i,p,00%283)"):
+        assert key_member(key, "recordId", 2) == "00(3"
+    assert [key_member(key, "recordId", 2) for key in ("", "(a,b)", "(partner:p)")] == ["", "", ""]
+
+
+def test_a_crm_s_urn_names_its_partner_and_its_id() -> None:
+    assert crm_instance("urn:li:crmInstance:(SFDC,00D1)") == ("SFDC", "00D1")
+    assert crm_instance("urn:li:crmInstance:362a") == ("", "362a")

@@ -56,6 +56,7 @@ def test_every_call_is_one_that_the_collections_show() -> None:
         "POST /rest/conversionEvents",
         "POST /v2/crmDataValidationExportJobs",
         "GET /v2/crmDataValidationExportJobs/{}",
+        "GET /v2/salesNavigatorProfileAssociations",
     }
 
 

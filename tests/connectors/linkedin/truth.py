@@ -213,6 +213,23 @@ def export_replayed() -> set[str]:
     return lost | (set() if orjson.loads(cursor) == {"since": job["nextExportStartAt"]} else {"export: next"})
 
 
+def associations() -> Row:
+    """The shown answer to two keys."""
+    place = described()["paths"]["/v2/salesNavigatorProfileAssociations"]["get"]["responses"]["200"]
+    shown: Row = place["content"]["application/json"]["examples"]["SuccessResponse"]["value"]
+    return shown
+
+
+def associations_replayed() -> set[str]:
+    """Both profiles, by keys that tell their members by place."""
+    shown = associations()
+    with world(sales_navigator_partner=True, crm_instance=INSTANCE) as (sandbox, made):
+        say(sandbox, "GET /v2/salesNavigatorProfileAssociations", shown)
+        found = made.read("crm_profiles", "id", ["contact-12345", "contact-67890"], [])
+    told = {orjson.loads(one.raw)["profile"] for one in found.values()}
+    return set() if told == {row["profile"] for row in shown["results"].values()} else {"associations"}
+
+
 def refusal_replayed() -> set[str]:
     """The recorded answer for what is not there."""
     body = bodies()["delete-missing-adAccounts"]
@@ -233,6 +250,7 @@ def replayed() -> dict[str, set[str]]:
         "FetchActiveCampaigns": campaigns_replayed(),
         "StreamMultipleConversionEvents": events_replayed(),
         "CrmDataValidationJob": export_replayed(),
+        "BatchProfileAssociation": associations_replayed(),
         "delete-missing-adAccounts": refusal_replayed(),
     }
 
@@ -288,11 +306,20 @@ def compared() -> dict[str, set[str]]:
             "CrmDataValidationJob": ask(sandbox, f"/v2/crmDataValidationExportJobs/{job}?crmInstanceId=x"),
         }
         found = {name: differences(example(name), told) for name, told in ours.items()}
+        sandbox.match("003A", "ACoAna")
+        keys = "(instanceId:00D000000000001,partner:SFDC,recordId:003A)"
+        told = ask(sandbox, f"/v2/salesNavigatorProfileAssociations?ids=List({keys})")
+        found["BatchProfileAssociation"] = differences(_by_place(associations()), _by_place(told))
         account = ask(sandbox, f"/rest/adAccounts/{AD_ACCOUNT}")
         found["adAccounts"] = differences(bodies()["adAccounts"]["elements"][0], account)
         missing = ask(sandbox, "/rest/adAccounts/1")
         found["delete-missing-adAccounts"] = differences(bodies()["delete-missing-adAccounts"], missing)
     return found
+
+
+def _by_place(told: Row) -> Row:
+    """The members of an answer by keys, of which only the first is kept."""
+    return {name: list(members.values())[:1] for name, members in told.items()}
 
 
 # what is sent
@@ -320,6 +347,7 @@ def filled(clock: ManualClock) -> LinkedInSandbox:
     sandbox.ask("Webinar 2", owner=sandbox.page, revises=webinar)
     sandbox.leads.embeds_current = True  # so that the version which was answered is looked for
     sandbox.flag("003A")
+    sandbox.match("003A", "ACoAna")
     clock.sleep(60)
     return sandbox
 
@@ -348,6 +376,7 @@ def tour(made: Connector, sandbox: LinkedInSandbox, clock: ManualClock, shown: A
     operations = [outcome(1, **names, **more), outcome(2, lead="r-1", external_id="c-1"), outcome(3, event="lost")]
     out += [told(result) for result in made.push(operations, ["consent"])]
     cursor = ""
+    out += [shown(record) for record in made.read("crm_profiles", "id", ["003A", "003B"], []).values()]
     for _ in range(2):
         for page in made.pull("crm_flags", cursor or None, []):
             out += [shown(record) for record in page.records]

@@ -15,7 +15,8 @@ from config.secrets import Secret
 from connectors import registry
 from connectors.api import Account, Connector, Gone, Operation, Request, Surroundings, Verb
 from connectors.mailchimp.client import Client, subscriber_hash
-from connectors.mailchimp.sandbox import KEY, MailchimpSandbox
+from connectors.mailchimp.sandbox import MailchimpSandbox
+from connectors.mailchimp.sandbox_login import KEY
 from connectors.sandbox import Answer
 from tests.connectors.surroundings import Budget, Tokens, connect, pulled
 
@@ -117,7 +118,7 @@ def test_a_change_that_is_shown_late_is_not_missed(
     clock.advance(3600)
     _, cursor = pulled(mailchimp, "members", None, FIELDS)
     chimp.edit("members", ids[1], {"merge_fields": {"FNAME": "Late"}})
-    late = chimp.members[subscriber_hash("p1@x.io")]
+    late = chimp.store.members[subscriber_hash("p1@x.io")]
     late["last_changed"] = (clock.now() - timedelta(seconds=200)).isoformat()  # changed before the pull, shown after it
     found, _ = pulled(mailchimp, "members", cursor, FIELDS)
     assert [record.id for record in found] == [ids[1]]
@@ -132,7 +133,7 @@ def test_a_changed_address_keeps_its_record(chimp: MailchimpSandbox, mailchimp: 
 
 
 def test_an_account_without_contact_ids_goes_by_the_hash(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
-    chimp.with_contact_ids = False
+    chimp.store.with_contact_ids = False
     fill(chimp, 1)
     [record], _ = pulled(mailchimp, "members", None, FIELDS)
     assert record.id == subscriber_hash("p0@x.io")
@@ -529,7 +530,7 @@ def test_a_hostile_signature_is_refused_by_name(chimp: MailchimpSandbox, clock: 
 
 def test_a_member_who_had_gone_is_not_made_anew(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
     ids = fill(chimp, 6)
-    del chimp.members[subscriber_hash("p2@x.io")]
+    del chimp.store.members[subscriber_hash("p2@x.io")]
     operations = [update(f"k{n}", id, f"p{n}@x.io", merge_fields__FNAME="N") for n, id in enumerate(ids)]
     results = push(mailchimp, *operations)
     assert [key for key, result in results.items() if result.error] == ["k2"]

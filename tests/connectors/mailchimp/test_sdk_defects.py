@@ -14,7 +14,8 @@ from config.clock import ManualClock
 from config.errors import RecordRejected, RetryLater
 from connectors.api import Account, Surroundings
 from connectors.mailchimp.client import Client
-from connectors.mailchimp.sandbox import KEY, MailchimpSandbox
+from connectors.mailchimp.sandbox import MailchimpSandbox
+from connectors.mailchimp.sandbox_login import KEY
 from connectors.sandbox import Answer
 from tests.connectors.surroundings import Budget, Tokens
 

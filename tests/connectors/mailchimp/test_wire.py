@@ -13,7 +13,9 @@ import yaml
 from config.clock import ManualClock
 from connectors import registry
 from connectors.api import Account, Connector, Operation, Surroundings, Verb
-from connectors.mailchimp.sandbox import AUDIENCE, KEY, MailchimpSandbox
+from connectors.mailchimp.sandbox import MailchimpSandbox
+from connectors.mailchimp.sandbox_login import KEY
+from connectors.mailchimp.sandbox_store import AUDIENCE
 from connectors.sandbox import Logged
 from tests.connectors.surroundings import Budget, Tokens
 from tests.connectors.wire import RECORDING, play, shown, told, validate

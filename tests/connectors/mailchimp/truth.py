@@ -17,7 +17,9 @@ from config.errors import ClosedloopError
 from connectors.api import Gone
 from connectors.mailchimp.client import classify
 from connectors.mailchimp.connector import MailchimpConnector, member_id
-from connectors.mailchimp.sandbox import AUDIENCE, KEY, MailchimpSandbox
+from connectors.mailchimp.sandbox import MailchimpSandbox
+from connectors.mailchimp.sandbox_login import KEY
+from connectors.mailchimp.sandbox_store import AUDIENCE
 from connectors.sandbox import Call
 from tests.connectors.recorded import differences, exchanges
 from tests.connectors.surroundings import connect

@@ -76,7 +76,10 @@ def test_a_taps_people_and_activities_come_round(tmp_path: Path, platforms: dict
             told = tx.execute(select(activities.c.email, activities.c.type)).all()
             [tie] = tx.execute(select(deal_people.c.deal, deal_people.c.person_object, deal_people.c.person)).all()
         assert tuple(tie) == (deal, "contacts", ana)
-        assert (bad.object, bad.code) == ("contacts", "unreadable")
+        assert (bad.object, bad.field, bad.code) == ("contacts", "first_name", "type")
+        assert bad.reason == "first_name is no string"
+        assert "settings.catalog" in bad.fix
+        assert "7" not in bad.reason + bad.fix
         assert ("bob@x.example", "form") in [tuple(row) for row in told]
         settled(workspace)
 

@@ -206,20 +206,32 @@ def test_without_an_activation_nobody_is_gone(sandbox: SingerSandbox, connector:
 # odd records
 
 
-def test_a_record_of_the_wrong_type_is_no_object_any_more(sandbox: SingerSandbox, connector: Connector) -> None:
+def test_a_record_of_the_wrong_type_says_where_and_why(sandbox: SingerSandbox, connector: Connector) -> None:
     good = sandbox.put("contacts", {"email": "a@x.example"})
     bad = sandbox.put("contacts", {"email": "b@x.example", "address": {"city": 7}})
-    told = {record.id: record.raw for record in pulled(connector, "contacts", None, [])[0]}
-    assert orjson.loads(told[good])["email"] == "a@x.example"
-    assert orjson.loads(told[bad]) == "address.city is no string"
+    told = {record.id: record for record in pulled(connector, "contacts", None, [])[0]}
+    assert orjson.loads(told[good].raw)["email"] == "a@x.example"
+    assert told[good].fault is None
+    fault = told[bad].fault
+    assert fault is not None
+    assert (fault.field, fault.code, fault.reason) == ("address.city", "type", "is no string")
+    assert "settings.catalog" in fault.fix
+    assert connector.read("contacts", "id", [bad], [])[bad].fault == fault
+    assert connector.read("contacts", "email", ["b@x.example"], []) == {}
 
 
-def test_records_without_a_key_are_counted_one_by_one(sandbox: SingerSandbox, connector: Connector) -> None:
-    for _ in range(3):
-        sandbox.edit("contacts", sandbox.put("contacts", {}), {"id": None})
+def test_records_without_a_key_are_told_one_by_one_and_the_same_each_time(
+    sandbox: SingerSandbox, connector: Connector
+) -> None:
+    for number in range(3):
+        sandbox.edit("contacts", sandbox.put("contacts", {"email": f"p{number}@x.example"}), {"id": None})
     told, _ = pulled(connector, "contacts", None, [])
-    assert [record.id for record in told] == ["?1", "?2", "?3"]
-    assert {bytes(record.raw) for record in told} == {b'"id is no key"'}
+    ids = [record.id for record in told]
+    assert len(set(ids)) == 3
+    assert all(id.startswith("?") for id in ids)
+    assert {(f.field, f.reason) for record in told if (f := record.fault)} == {("id", "is no key")}
+    assert "settings.streams.contacts.id" in {record.fault.fix for record in told if record.fault}.pop()
+    assert [record.id for record in pulled(connector, "contacts", None, [])[0]] == ids
 
 
 def test_ids_of_several_parts_and_versions(sandbox: SingerSandbox) -> None:
@@ -274,12 +286,13 @@ SCHEMA = {
         ({"b": 1}, "b is no boolean"),
         ({"a": 1}, "a is no string"),
         ({"l": [{"x": 1}, {"x": "1"}]}, "l[].x is no number"),
-        ({"o": []}, "o is of none of its types"),
+        ({"o": []}, "o is of none of the types that its schema names"),
         ([], "the record is no object"),
     ],
 )
 def test_types_are_checked_at_every_depth(value: Any, expected: str) -> None:
-    assert shape.wrong(value, SCHEMA) == expected
+    told = shape.wrong(value, SCHEMA)
+    assert (f"{told.place or 'the record'} {told.reason}" if told else "") == expected
 
 
 def test_a_streams_fields_are_told_nested_ones_by_dots(sandbox: SingerSandbox, connector: Connector) -> None:
