@@ -109,10 +109,11 @@ def absorb_pages(
     run: str,
     at: str,
     forgotten: Suppression | None = None,
+    keep_gone: bool = False,
 ) -> Absorbed:
     """Absorb some pages of `stream` and store the cursor of the last."""
     arrived = [record for page in pages for record in page.records]
-    counts = absorb_records(tx, stream, arrived, mapped, run=run, at=at, forgotten=forgotten)
+    counts = absorb_records(tx, stream, arrived, mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone)
     save_cursor(tx, stream, pages[-1], at)
     return counts
 
@@ -126,14 +127,18 @@ def absorb_records(
     run: str,
     at: str,
     forgotten: Suppression | None = None,
+    keep_gone: bool = False,
 ) -> Absorbed:
     """Absorb records without moving any cursor. Of one id that comes twice the last counts; the other is unchanged.
+
+    With `keep_gone` records are taken in too that were deleted before we knew of them: a restored state knew them once.
 
     Records of people who are `forgotten` are not taken in, by whatever of them is recognised: the record or an address.
     """
     if not arrived:
         return Absorbed()
     group = _Group(tx, stream, mapped, run, at)
+    group.keep_gone = keep_gone
     group.forgotten = forgotten if forgotten is not None and forgotten.refresh(tx) else None
     by_id = {record.id: record for record in arrived}
     for id in [id for id in by_id if not id.isprintable() or not id]:
@@ -188,6 +193,7 @@ class _Group:
         self.associations: dict[str, Values] = {}
         self.new = self.changed = self.gone = self.filtered = self.quarantined = self.suppressed = 0
         self.forgotten: Suppression | None = None
+        self.keep_gone = False
 
     def counts(self, arrived: int) -> Absorbed:
         """The accounts: what was none of the others was unchanged, ids that came again included."""
@@ -246,7 +252,7 @@ class _Group:
     def _take_new(self, record: Record, raw_hash: int) -> None:
         """A record never seen. Of those that are gone only one that lives on as another is kept: what was deleted
         before we knew of it is nobody's lead."""
-        if record.gone is not None and not record.into:
+        if record.gone is not None and not record.into and not self.keep_gone:
             return
         if record.gone is not None and record.raw == b"{}":
             self.gone += 1

@@ -20,6 +20,7 @@ from sync.core.merge import Decision, Undecided
 from sync.load import chunks
 from sync.resolve import park, unite
 from sync.state.schema import conflicts, leads, records, streams
+from sync.withheld import WRITE, decide_write
 from sync.workspace import Workspace
 
 
@@ -33,6 +34,8 @@ class Answer:
     same: bool = False
     apart: bool = False
     always: bool = False
+    write: bool = False
+    leave: bool = False
 
     @property
     def ways(self) -> list[str]:
@@ -42,6 +45,8 @@ class Answer:
             "--new": self.new,
             "--same": self.same,
             "--apart": self.apart,
+            "--write": self.write,
+            "--leave": self.leave,
         }
         return [name for name, given in said.items() if given]
 
@@ -70,7 +75,8 @@ def answer(tx: Connection, workspace: Workspace, id: int, given: Answer) -> str:
 
     A field takes `take` (the source whose value it is) or `value`; `always` makes it hold whatever is said later.
     A match takes `take` (a lead) or `new` where the record is nobody's yet, `same` (all these leads are one person)
-    and, where the record is somebody's, `apart` (they are not, and what they share stays where it is).
+    and, where the record is somebody's, `apart` (they are not, and what they share stays where it is). A write takes
+    `write` (it is done with the next sync) or `leave`.
     """
     question = found(tx, id)
     if question["state"] == "closed":
@@ -81,6 +87,8 @@ def answer(tx: Connection, workspace: Workspace, id: int, given: Answer) -> str:
         raise Misconfigured("This question takes another answer.", fix=f"Give one of: {', '.join(allowed)}.")
     if question["kind"] == "field":
         return _decide_field(tx, workspace, question, given)
+    if question["kind"] == WRITE:
+        return decide_write(tx, question, write=given.write, at=workspace.now())
     if given.always:
         raise Misconfigured("--always is for values.", fix="Leave it out: who is who is decided for good anyway.")
     return _decide_match(tx, workspace, question, given)
@@ -89,6 +97,8 @@ def answer(tx: Connection, workspace: Workspace, id: int, given: Answer) -> str:
 def _ways(tx: Connection, question: dict[str, Any]) -> list[str]:
     if question["kind"] == "field":
         return ["--take", "--value"]
+    if question["kind"] == WRITE:
+        return ["--write", "--leave"]
     return ["--same", "--apart"] if _holder(tx, question) else ["--take", "--new", "--same"]
 
 
@@ -116,7 +126,7 @@ def decisions(tx: Connection, ids: Sequence[str]) -> dict[str, dict[str, Decisio
         for row in tx.execute(query):
             told = orjson.loads(row.decision)
             told["heard"] = tuple((source, value) for source, value in told["heard"])
-            given[row.lead][row.field] = Decision(**told)
+            given[row.lead][row.field] = Decision(**told, whatever=row.why != "")
     return given
 
 

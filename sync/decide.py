@@ -34,6 +34,7 @@ from sync.load import (
 )
 from sync.resolve import resolve_batch, touch_leads
 from sync.state.schema import connections, leads
+from sync.withheld import asks_at_all, contested
 from sync.workspace import Workspace
 
 BATCH = 500
@@ -73,6 +74,7 @@ class _Evidence:
     deals: Sequence[DealView]
     activity: Mapping[str, Any]
     decisions: Mapping[str, Decision]
+    contested: frozenset[str] = frozenset()
 
 
 _TO_MERGE = (
@@ -90,12 +92,13 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
     fresh: list[LeadView] = []
     standing: list[LeadView] = []
     decided: list[tuple[LeadView, Sequence[DealView]]] = []
-    asked = leads_asked(tx, [row.id for row in rows]) if workspace.asks else set()
-    for evidence in _evidence(tx, workspace, rows):
+    asks = workspace.asks or asks_at_all(tx)
+    asked = leads_asked(tx, [row.id for row in rows]) if asks else set()
+    for evidence in _evidence(tx, workspace, rows, asks=asks):
         lead, verdict = _decide(evidence, workspace, at)
         if lead.qualified_at and not evidence.lead.qualified_at:
             fresh.append(lead)
-        if workspace.asks:
+        if asks:
             undecided = _merge(evidence, workspace, None).undecided
             if undecided or evidence.lead.id in asked:
                 park_fields(tx, evidence.lead.id, undecided, at)
@@ -111,14 +114,15 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
     return len(rows), len(fresh)
 
 
-def _evidence(tx: Connection, workspace: Workspace, rows: Sequence[Any]) -> list[_Evidence]:
+def _evidence(tx: Connection, workspace: Workspace, rows: Sequence[Any], *, asks: bool) -> list[_Evidence]:
     ids = [row.id for row in rows]
     linked = opted_out(tx, workspace, record_views(tx, workspace, ids))
     who = people(linked)
     deals = deal_views(tx, who, workspace.deal_sources)
     emails = {email: lead for lead, views in linked.items() for email in _emails(views)}
     tallies = activity_tallies(tx, who, emails)
-    decided = decisions(tx, ids) if workspace.asks else {}
+    decided = decisions(tx, ids) if asks else {}
+    doubtful = contested(tx, ids) if asks else {}
     empty = qualify.tally(())
     return [
         _Evidence(
@@ -127,6 +131,7 @@ def _evidence(tx: Connection, workspace: Workspace, rows: Sequence[Any]) -> list
             deals.get(row.id, ()),
             {**empty, **tallies.get(row.id, {})},
             decided.get(row.id, {}),
+            doubtful.get(row.id, frozenset()),
         )
         for row in rows
     ]
@@ -185,6 +190,7 @@ def _merge(evidence: _Evidence, workspace: Workspace, qualified_at: str | None) 
         lead.reasons,
         own=[voice for voice in voices if voice is not None],
         decisions=evidence.decisions,
+        contested=evidence.contested,
     )
 
 

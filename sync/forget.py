@@ -21,6 +21,7 @@ from mappings.model import Kind
 from sync.ageing import BLANK
 from sync.conversions import forget_conversions
 from sync.core.plan import Planned
+from sync.epoch import advance, check, remember
 from sync.load import chunks
 from sync.runs import Options, Report, Runner
 from sync.state.schema import (
@@ -180,6 +181,7 @@ def forget(workspace: Workspace, made: Erasure, runner: Runner) -> Report | None
 
     Nothing is forgotten here while a platform has still to be asked: the report says so by its state or its counts.
     """
+    check(workspace.state, workspace.marks)
     _suppress(workspace, made.person)
     report = None
     if made.operations:
@@ -202,7 +204,9 @@ def _suppress(workspace: Workspace, person: Person) -> None:
     keys += [("record", "/".join(place)) for place in person.records]
     with workspace.state.begin() as tx:
         workspace.suppression.add(tx, keys, workspace.now())
+        advance(tx)
         tx.execute(update(leads).where(leads.c.id.in_(person.leads)).values(state="forgotten", dirty=0))
+    remember(workspace.state, workspace.marks)  # a state restored from before forgets them again
 
 
 def all_done(report: Report) -> bool:

@@ -24,6 +24,7 @@ from sync.settle import quarantine_rows
 from sync.state.schema import connections as connections_table
 from sync.state.schema import handoffs, leads, quarantine, records, streams
 from sync.targets import targets
+from sync.withheld import keep_back
 from sync.workspace import Workspace
 
 BATCH = 500
@@ -31,9 +32,11 @@ BATCH = 500
 
 @dataclass(slots=True)
 class Batch:
-    """What planning one batch of leads gave: their operations, and the leads that need nothing anywhere."""
+    """What planning one batch of leads gave: their operations, those that wait until the fate of an earlier one is
+    known, and the leads that need nothing anywhere."""
 
     operations: list[Planned] = field(default_factory=list)
+    waiting: list[Planned] = field(default_factory=list)
     at_rest: list[str] = field(default_factory=list)
     last: str = ""
     leads: int = 0
@@ -102,10 +105,12 @@ def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], ba
         for lead in views:
             if any(flap.place[3] == lead.id for flap in fought):
                 outcomes[lead.id] = plan(lead, _either(frozen, refused))
+    keep_back(tx, outcomes, views, workspace.now(), store=store)
     problems = [flap.row(run, workspace.now()) for flap in fought]
     for id, outcome in outcomes.items():
         waiting = [op for op in outcome.operations if _is_open(op, in_doubt[op.connection])]
         batch.operations.extend(op for op in outcome.operations if op not in waiting)
+        batch.waiting.extend(waiting)
         problems.extend(_problem_rows(run, id, outcome, workspace.now()))
         if not outcome.operations:
             batch.at_rest.append(id)

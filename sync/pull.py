@@ -50,6 +50,7 @@ def pull_object(
     since: str = "",
     bulk: bool = False,
     forgotten: Suppression | None = None,
+    keep_gone: bool = False,
     stop: Callable[[], bool] = lambda: False,
     page_limit: int = 0,
     inside: Callable[[Connection, Absorbed], None] = lambda tx, counts: None,
@@ -69,7 +70,9 @@ def pull_object(
         arriving = connector.pull(mapped.object, stream.cursor, mapped.remote_fields, since=since, bulk=bulk)
         for group in _groups(arriving, state.clock):
             with state.begin(durable=False) as tx:  # a power cut takes cursor and records back together: read again
-                brought = absorb_pages(tx, stream, group, mapped, run=run, at=now(), forgotten=forgotten)
+                brought = absorb_pages(
+                    tx, stream, group, mapped, run=run, at=now(), forgotten=forgotten, keep_gone=keep_gone
+                )
                 inside(tx, brought)
             counts = counts + brought
             pages += len(group)

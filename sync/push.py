@@ -8,7 +8,7 @@ has a row here that says so; `recover` looks each one up before anything is sent
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -28,6 +28,7 @@ from connectors.api import Operation, Result, Verb
 from mappings.model import Kind, Values
 from sync.absorb import absorb_records, is_rewrite, stream_for
 from sync.core.plan import Planned
+from sync.doubt import ask_about_blanks, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.settle import AWAY, adopt, date, settle, uncounted
@@ -168,11 +169,14 @@ def _intend(tx: Connection, run: str, planned: Sequence[Planned], at: str) -> li
         tx.execute(_AGAIN, {"some": some})
     leaving = [operation for name, operation in names.items() if name not in settled]
     if leaving:
-        tx.execute(journal.insert(), [_journal_row(run, operation, at) for operation in leaving])
+        ids = [operation.record for operation in leaving if operation.verb == Verb.UPDATE]
+        seen = versions(tx, leaving[0].connection, leaving[0].object, ids)
+        tx.execute(journal.insert(), [_journal_row(run, operation, at, seen) for operation in leaving])
     return leaving
 
 
-def _journal_row(run: str, operation: Planned, at: str) -> dict[str, Any]:
+def _journal_row(run: str, operation: Planned, at: str, seen: Mapping[str, str]) -> dict[str, Any]:
+    told = {"version": seen[operation.record]} if operation.record in seen else {}
     reasons = {change.field: change.reason for change in operation.changes}
     return {
         "op": operation.op(run),
@@ -184,7 +188,7 @@ def _journal_row(run: str, operation: Planned, at: str) -> dict[str, Any]:
         "lead": operation.lead,
         "before": orjson.dumps(operation.before).decode(),
         "after": orjson.dumps(operation.after).decode(),
-        "remote": orjson.dumps({"values": operation.values, "match": operation.match}).decode(),
+        "remote": orjson.dumps({"values": operation.values, "match": operation.match, **told}).decode(),
         "reasons": orjson.dumps({"": operation.why, **reasons}).decode(),
         "state": "sent",
         "created_at": at,
@@ -308,6 +312,8 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     if row.verb in AWAY and (found is None or found.gone is not None):
         adopt(tx, workspace, row, row.record, at)
         return True
+    if row.verb == Verb.CREATE and is_person:
+        watch(tx, row, at)
     if found is None and row.verb == Verb.CREATE and _young(row, workspace):
         tx.execute(update(journal).where(mine).values(state="in_doubt"))
         return None
@@ -330,6 +336,8 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     done = row.verb not in AWAY and _holds(held, after, seen)
     if done or (row.verb == Verb.CREATE and not _young(row, workspace)):
         adopt(tx, workspace, row, found.id, at)
+        if not done:
+            ask_about_blanks(tx, row, found.id, mapped, at)
         return True
     if row.verb in (Verb.CREATE, Verb.UPDATE):  # a person may have changed one of its fields since: the rest is ours
         date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
@@ -337,5 +345,7 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     if row.verb in (Verb.CREATE, Verb.UPDATE) and _young(row, workspace):
         tx.execute(update(journal).where(mine).values(state="in_doubt"))
         return None
+    if row.verb == Verb.UPDATE:
+        ask_about_blanks(tx, row, found.id, mapped, at)
     tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not done", settled_at=at))
     return False

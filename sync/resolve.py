@@ -234,12 +234,28 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     """Make two leads one: everything of `lose` becomes `keep`'s; `lose` stays as a pointer to it."""
     for table in (records, identities, journal):
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
-    moot = (conflicts.c.kind == "field") & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
+    _inherit(tx, keep, lose)
+    moot = conflicts.c.kind.in_(["field", "write"]) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
     tx.execute(update(conflicts).where(moot).values(state="closed", last_at=at))  # asked anew of `keep` if need be
     taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)
     tx.execute(update(handoffs).where(handoffs.c.lead == lose, handoffs.c.connection.not_in(taken)).values(lead=keep))
     tx.execute(update(leads).where(leads.c.id == lose).values(state="merged", into=keep, dirty=0, updated_at=at))
     tx.execute(update(leads).where(leads.c.id == keep).values(dirty=1, updated_at=at))
+
+
+RESTORED = "restored"
+"""In `conflicts.why`: asked because an older state may not decide it by itself."""
+IN_DOUBT = "in_doubt"
+"""Asked because the fate of a write is not known, and a blank where it wrote may be a person's."""
+
+
+def _inherit(tx: Connection, keep: str, lose: str) -> None:
+    """What was asked of one lead, whatever its rules, is asked of the one that it became."""
+    mine = (conflicts.c.why != "") & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
+    for row in tx.execute(select(conflicts).where(mine)).all():
+        options = orjson.loads(row.options)
+        place = {"connection": row.connection, "field": row.field}
+        park(tx, kind=row.kind, lead=keep, options=options, at=row.last_at, why=row.why, **place)
 
 
 def park(
@@ -253,6 +269,7 @@ def park(
     record: str = "",
     lead: str = "",
     field: str = "",
+    why: str = "",
 ) -> None:
     """Leave a question for a person; asking it again only renews it."""
     row = {
@@ -266,8 +283,10 @@ def park(
         "state": "open",
         "first_at": at,
         "last_at": at,
+        "why": why,
     }
-    tx.execute(upsert(conflicts, tx, key=_QUESTION, update=["options", "last_at"]), [row])
+    renewed = ["options", "last_at", *(["why", "state"] if why else [])]
+    tx.execute(upsert(conflicts, tx, key=_QUESTION, update=renewed), [row])
 
 
 _QUESTION = ["kind", "connection", "object", "record", "lead", "field"]

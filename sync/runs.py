@@ -17,13 +17,15 @@ import orjson
 from sqlalchemy import bindparam, insert, select, update
 
 from config.clock import unstamp
-from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing
+from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMissing, StateUnusable
 from config.log import Log
 from connectors.api import Health
+from sync import epoch
 from sync.absorb import Absorbed
 from sync.ageing import age
 from sync.core.plan import Planned
 from sync.decide import decide_some
+from sync.doubt import date_late
 from sync.drift import Frozen, compare, frozen, thaw
 from sync.first_run import Canary, approve, is_approved
 from sync.guards import Held, emptied, guard, is_guarded, judge, known_records
@@ -33,6 +35,7 @@ from sync.ledger import Ledger, Written
 from sync.planning import Waiting, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
 from sync.pull import pull_object, restart
 from sync.push import close_accounts, recover, send
+from sync.restored import look_up, question
 from sync.state.database import upsert
 from sync.state.leases import Lease, acquire
 from sync.state.schema import connections as connections_table
@@ -45,6 +48,8 @@ PUSH_CHUNK = 10_000
 """Operations handed to the connectors at once: enough for their bulk interfaces to pay."""
 FRESH = 900.0
 """Seconds for which a run that was cut off need not pull again what it had pulled."""
+REBASELINE = "rebaseline"
+"""The command that reads everything anew into a restored state, and asks about what follows."""
 ROUNDS = 6
 """How often a run plans anew after pushing, before it leaves the rest to the next run."""
 
@@ -178,7 +183,7 @@ class Runner:
             if options.approve:
                 for name in connections:
                     approve(tx, name, now)
-        if command == "backfill":
+        if command in ("backfill", REBASELINE):
             self._restart(connections)
         return run
 
@@ -264,6 +269,7 @@ class _Work:
         self.done = self._still_done(row.stage)
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
         self._fenced = False
+        self._marked = False
         self._news = False
 
     def _still_done(self, stage: str | None) -> list[str]:
@@ -273,6 +279,8 @@ class _Work:
         return [] if old else list(told["done"])
 
     def __enter__(self) -> _Work:
+        if self.options["push"]:
+            self._refuse_restored()
         try:
             for connection in sorted(self.connections):
                 self._leases.append(acquire(self.workspace.state, f"connection:{connection}", self.run))
@@ -307,6 +315,8 @@ class _Work:
         if self.options["push"]:
             yield from self._push()
             self._pass_on()
+        if self.command == REBASELINE and not (self.errors or self.held):
+            yield from self._ask()
 
     def _once(self, name: str, steps: Callable[[], Iterator[str]]) -> Iterator[str]:
         """Steps that a run takes once: skipped when it goes on after them."""
@@ -381,6 +391,7 @@ class _Work:
                     since=self.options["since"],
                     bulk=self.options["bulk"],
                     forgotten=self.workspace.suppression,
+                    keep_gone=self.command == REBASELINE,
                     stop=self.stop.is_set,
                     page_limit=25,
                     inside=lambda tx, counts: self._account(tx, connection, object, counts),
@@ -459,6 +470,8 @@ class _Work:
             yield "decide"
 
     def _push(self) -> Iterator[str]:
+        for name in self.connections:
+            date_late(self.workspace, name)
         broken = {error.connection for error in self.errors} | set(self.held)
         names = [
             name for name in self.connections if name not in broken and self.workspace.project.connections[name].push
@@ -541,6 +554,8 @@ class _Work:
             yield chunk
 
     def _send(self, chunk: list[Planned], canary: Canary) -> dict[str, ClosedloopError]:
+        if chunk:
+            self._raise_epoch()
         first, rest = canary.split(chunk)
         stopped: dict[str, ClosedloopError] = {}
         if first:
@@ -583,6 +598,38 @@ class _Work:
             self._failed(name, error)
         for _ in self._decide():
             pass
+
+    def _ask(self) -> Iterator[str]:
+        """What a restored state may not decide by itself becomes a question."""
+        try:
+            look_up(self.workspace, self.run, self.ledger)
+        except Fenced:
+            raise
+        except ClosedloopError as error:
+            self.errors.append(error)
+            return
+        yield from self._decide()
+        question(self.workspace, self.run, self.ledger, missing=not self.options.get("choice"))
+        yield from self._decide()
+
+    def _refuse_restored(self) -> None:
+        """A state that was restored writes nothing: the run is over before it began."""
+        try:
+            epoch.check(self.workspace.state, self.workspace.marks)
+        except StateUnusable as error:
+            ended = {"run": self.run, "ends": "failed", "at": self.workspace.now(), "told": str(error)}
+            with self.workspace.state.begin() as tx:
+                tx.execute(_END, ended)
+            raise
+
+    def _raise_epoch(self) -> None:
+        """Before the first write of the run: see `sync.epoch`."""
+        if not self._marked:
+            with self.workspace.state.begin() as tx:
+                self.ledger.enter(tx)
+                epoch.advance(tx)
+            epoch.remember(self.workspace.state, self.workspace.marks)
+            self._marked = True
 
     # the end
 

@@ -457,4 +457,5 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
         held.update({name: [sent, holds]} if holds != sent else {})
     told = {"changed": orjson.dumps(changed).decode(), "held": orjson.dumps(held).decode() if held else None}
     tx.execute(update(records).where(mine).values(told))
+    tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
     return body

@@ -29,6 +29,7 @@ from mappings.expressions import Expression
 from mappings.model import Field, Kind, Rule, Values
 from sync.core.qualify import Definition, Signal
 from sync.core.resolve import Key, keys
+from sync.epoch import FileMarks, Marks
 from sync.fence import Fence, FencedBudget
 from sync.state.budget import StateBudget
 from sync.state.database import State
@@ -223,6 +224,11 @@ class Workspace:
     def fence(self) -> Fence:
         """Who of this process may call which platform."""
         return Fence(self.state)
+
+    @cached_property
+    def marks(self) -> Marks:
+        """Where it stands outside the database how far the state has gone."""
+        return FileMarks.of(self.folder)
 
     @cached_property
     def suppression(self) -> Suppression:

@@ -145,9 +145,14 @@ def forget(
 
 
 def _lift(workspace: Workspace, address: str) -> None:
+    from sync.epoch import advance, check, remember
+
+    check(workspace.state, workspace.marks)
     with workspace.state.begin() as tx:
         if not workspace.suppression.lift(tx, address):
             raise Misconfigured("This address was not forgotten.", fix="Check it.")
+        advance(tx)
+    remember(workspace.state, workspace.marks)
     show.stdout().print("The next pull that brings the person takes them in again.")
 
 

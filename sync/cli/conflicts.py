@@ -33,10 +33,14 @@ def conflicts_list(json: Json = False) -> None:
 def _about(row: dict[str, Any]) -> str:
     if row["kind"] == "field":
         return f"{row['field']} of {row['lead']}"
+    if row["kind"] == "write":
+        return f"{row['field']} {row['lead']} on {row['connection']}"
     return f"{row['connection']}/{row['object']}/{row['record']}"
 
 
 def _options(row: dict[str, Any]) -> str:
+    if row["kind"] == "write":
+        return "do it or leave it"
     if row["kind"] == "field":
         return "; ".join(f"{show.text(option['value'])} ({option['source']})" for option in row["options"])
     return "; ".join(dict.fromkeys(option["lead"] for option in row["options"]))
@@ -53,7 +57,9 @@ def conflicts_show(id: Id, json: Json = False) -> None:
         show.json(row)
         return
     console = show.stdout()
-    console.print(f"[bold]{row['kind']}[/bold] {escape(_about(row))}: {row['state']}, since {row['first_at'][:19]}")
+    why = "; asked since the state was restored" if row["why"] else ""
+    told = f"{_about(row)}: {row['state']}, since {row['first_at'][:19]}{why}"
+    console.print(f"[bold]{row['kind']}[/bold] {escape(told)}")
     for option in row["options"]:
         console.print("  " + escape(_option(row["kind"], option)))
     if row["decision"]:
@@ -62,6 +68,9 @@ def conflicts_show(id: Id, json: Json = False) -> None:
 
 
 def _option(kind: str, option: dict[str, Any]) -> str:
+    if kind == "write":
+        place = "/".join(filter(None, (option["object"], option["record"])))
+        return f"{option['verb']} {place}: {option['why'] or 'planned'}; the restored state cannot know what came of it"
     if kind == "field":
         return f"{show.text(option['value'])}  said by {option['source']} since {option['at'][:19]}"
     kind_of_key, value = option.get("by") or ("the record", "")
@@ -79,12 +88,14 @@ def conflicts_resolve(
         False
     ),
     always: Annotated[bool, typer.Option("--always", help="It holds for good, whatever is said later.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="The write that was withheld is to be done.")] = False,
+    leave: Annotated[bool, typer.Option("--leave", help="It is not to be done.")] = False,
 ) -> None:
     """Decide a question. Writes nothing to any platform: the next sync does."""
     from sync.conflicts import Answer, answer
 
     with opened() as workspace, workspace.state.begin() as tx:
-        told = answer(tx, workspace, id, Answer(take, value, new, same, apart, always))
+        told = answer(tx, workspace, id, Answer(take, value, new, same, apart, always, write, leave))
     show.stdout().print(told, markup=False)
 
 

@@ -219,6 +219,48 @@ def apply(
 
 
 @app.command()
+def rebaseline(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
+    create_missing: Annotated[
+        bool, typer.Option("--create-missing", help="Do not ask about people who are missing somewhere: make them.")
+    ] = False,
+    allow_large_change: Large = False,
+    json: Json = False,
+) -> None:
+    """Take up a state restored from a backup: read everything anew, ask where it cannot know, write nothing."""
+    from sync.rebaseline import rebaseline as anew
+    from sync.runs import Runner
+
+    with opened() as workspace:
+        if not (yes or json):
+            _confirm_rebaseline(workspace)
+        with stopping() as stop, show.Watch() as watch:
+            runner = Runner(workspace, progress=watch, stop=stop)
+            done = anew(workspace, runner, create_missing=create_missing, large=allow_large_change)
+    if json:
+        told = report_json(done.report) if done.report else {"run": None}
+        show.json({**told, "taken_up": done.taken_up, "forgotten": done.forgotten, "questions": done.questions})
+    else:
+        show.rebaselined(done, show.stdout())
+    if done.report is not None:
+        finish(done.report, quietly=True, left=bool(done.questions))
+
+
+def _confirm_rebaseline(workspace: Workspace) -> None:
+    from sync.epoch import standing
+
+    mark, known = standing(workspace.state, workspace.marks)
+    console = show.stdout()
+    console.print(f"The state is at epoch {known.epoch}; {workspace.marks.where}: {mark.epoch if mark else 'none'}.")
+    console.print("Every account is read from the beginning. Nothing is written to any platform.")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        console.print("Nothing was done. Run it again with --yes to do it.")
+        raise typer.Exit(Exit.NEEDS_PERSON)
+    if not typer.confirm("Do it?", default=False):
+        raise typer.Exit(Exit.NEEDS_PERSON)
+
+
+@app.command()
 def daemon() -> None:
     """Sync on schedule until SIGTERM. SIGHUP reads the project anew; health and metrics on a local port."""
     from sync.cli.logs import configure

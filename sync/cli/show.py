@@ -226,3 +226,24 @@ class Watch:
             self._began[name] = now
         seconds = max(now - self._began[name], 0.001)
         self._bars.update(self._tasks[name], completed=done, total=total, rate=f"{done / seconds:,.0f}/s")
+
+
+def rebaselined(done: Any, console: Console) -> None:
+    """What came of taking a restored state up again."""
+    if done.report is not None:
+        report(done.report, console)
+    if done.forgotten:
+        console.print(f"Forgotten again: {done.forgotten}, who had been forgotten after the backup was made.")
+    for kind, number in done.questions.items():
+        console.print(f"To decide: {number} ({_QUESTIONS[kind]}).")
+    if done.taken_up:
+        console.print("The state may write again: `closedloop sync` goes on.")
+    else:
+        console.print("Not taken up yet, and nothing is written: run the same command again.")
+
+
+_QUESTIONS = {
+    "field": "values that differ: `closedloop conflicts list`",
+    "write": "people missing somewhere, or to be put away: `closedloop conflicts list`",
+    "written already": "briefs and outcomes that may be there: `closedloop quarantine list --code restored`",
+}

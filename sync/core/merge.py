@@ -7,7 +7,7 @@ lead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
@@ -47,7 +47,8 @@ class Decision:
     """A person's answer where no rule decides: a value, or with `source` that record's word.
 
     It holds while the records say nothing new (`heard` is what they said when it was given, as (source, value)), or
-    for good with `always`: then a named source is listened to whatever it says.
+    for good with `always`: then a named source is listened to whatever it says. `whatever`: it was
+    asked whatever the field's rule is, and holds so.
     """
 
     value: Any
@@ -55,13 +56,15 @@ class Decision:
     source: str = ""
     always: bool = False
     heard: tuple[tuple[str, Any], ...] = ()
+    whatever: bool = False
 
     def voice(self, voices: Sequence[Voice]) -> Voice | None:
         """The voice that the decision makes win; None when it does not hold any more."""
         if self.always and self.source:
             return next((voice for voice in voices if voice.source == self.source), None)
         told = all(v.value == self.value or (v.source, v.value) in self.heard for v in voices)
-        return Voice(PERSON, "", self.value, self.at, self.at) if self.always or told else None
+        cleared = self.value is None or self.value == []
+        return Voice(PERSON, "", self.value, self.at, self.at, cleared) if self.always or told else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +83,20 @@ def merge(
     own: Sequence[Voice] = (),
     own_field: str = "lifecycle_stage",
     decisions: Mapping[str, Decision] | None = None,
+    contested: Collection[str] = (),
 ) -> Merged:
     """The lead that `records` make.
 
     `order` names connections by field, for the `prefer` rules. `before` and `why_before` are the lead as last merged:
     a field on which no record has a say any more keeps its value. `own` are the engine's own voices on `own_field`.
-    `decisions` are a person's answers to earlier conflicts, by field.
+    `decisions` are a person's answers to earlier conflicts, by field. `contested` fields are a person's to decide too,
+    whatever their rule.
     """
     values: Values = {}
     reasons: dict[str, Provenance] = {}
     undecided: list[Undecided] = []
     decided = decisions or {}
-    for field in fields.values():
+    for field in _ruled(fields, contested):
         if field.derived:
             continue
         voices = _voices(field, records)
@@ -100,7 +105,7 @@ def merge(
         if not voices:
             _keep(field.name, before, why_before, values, reasons)
             continue
-        if field.name in decided and field.rule is Rule.ASK:
+        if field.name in decided and (field.rule is Rule.ASK or decided[field.name].whatever):
             chosen = decided[field.name].voice(voices)
             if chosen is not None:
                 values[field.name] = chosen.value
@@ -118,6 +123,12 @@ def merge(
         values[field.name] = value
         reasons[field.name] = _provenance(field, winner, value, voices)
     return Merged(values, reasons, tuple(undecided))
+
+
+def _ruled(fields: Mapping[str, Field], contested: Collection[str]) -> Iterable[Field]:
+    if not contested:
+        return fields.values()
+    return [replace(field, rule=Rule.ASK) if name in contested else field for name, field in fields.items()]
 
 
 def _keep(

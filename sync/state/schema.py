@@ -239,17 +239,18 @@ conflicts = Table(
     "conflicts",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("kind", Text, nullable=False),  # match, field
+    Column("kind", Text, nullable=False),  # match, field, write
     Column("connection", Text, nullable=False, server_default=""),
     Column("object", Text, nullable=False, server_default=""),
     Column("record", Text, nullable=False, server_default=""),
     Column("lead", Text, nullable=False, server_default=""),
-    Column("field", Text, nullable=False, server_default=""),
+    Column("field", Text, nullable=False, server_default=""),  # of a write: its verb
     Column("options", Text, nullable=False),  # the candidates, with their evidence
-    Column("state", Text, nullable=False),  # open, decided
+    Column("state", Text, nullable=False),  # open, decided, closed
     Column("decision", Text),
     Column("first_at", Text, nullable=False),
     Column("last_at", Text, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),  # restored: an older state may not decide it by itself
     UniqueConstraint("kind", "connection", "object", "record", "lead", "field"),
 )
 

@@ -7,16 +7,17 @@ key would let everybody in unseen, so it is checked before it is used.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from config.errors import Misconfigured
 from mappings.model import Values
 from sync.state.database import upsert
 from sync.state.schema import meta, suppressed
 
-_CHECK = "suppression_key"
+KEY_CHECK = "suppression_key"
+"""In `meta`: the digest that tells the key under which people were forgotten."""
 _AS_OF = select(func.count(), func.coalesce(func.max(suppressed.c.id), 0))
 
 
@@ -62,6 +63,20 @@ class Suppression:
         mine = suppressed.c.digest == self.digest("email", address)
         return tx.execute(delete(suppressed).where(mine)).rowcount > 0
 
+    def restore(self, tx: Connection, forgotten: Mapping[str, str], mark: str) -> frozenset[str]:
+        """Take nobody in any more of these digests (-> when), made under the key that `mark` tells; those that were
+        not known here. Raises Misconfigured when the key is another."""
+        if not forgotten:
+            return frozenset()
+        self._check(tx)
+        if not hmac.compare_digest(mark, self.digest("key", "check")):
+            raise _another_key()
+        known = set(tx.execute(select(suppressed.c.digest)).scalars())
+        fresh = {digest: at for digest, at in forgotten.items() if digest not in known}
+        if fresh:
+            tx.execute(insert(suppressed), [{"digest": digest, "at": at} for digest, at in fresh.items()])
+        return frozenset(fresh)
+
     def since(self, tx: Connection, address: str) -> str:
         """When the person with this address was forgotten; "" when not."""
         if not self.refresh(tx):
@@ -79,11 +94,15 @@ class Suppression:
 
     def _check(self, tx: Connection) -> None:
         mark = self.digest("key", "check")
-        kept = tx.execute(select(meta.c.value).where(meta.c.name == _CHECK)).scalar()
+        kept = tx.execute(select(meta.c.value).where(meta.c.name == KEY_CHECK)).scalar()
         if kept is None:
-            tx.execute(upsert(meta, tx), [{"name": _CHECK, "value": mark}])
+            tx.execute(upsert(meta, tx), [{"name": KEY_CHECK, "value": mark}])
         elif not hmac.compare_digest(kept, mark):
-            raise Misconfigured(
-                "The key is not the one under which people were forgotten: they would be taken in again.",
-                fix="Restore the key (CLOSEDLOOP_KEY or closedloop.key).",
-            )
+            raise _another_key()
+
+
+def _another_key() -> Misconfigured:
+    return Misconfigured(
+        "The key is not the one under which people were forgotten: they would be taken in again.",
+        fix="Restore the key (CLOSEDLOOP_KEY or closedloop.key).",
+    )

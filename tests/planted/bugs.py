@@ -57,8 +57,8 @@ BUGS = (
     Bug(
         "a cursor is saved though its page is not",
         "sync/absorb.py",
-        "    counts = absorb_records(tx, stream, arrived, mapped, run=run, at=at, forgotten=forgotten)\n    save_cursor",
-        "    counts = absorb_records(tx, stream, arrived[1:], mapped, run=run, at=at, forgotten=forgotten)\n    save_cursor",
+        "arrived, mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone)\n    save_cursor",
+        "arrived[1:], mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone)\n    save_cursor",
         tests="tests/engine/test_conflicts.py::test_two_values_wait_for_a_person_and_the_answer_is_written",
     ),
     Bug(
@@ -236,7 +236,7 @@ BUGS = (
     Bug(
         "an operation is not in the journal before it leaves",
         "sync/push.py",
-        "        tx.execute(journal.insert(), [_journal_row(run, operation, at) for operation in leaving])\n",
+        "        tx.execute(journal.insert(), [_journal_row(run, operation, at, seen) for operation in leaving])\n",
         "        pass\n",
         tests="tests/engine/test_conflicts.py::test_a_hand_off_goes_with_its_record",
     ),
@@ -426,6 +426,49 @@ BUGS = (
         'not hmac.compare_digest(digest.encode(), headers.get("outreach-webhook-signature", "").encode())',
         "False",
         tests="tests/connectors/outreach/test_outreach.py::test_webhooks_are_believed_by_their_signature_only",
+    ),
+    # a state that was restored
+    Bug(
+        "a restored state is not recognised",
+        "sync/epoch.py",
+        "if mark is None or (mark.id == known.id and mark.epoch <= known.epoch):",
+        "if mark is None or mark.id == known.id:",
+        tests="tests/engine/test_restored.py::test_a_restored_state_writes_nothing_and_says_what_to_do",
+    ),
+    Bug(
+        "the epoch is raised after the first write",
+        "sync/runs.py",
+        "        if chunk:\n            self._raise_epoch()\n",
+        "",
+        tests="tests/engine/test_restored.py::test_a_quiet_sync_leaves_the_epoch_alone_and_one_that_writes_raises_it_once",
+    ),
+    Bug(
+        "a restored state takes no notice of whom it never knew to be deleted",
+        "sync/absorb.py",
+        "if record.gone is not None and not record.into and not self.keep_gone:",
+        "if record.gone is not None and not record.into:",
+        tests="tests/engine/test_restored.py::test_whoever_was_deleted_after_the_backup_stays_deleted",
+    ),
+    Bug(
+        "a restored state decides by what it knew",
+        "sync/restored.py",
+        "contest(tx, _disputed(",
+        "list(_disputed(",
+        tests="tests/engine/test_restored.py::test_a_difference_is_asked_and_then_the_rule_holds_again",
+    ),
+    Bug(
+        "a restored state makes whoever is missing",
+        "sync/withheld.py",
+        "held = {place for place, let in told.items() if not let}",
+        "held: set[Place] = set()",
+        tests="tests/engine/test_restored.py::test_whoever_is_missing_is_made_only_when_a_person_says_so",
+    ),
+    Bug(
+        "a late create passes for an edit",
+        "sync/doubt.py",
+        "if at and same and name in body and dated.get(name, first_at) > at:",
+        "if False:",
+        tests="tests/simulation/test_simulation.py::test_what_failed_once_holds[25859-options23]",
     ),
     Bug(
         "Google Analytics: any text goes out as a client id",

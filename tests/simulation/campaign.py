@@ -1,9 +1,9 @@
 """Scenarios by the thousand: `make campaign MINUTES=n`, on all cores, from a seed onwards.
 
-Both levels run: a share of the time goes to the real connectors over the real sandboxes, the rest to platforms in
-memory. What was met is printed, and each violation with what replays it: `--seed N --level port|http --once` tells one
-scenario step by step, and what is left of it when all that does not matter is taken away. The last line is one JSON
-object.
+All levels run: a share of the time goes to the real connectors over the real sandboxes, another to states that are lost
+and restored, the rest to platforms in memory. What was met is printed, and each violation with what replays it:
+`--seed N --level port|http|restored --once` tells one scenario step by step, and what is left of it when all that does
+not matter is taken away. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from typing import Any
 import orjson
 import structlog
 
-from tests.simulation import platforms, scenario, shrink
+from tests.simulation import platforms, restoring, scenario, shrink
 from tests.simulation.scenario import Outcome
 
-BATCHES = {"port": 50, "http": 10}
+BATCHES = {"port": 50, "http": 10, "restored": 20}
 """Scenarios handed to a process at once; about the same time."""
 HTTP_EVERY = 3
 """Of so many batches one is of the HTTP level."""
-LEVELS: dict[str, Callable[..., Outcome]] = {"port": scenario.run, "http": platforms.run}
+RESTORED_EVERY = 12
+"""Of so many one is of states that are lost on the way."""
+LEVELS: dict[str, Callable[..., Outcome]] = {"port": scenario.run, "http": platforms.run, "restored": restoring.run}
 
 
 def quietly() -> None:
@@ -79,7 +81,7 @@ def outcomes(first: int, until: float, workers: int) -> Iterator[tuple[str, Outc
         running: dict[Any, str] = {}
         while running or number == 0 or time.monotonic() < until:
             while len(running) < workers * 2 and (number == 0 or time.monotonic() < until):
-                level = "http" if number % HTTP_EVERY == 1 else "port"
+                level = "restored" if number % RESTORED_EVERY == 3 else "http" if number % HTTP_EVERY == 1 else "port"
                 running[pool.submit(batch, level, following[level])] = level
                 following[level] += BATCHES[level]
                 number += 1

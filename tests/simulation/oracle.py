@@ -163,9 +163,12 @@ def _check_field(scenario: Scenario, person: _Person, name: str) -> None:
         raise Violation(f"P1: {name} of {person.email} differs: {sorted(values)}")
     [value] = values
     edits = {number: edit for number, edit in person.edits.items() if edit.field == name}
+    if (person.email, name) in scenario.people.decided:
+        _check_decided(scenario, person, name, value)
+        return
     if value not in {_plain(edit) for edit in edits.values()} | ({""} if _may_be_blank(person, edits) else set()):
         raise Violation(f"P5: {name} of {person.email} is {value!r}, which nobody said")
-    if not edits or (not value and _may_be_blank(person, edits)) or _twins_and_late(scenario, person):
+    if not edits or (not value and _may_be_blank(person, edits)):
         return
     standing = _standing(scenario, person, edits)
     if value not in {_plain(edit) for edit in standing.values()}:
@@ -174,13 +177,11 @@ def _check_field(scenario: Scenario, person: _Person, name: str) -> None:
     _check_losers(scenario, person, name, value, standing)
 
 
-def _twins_and_late(scenario: Scenario, person: _Person) -> bool:
-    """A known limit. A create whose answer was lost comes late, and people have made the same person twice over there
-    meanwhile: which of the records it met cannot be told, and what it wrote to the other passes for theirs."""
-    return any(
-        len(rows) > 1 and any("late_commit" in what for what in scenario.sides[name].met)
-        for name, rows in person.rows.items()
-    )
+def _check_decided(scenario: Scenario, person: _Person, name: str, value: str) -> None:
+    """What a person was asked, and answered, is so."""
+    decided = str(scenario.people.decided[(person.email, name)] or "").casefold()
+    if value != decided:
+        raise Violation(f"P4: {name} of {person.email} is {value!r}; a person decided {decided!r}")
 
 
 def _plain(edit: Edit) -> str:
@@ -194,15 +195,20 @@ def _may_be_blank(person: _Person, edits: Mapping[int, Edit]) -> bool:
 
 
 def _standing(scenario: Scenario, person: _Person, edits: Mapping[int, Edit]) -> dict[int, Edit]:
-    """The edits that nobody replaced knowingly. What was said on a record that is gone need not have been heard; and
-    where the fate of a write is not known, blanking what it wrote looks the same as its never having been done."""
-    here = {(name, row.id) for name, row in person.live}
-    replaced: set[int] = set()
-    for edit in edits.values():
-        heard = not person.lost or (edit.side, edit.row) in here
-        if heard and (edit.value or not (_disturbed(scenario) or scenario.takeover_rate)):
-            replaced |= edit.replaced
+    """The edits that nobody replaced knowingly, as far as anybody could hear it."""
+    replaced = set().union(*(edit.replaced for edit in edits.values() if _is_heard(scenario, person, edit)))
     return {number: edit for number, edit in edits.items() if number not in replaced}
+
+
+def _is_heard(scenario: Scenario, person: _Person, edit: Edit) -> bool:
+    """Whether the engine could know of an edit. What was said on a record that is gone it need not have heard; nor what
+    it wrote over before anybody was shown it; and a blank says something only where it knew the field to be filled."""
+    side = scenario.sides[edit.side]
+    if person.lost and (edit.side, edit.row) not in {(name, row.id) for name, row in person.live}:
+        return False
+    if any((edit.row, edit.field, value) in side.blind for value in (edit.value, str(edit.value or "").upper())):
+        return False
+    return not edit.mute
 
 
 def _check_policy(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
@@ -240,8 +246,13 @@ def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, st
 
 
 def _disturbed(scenario: Scenario) -> bool:
-    """Whether something happened between the engine's look and its write that no engine can see."""
-    return bool(scenario.crashes) or any(side.met or side.habits.lag for side in scenario.sides.values())
+    """Whether something happened between the engine's look and its write that no engine can see, or what it knew of it
+    was lost."""
+    return (
+        bool(scenario.crashes)
+        or scenario.restored
+        or any(side.met or side.habits.lag for side in scenario.sides.values())
+    )
 
 
 def _kept(scenario: Scenario) -> set[str]:
@@ -280,7 +291,9 @@ def _check_writes(scenario: Scenario) -> None:
 def _check_number(scenario: Scenario) -> None:
     """P9: no more writes than the world gave reasons for."""
     written = sum(len(side.writes) for side in scenario.sides.values())
-    struck = sum(sum(side.met.values()) for side in scenario.sides.values()) + 4 * scenario.crashes
+    struck = (
+        sum(sum(side.met.values()) for side in scenario.sides.values()) + 4 * scenario.crashes + 20 * scenario.restored
+    )
     fields = len(FIELDS) + 3
     allowed = len(scenario.sides) * fields * (scenario.people.acts + struck + 1)
     if written > allowed:

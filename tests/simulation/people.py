@@ -17,7 +17,8 @@ STAGES = ("subscriber", "lead", "marketing_qualified", "opportunity", "customer"
 
 @dataclass(slots=True)
 class Edit:
-    """A value that a person gave a field, and all values that were in sight, or replaced by those in sight."""
+    """A value that a person gave a field, and all values that were in sight, or replaced by those in sight. Of a blank
+    `mute`: the engine never knew the field of this record to be filled, so that a blank there tells it nothing."""
 
     field: str
     value: str | None
@@ -25,6 +26,7 @@ class Edit:
     side: str
     row: str
     email: str
+    mute: bool = False
 
 
 @dataclass
@@ -38,6 +40,7 @@ class People:
     edits: list[Edit] = field(default_factory=list)
     opted_out: list[tuple[str, str, str]] = field(default_factory=list)  # (side, row, e-mail)
     staged: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (side, row) -> what people said
+    decided: dict[tuple[str, str], str | None] = field(default_factory=dict)  # (e-mail, field) -> an answer of theirs
     acts: int = 0
 
     def act(self) -> None:
@@ -82,7 +85,8 @@ class People:
         seen = self.edit_of(values.get(name))
         replaced = frozenset() if seen is None else self.edits[seen].replaced | {seen}
         value = None if blank else f"Value {len(self.edits)}"
-        self.edits.append(Edit(name, value, replaced, side.name, id, email_of(values)))
+        mute = blank and (id, name) not in side.filled
+        self.edits.append(Edit(name, value, replaced, side.name, id, email_of(values), mute))
         side.edit(id, {name: value})
         self.say(f"{side.name}/{id}.{name}={value}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -30,9 +30,13 @@ from connectors.api import (
     Result,
     Verb,
 )
+from sync.push import DOUBT
 
 OVERLAP = timedelta(seconds=90)
 """What an incremental pull reads again; no index of a side lags longer."""
+
+LATEST = timedelta(seconds=DOUBT - 10)
+"""After it no side does a write any more whose answer it did not give: the engine waits for DOUBT."""
 
 FAULTS = (
     "login_lost",
@@ -88,11 +92,14 @@ class Side:
     rng: Random
     objects: tuple[str, ...] = ("contacts",)
     history: dict[str, list[Row]] = field(default_factory=dict)
-    late: list[tuple[int, Operation]] = field(default_factory=list)
+    late: list[tuple[int, datetime, Operation]] = field(default_factory=list)  # done at this call, or by this time
     created: Counter[str] = field(default_factory=Counter)  # by the engine, by e-mail
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
+    purged: set[str] = field(default_factory=set)  # gone for so long that nothing tells of them
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
+    filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
+    blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
     revived: set[str] = field(default_factory=set)  # people made anew after that, by e-mail
     refused: set[str] = field(default_factory=set)  # keys of operations
     writes: list[tuple[Verb, Row | None, dict[str, Any]]] = field(default_factory=list)  # what, over what, of what
@@ -175,18 +182,22 @@ class Side:
         self.between()
         self.calls += 1
         if self.late:
-            due = [operation for call, operation in self.late if call <= self.calls]
-            self.late = [(call, operation) for call, operation in self.late if call > self.calls]
-            for operation in due:
+            now = self.clock.now()
+            due = [one for one in self.late if one[0] <= self.calls or one[1] <= now]
+            self.late = [one for one in self.late if one not in due]
+            for *_, operation in due:
                 self.apply(operation)
 
     def shown_rows(self, object: str) -> list[Row]:
         """Every row as the index shows it, which may be as it was a while ago."""
         if self.healed or not self.habits.lag:
-            return [told[-1] for told in self.history.values() if told[-1].object == object]
+            rows = (told[-1] for id, told in self.history.items() if id not in self.purged)
+            return [row for row in rows if row.object == object]
         seen = self.clock.now() - timedelta(seconds=self.habits.lag)
         shown = []
-        for told in self.history.values():
+        for id, told in self.history.items():
+            if id in self.purged:
+                continue
             past = [row for row in told if row.at <= seen and row.object == object]
             if past:
                 shown.append(past[-1])
@@ -205,7 +216,7 @@ class Side:
         row = self.history[operation.id][-1]
         if row.gone is not None:
             return None, False
-        self.writes.append((operation.verb, row, dict(operation.values)))
+        self._over(row, operation)
         self.edit(operation.id, dict(operation.values))
         return self.history[operation.id][-1], False
 
@@ -215,7 +226,7 @@ class Side:
             values = dict(operation.values)
             if known.values.get("consent") == "unsubscribed":
                 values.pop("consent", None)  # no connector may opt somebody in who is there and has opted out
-            self.writes.append((Verb.CREATE, known, values))
+            self._over(known, replace(operation, values=values))
             self.edit(known.id, values)
             return self.history[known.id][-1], False
         email = str(operation.values.get("email")).casefold()
@@ -223,8 +234,18 @@ class Side:
             self.revived.add(email)
         self.writes.append((Verb.CREATE, None, dict(operation.values)))
         id = self.put(dict(operation.values), operation.object)
+        self.filled.update((id, name) for name, value in operation.values.items() if value)
         self.created[email] += 1
         return self.history[id][-1], True
+
+    def _over(self, row: Row, operation: Operation) -> None:
+        """The engine writes over a record: what of it nobody had been shown is noted."""
+        self.writes.append((operation.verb, row, dict(operation.values)))
+        for name, value in operation.values.items():
+            if value:
+                self.filled.add((row.id, name))
+            if (row.id, name, row.values.get(name)) not in self.shown:
+                self.blind.add((row.id, name, row.values.get(name)))
 
     def _meets(self, operation: Operation) -> Row | None:
         for row in self.live().values():
@@ -249,6 +270,7 @@ class Seat:
     def stored(self) -> None:
         """The process has committed what it was shown: from now on it knows."""
         for row in self.pending:
+            self.side.filled.update((row.id, name) for name, value in row.values.items() if value)
             if row.gone is None:
                 self.side.known.add(row.id)
             elif row.id in self.side.known:
@@ -284,10 +306,13 @@ class Seat:
             found = [row for row in side.shown_rows(object) if row.id > after and row.version >= state["since"]]
             found.sort(key=lambda row: row.id)
             page, more = found[: side.habits.page_size], len(found) > side.habits.page_size
-            self.pending.extend(page)
             records = [side.told(row) for row in page]
+            stored = list(page)
             if records and side.strikes("left_out"):
-                records[0] = _without(records[0], side.rng.choice(("first", "title")))
+                name = side.rng.choice(("first", "title"))
+                records[0] = _without(records[0], name)
+                stored[0] = replace(page[0], values={**page[0].values, name: None})
+            self.pending.extend(stored)
             if side.habits.shuffles:
                 records += records[:1]
                 side.rng.shuffle(records)
@@ -303,7 +328,9 @@ class Seat:
         if self.side.strikes("read_breaks"):
             raise RetryLater("No answer.", after=1)
         found: dict[str, Record] = {}
-        for row in self.side.rows().values():
+        # by another key than the id some platforms can only search, and a search lags
+        searched = key != "id" and self.side.habits.lag < DOUBT
+        for row in self.side.shown_rows(object) if searched else self.side.rows().values():
             value = row.id if key == "id" else str(row.values.get(key))
             if row.object == object and value in values and (key == "id" or row.gone is None):
                 found[value] = self.side.told(row)
@@ -328,7 +355,8 @@ class Seat:
         if side.strikes("lost_before"):
             return Result(operation.key, error=InDoubt("No answer came."))
         if side.strikes("late_commit"):
-            side.late.append((side.calls + side.rng.randint(1, 3), operation))
+            until = side.clock.now() + LATEST
+            side.late.append((side.calls + side.rng.randint(1, 3), until, operation))
             return Result(operation.key, error=InDoubt("No answer came."))
         row, created = side.apply(operation)
         side.boundary("call.after")

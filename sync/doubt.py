@@ -1,0 +1,147 @@
+"""What a write of unknown fate may have left behind, beyond what looking it up tells.
+
+A create that comes late meets one of several records of the person, and the look-up finds another: what it wrote then
+looks like somebody's edit of just now. So creates that were in doubt are watched for a while: a value of theirs that
+turns up at the person's counts from when it was meant to. And where a value was written in doubt and a blank stands
+now, nobody can tell a write that was never done from a value that somebody took out: that is asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from config.clock import unstamp
+from mappings.compiler import Mapped
+from mappings.model import Values
+from sync.absorb import is_rewrite
+from sync.load import chunks
+from sync.resolve import IN_DOUBT
+from sync.state.database import NOTE, upsert
+from sync.state.schema import journal, leads, meta, records, streams
+from sync.withheld import contest, note
+from sync.workspace import Workspace
+
+WATCH = 3600.0
+"""Seconds for which a create that was in doubt is watched: longer than any index lags."""
+
+_VERSIONS = (
+    select(records.c.id, records.c.version)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .where(records.c.id.in_(bindparam("some", expanding=True)))
+)
+_TWINS = (
+    select(records.c.stream, records.c.id, records.c.body, records.c.changed, records.c.first_at)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .where(records.c.lead == bindparam("who"), records.c.gone.is_(None))
+)
+
+
+def versions(tx: Connection, connection: str, object: str, ids: list[str]) -> dict[str, str]:
+    """The versions in which these records are known."""
+    found: dict[str, str] = {}
+    for some in chunks(ids):
+        rows = tx.execute(_VERSIONS, {"of": connection, "named": object, "some": some}).all()
+        found.update((row.id, row.version) for row in rows)
+    return found
+
+
+# late creates
+
+
+def _name(connection: str) -> str:
+    return f"watched:{connection}"
+
+
+def _watched(tx: Connection, connection: str) -> dict[str, str]:
+    told = tx.execute(NOTE, {"of": _name(connection)}).scalar()
+    return dict(orjson.loads(told)) if told else {}
+
+
+def watch(tx: Connection, row: Any, at: str) -> None:
+    """Watch this create from now on."""
+    found = {**_watched(tx, row.connection), str(row.id): at}
+    _store(tx, row.connection, found)
+
+
+def _store(tx: Connection, connection: str, found: dict[str, str]) -> None:
+    if found:
+        row = {"name": _name(connection), "value": orjson.dumps(found).decode()}
+        tx.execute(upsert(meta, tx, update=["value"]), [row])
+    else:
+        tx.execute(delete(meta).where(meta.c.name == _name(connection)))
+
+
+def date_late(workspace: Workspace, connection: str) -> None:
+    """Values that watched creates wrote to other records of their person count from when they were meant to."""
+    with workspace.state.read() as tx:
+        if not _watched(tx, connection):
+            return
+    now = workspace.clock.now()
+    with workspace.state.begin() as tx:
+        found = _watched(tx, connection)
+        for some in chunks(sorted(map(int, found))):
+            for row in tx.execute(select(journal).where(journal.c.id.in_(some))).all():
+                _date_twins(tx, row)
+        _store(tx, connection, {id: at for id, at in found.items() if (now - unstamp(at)).total_seconds() < WATCH})
+
+
+def _date_twins(tx: Connection, row: Any) -> None:
+    place = {"of": row.connection, "named": row.object, "who": row.lead}
+    for twin in tx.execute(_TWINS, place).all():
+        changed: dict[str, str] = orjson.loads(twin.changed) if twin.changed else {}
+        dated = as_meant(row, orjson.loads(twin.body), changed, twin.first_at)
+        if dated != changed:
+            mine = (records.c.stream == twin.stream) & (records.c.id == twin.id)
+            tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode()))
+            tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
+
+
+def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str) -> dict[str, str]:
+    """`changed` of a record, where its values that the write meant are newer than the write."""
+    after: Values = orjson.loads(row.after)
+    dated = dict(changed)
+    for name, (_, at) in orjson.loads(row.times or "{}").items():
+        same = body.get(name) == after.get(name) or is_rewrite([after.get(name), None], body.get(name))
+        if at and same and name in body and dated.get(name, first_at) > at:
+            dated[name] = at
+    return dated
+
+
+# blanks
+
+
+def ask_about_blanks(tx: Connection, row: Any, record_id: str, mapped: Mapped, at: str) -> None:
+    """Ask about the fields that the write, whose fate is not known, may have filled, and that are blank now."""
+    mine = (streams.c.connection == row.connection) & (streams.c.object == row.object) & (records.c.id == record_id)
+    query = select(records.c.stream, records.c.body, records.c.changed, records.c.version, records.c.lead)
+    known = tx.execute(query.join(streams, streams.c.id == records.c.stream).where(mine)).one_or_none()
+    before = orjson.loads(row.remote).get("version")
+    if known is None or not row.lead or (before is not None and before == known.version):
+        return  # untouched since: it was not done
+    names = _emptied(row, orjson.loads(known.body), mapped)
+    if not names:
+        return
+    changed = {**(orjson.loads(known.changed) if known.changed else {}), **dict.fromkeys(names, known.version or at)}
+    place = (records.c.stream == known.stream) & (records.c.id == record_id)
+    tx.execute(update(records).where(place).values(changed=orjson.dumps(changed).decode()))
+    note(tx, at)
+    contest(tx, [(row.lead, name) for name in names], at, why=IN_DOUBT)
+
+
+def _emptied(row: Any, body: Values, mapped: Mapped) -> list[str]:
+    after: Values = orjson.loads(row.after)
+    before: Values = orjson.loads(row.before)
+    return [
+        name
+        for name, value in after.items()
+        if value not in (None, [])
+        and name in mapped.pulled
+        and mapped.on_blank.get(name) == "clear"
+        and body.get(name, "") in (None, [])
+        and before.get(name) in (None, [])
+    ]

@@ -1,0 +1,52 @@
+"""The people who answer what the engine asks, each question by one of its options, once the world is left alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import Connection, select
+
+from sync.conflicts import Answer, answer, listed
+from sync.state.schema import leads
+from sync.withheld import WRITE
+from tests.simulation.people import email_of
+
+if TYPE_CHECKING:
+    from tests.simulation.scenario import Scenario
+
+_FIELDS = {"first_name": "first", "title": "title"}
+
+
+def answered(scenario: Scenario) -> bool:
+    """Answer all that is open; whether anything was."""
+    from tests.simulation.scenario import plain
+
+    with plain(scenario.workspace.state) as tx:
+        asked = [question for question in listed(tx) if question["kind"] != "match"]
+        for question in asked:
+            _answer(scenario, tx, question)
+    return bool(asked)
+
+
+def _answer(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> None:
+    if question["kind"] == WRITE:
+        _let(scenario, tx, question)
+        return
+    email = _email(tx, question["lead"])
+    option = scenario.people.rng.choice(question["options"])
+    scenario.people.decided[(email, _FIELDS[question["field"]])] = option["value"]
+    scenario._say(f"{question['field']} of {email}: it is {option['value']!r}")
+    answer(tx, scenario.workspace, question["id"], Answer(take=option["source"]))
+
+
+def _let(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> None:
+    """Whoever was deleted there is left deleted; the others may be made."""
+    email, side = _email(tx, question["lead"]), scenario.sides[question["connection"]]
+    gone = any(row.gone and email_of(row.values) == email for row in side.rows().values())
+    scenario._say(f"{question['field']} {email} on {side.name}: {'leave' if gone else 'write'}")
+    answer(tx, scenario.workspace, question["id"], Answer(leave=gone, write=not gone))
+
+
+def _email(tx: Connection, lead: str) -> str:
+    return email_of(orjson.loads(tx.execute(select(leads.c.body).where(leads.c.id == lead)).scalar_one()))
