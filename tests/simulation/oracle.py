@@ -113,7 +113,8 @@ def _check_records(scenario: Scenario, person: _Person) -> None:
     for name, rows in person.rows.items():
         side = scenario.sides[name]
         made = side.created[person.email]
-        unseen = sum(1 for row in rows if row.gone and row.id not in side.told_gone)
+        went = [row.id for row in rows if any(told.gone for told in side.history[row.id])]
+        unseen = sum(id not in side.told_gone for id in went)
         if made > 1 + unseen:  # what was deleted before anybody looked was never known to have been there
             raise Violation(f"P3: {person.email} was created {made} times on {name}")
         if person.email in side.revived:
@@ -148,7 +149,12 @@ def _check_stage(scenario: Scenario, person: _Person) -> None:
         raise Violation(f"P5: stage of {person.email} is {stage}, which nobody said")
     if scenario.meddles or any("late_commit" in what for side in scenario.sides.values() for what in side.met):
         return
-    last = [stages[-1] for side, id, stages in said if scenario.sides[side].history[id][-1].gone is None]
+    last = [
+        stages[-1]
+        for side, id, stages in said
+        if scenario.sides[side].history[id][-1].gone is None
+        and (id, "stage", stages[-1]) not in scenario.sides[side].blind  # a write met it before anybody was shown it
+    ]
     if last and (stage is None or STAGES.index(stage) < max(map(STAGES.index, last))):
         raise Violation(f"P18: stage of {person.email} is {stage}; people said {last}")
 

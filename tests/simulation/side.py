@@ -306,11 +306,13 @@ class Seat:
             found = [row for row in side.shown_rows(object) if row.id > after and row.version >= state["since"]]
             found.sort(key=lambda row: row.id)
             page, more = found[: side.habits.page_size], len(found) > side.habits.page_size
+            new = {(row.id, name, row.values.get(name)) for row in page[:1] for name in ("first", "title")} - side.shown
             records = [side.told(row) for row in page]
             stored = list(page)
             if records and side.strikes("left_out"):
                 name = side.rng.choice(("first", "title"))
                 records[0] = _without(records[0], name)
+                side.shown -= {what for what in new if what[1] == name}
                 stored[0] = replace(page[0], values={**page[0].values, name: None})
             self.pending.extend(stored)
             if side.habits.shuffles:
