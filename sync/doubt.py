@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from config.clock import unstamp
 from mappings.compiler import Mapped
-from mappings.model import Values
+from mappings.model import Kind, Values
 from sync.absorb import is_rewrite
 from sync.load import chunks
 from sync.resolve import IN_DOUBT
@@ -36,8 +36,8 @@ _VERSIONS = (
 _TWINS = (
     select(records.c.stream, records.c.id, records.c.body, records.c.changed, records.c.first_at)
     .join(streams, streams.c.id == records.c.stream)
-    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
-    .where(records.c.lead == bindparam("who"), records.c.gone.is_(None))
+    .where(streams.c.connection == bindparam("of"), streams.c.kind == Kind.LEAD.value)
+    .where(records.c.lead == bindparam("who"))  # wherever it is by now: a lead may have been converted before we looked
 )
 
 
@@ -91,7 +91,7 @@ def date_late(workspace: Workspace, connection: str) -> None:
 
 
 def _date_twins(tx: Connection, row: Any) -> None:
-    place = {"of": row.connection, "named": row.object, "who": row.lead}
+    place = {"of": row.connection, "who": row.lead}
     for twin in tx.execute(_TWINS, place).all():
         changed: dict[str, str] = orjson.loads(twin.changed) if twin.changed else {}
         dated = as_meant(row, orjson.loads(twin.body), changed, twin.first_at)

@@ -32,6 +32,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     *((seed, {}) for seed in (20004142, 20005007, 20012386, 20022785, 20025674, 20029650)),
     # a conversion seen first by the record it made; an answer that told more than what was written
     *((seed, {}) for seed in (20016310, 20017231)),
+    # a create whose answer was lost, converted before it was looked for
+    (20054021, {}),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )
