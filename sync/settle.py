@@ -398,15 +398,19 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     """The values of a write that are found done count from when they were meant to, not from when they were found:
     read back, they looked like a person's edit of just now. What the record holds; None when it is not known."""
     mine = (records.c.stream == stream.id) & (records.c.id == record_id)
-    known = tx.execute(select(records.c.body, records.c.changed).where(mine)).one_or_none()
+    known = tx.execute(select(records.c.body, records.c.changed, records.c.held).where(mine)).one_or_none()
     if known is None:
         return None
     body: Values = orjson.loads(known.body)
+    held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
     after: Values = orjson.loads(row.after)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
         if body.get(name) == after.get(name) or is_rewrite([after.get(name), None], body.get(name)):
             changed.pop(name, None)
             changed.update({name: at} if at else {})
-    tx.execute(update(records).where(mine).values(changed=orjson.dumps(changed).decode()))
+            if body.get(name) != after.get(name):  # what the platform made of it: not sent again
+                held[name] = [after.get(name), body[name]]
+    kept = orjson.dumps(held).decode() if held else None
+    tx.execute(update(records).where(mine).values(changed=orjson.dumps(changed).decode(), held=kept))
     return body
