@@ -32,7 +32,7 @@ from sync.planning import Waiting, beside_leads, count_operation, outcomes_due, 
 from sync.pull import pull_object, restart
 from sync.push import close_accounts, recover, send
 from sync.state.database import upsert
-from sync.state.leases import Lease, acquire
+from sync.state.leases import Lease, acquire_all, release
 from sync.state.schema import connections as connections_table
 from sync.state.schema import runs, streams
 from sync.workspace import Workspace
@@ -231,7 +231,6 @@ class Runner:
 
 _MINE = runs.c.id == bindparam("run")
 _RUN = select(runs).where(_MINE)
-_STAGE = update(runs).where(_MINE).values(stage=bindparam("told"))
 _END = update(runs).where(_MINE).values(state=bindparam("ends"), finished_at=bindparam("at"), error=bindparam("told"))
 _CONNECTION = select(connections_table).where(connections_table.c.name == bindparam("of"))
 _UNREAD = select(streams.c.id).where(
@@ -270,12 +269,8 @@ class _Work:
         return [] if old else list(told["done"])
 
     def __enter__(self) -> _Work:
-        try:
-            for connection in sorted(self.connections):
-                self._leases.append(acquire(self.workspace.state, f"connection:{connection}", self.run))
-        except BaseException:
-            self._release()
-            raise
+        names = [f"connection:{connection}" for connection in sorted(self.connections)]
+        self._leases = acquire_all(self.workspace.state, names, self.run)
         self.ledger.hold(self._leases)
         self.workspace.fence.hold(sorted(self.connections), self._leases)
         return self
@@ -284,14 +279,9 @@ class _Work:
         self._fenced = isinstance(error, Fenced)
         if isinstance(error, KeyboardInterrupt):
             self.cancelled = True
-        self._release()
-
-    def _release(self) -> None:
-        if self._leases:
-            self.workspace.fence.drop(self.connections)
-        for lease in self._leases:
-            lease.release(self.workspace.state)
-        self._leases.clear()
+        self.workspace.fence.drop(self.connections)
+        release(self.workspace.state, self._leases, last=self.ledger.leave if error is None else None)
+        self._leases = []
 
     # steps
 
@@ -313,10 +303,7 @@ class _Work:
 
     def _remember(self, name: str) -> None:
         self.done.append(name)
-        with self.workspace.state.begin() as tx:
-            self.ledger.enter(tx)
-            stage = orjson.dumps({"done": self.done, "at": self.workspace.now()}).decode()
-            tx.execute(_STAGE, {"run": self.run, "told": stage})
+        self.ledger.remember(orjson.dumps({"done": self.done, "at": self.workspace.now()}).decode())
 
     def _pull(self, connection: str) -> Iterator[str]:
         self.progress.stage(connection, "pull")

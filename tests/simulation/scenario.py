@@ -83,6 +83,23 @@ class Crash(BaseException):
 
 
 @dataclass(slots=True)
+class _Life:
+    """A process, as far as it can die: its connectors, and whether it has. The dead do nothing more."""
+
+    seats: list[Seat] = field(default_factory=list)
+    ended: bool = False
+
+    def forget(self) -> None:
+        """What it was shown and has not stored is lost."""
+        for seat in self.seats:
+            seat.pending.clear()
+
+    def end(self) -> None:
+        self.ended = True
+        self.forget()
+
+
+@dataclass(slots=True)
 class Outcome:
     """What a scenario came to. `events` are calls and commits; `met` counts what struck what."""
 
@@ -158,7 +175,6 @@ class Scenario:
     idle: frozenset[int] = frozenset()
     clock: ManualClock = field(default_factory=lambda: ManualClock(START))
     sides: dict[str, Side] = field(default_factory=dict)
-    seats: list[Seat] = field(default_factory=list)
     boundaries: int = 0
     crashes: int = 0
     events: int = 0
@@ -210,30 +226,14 @@ class Scenario:
         folder, made = _world(self.world)
         state = State(made.state.engine, self.clock) if self.true_state else _memory().state(self.clock)
         fenced = self.takeover_rate > 0
-        seats: list[Seat] = []
-        self.seats = seats
-        find = {n: _platform(n, folder / n, side, seats, fenced=fenced) for n, side in self.sides.items()}.__getitem__
+        life = self.life = _Life()
+        made_by = {n: _platform(n, folder / n, side, life.seats, fenced=fenced) for n, side in self.sides.items()}
+        find = made_by.__getitem__
         workspace = Workspace(self.folder, made.project, state, self.clock, made.fields, made.order, self._new_id, find)
         workspace._owners = {name: Owners(state, name) for name in self.sides}
         workspace._compiled = {name: made._compiled[name] for name in self.sides}
         workspace._mapped = {name: dict(made._compiled[name]) for name in self.sides}
-        begin = state.begin
-
-        @contextmanager
-        def watched(*, durable: bool = True) -> Iterator[Any]:
-            try:
-                with begin(durable=durable) as tx:
-                    yield tx
-                    self._boundary(self._side, "commit.before")
-            except BaseException:
-                for seat in seats:
-                    seat.pending.clear()
-                raise
-            for seat in seats if durable else ():
-                seat.stored()
-            self._boundary(self._side, "commit.after")
-
-        state.__dict__["begin"] = watched
+        state.__dict__["begin"] = partial(_Watched, self, life, state.begin)
         return workspace
 
     def _new_id(self) -> str:
@@ -256,8 +256,7 @@ class Scenario:
 
     def _die(self, side: Side | None, name: str) -> None:
         self.crashes += 1
-        for seat in self.seats:
-            seat.pending.clear()
+        self.life.end()
         where = f"{side.doing}/{side.struck or 'well'}" if side is not None else "start/well"
         self.met[f"{where}/died at {name}"] += 1
         self._say(f"dies at boundary {self.boundaries}, {name} ({where})")
@@ -271,6 +270,7 @@ class Scenario:
         with _plain(self.workspace.state) as tx:
             held = tx.execute(select(leases.c.name).where(leases.c.expires_at > 0)).all()
             tx.execute(leases.update().values(expires_at=0.0))
+        mine = self.life
         other = self.opened()
         try:
             Runner(other).run("backfill", tuple(self.sides), Options(approve=True))
@@ -280,6 +280,7 @@ class Scenario:
             self._say(f"the other fails: {type(error).__name__}")
         finally:
             self._taken = False
+            self.life = mine
         self._after_takeover = {name: side.pushes for name, side in self.sides.items()} if held else {}
 
     def reborn(self) -> None:
@@ -422,6 +423,42 @@ class Scenario:
 
     def _check(self) -> None:
         oracle.check(self)
+
+
+class _Watched:
+    """A transaction of a process: before its commit and after it there are boundaries."""
+
+    __slots__ = ("_durable", "_inner", "_life", "_scenario")
+
+    def __init__(self, scenario: Scenario, life: _Life, begin: Callable[..., Any], *, durable: bool = True) -> None:
+        self._scenario, self._life, self._durable = scenario, life, durable
+        self._inner = begin(durable=durable)
+
+    def __enter__(self) -> Any:
+        if self._life.ended:
+            raise Crash("it is dead")
+        return self._inner.__enter__()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        scenario = self._scenario
+        if kind is None:
+            try:
+                scenario._boundary(scenario._side, "commit.before")
+            except BaseException as died:
+                self._undo(type(died), died, died.__traceback__)
+                raise
+        else:
+            self._undo(kind, error, trace)
+            return
+        self._inner.__exit__(None, None, None)
+        if self._durable:
+            for seat in self._life.seats:
+                seat.stored()
+        scenario._boundary(scenario._side, "commit.after")
+
+    def _undo(self, kind: Any, error: Any, trace: Any) -> None:
+        self._life.forget()
+        self._inner.__exit__(kind, error, trace)
 
 
 @contextmanager
