@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, literal_column, select, update
 
 from config.errors import ClosedloopError, RecordRejected
 from config.log import Log
@@ -26,11 +27,10 @@ log = Log(__name__)
 _NAMED = connections.c.name == bindparam("of")
 _APPROVE = update(connections).where(_NAMED, connections.c.approved_at.is_(None)).values(approved_at=bindparam("at"))
 _KNOWN = select(connections.c.name).where(_NAMED)
-_APPROVED = select(connections.c.approved_at).where(_NAMED)
 _NOT_DONE = select(journal.c.id).where(
     journal.c.op.in_(bindparam("some", expanding=True)), journal.c.state != "settled"
 )
-_PASSED = select(meta.c.name).where(meta.c.name.like("canary:%"))
+_PASSED = select(meta.c.name).where(meta.c.name.like(literal_column("'canary:%'")))
 
 
 def approve(tx: Connection, connection: str, at: str) -> None:
@@ -43,11 +43,6 @@ def approve(tx: Connection, connection: str, at: str) -> None:
         tx.execute(connections.insert(), [row])
 
 
-def is_approved(tx: Connection, connection: str) -> bool:
-    """Whether a person let the first writes to `connection` through."""
-    return bool(tx.execute(_APPROVED, {"of": connection}).scalar())
-
-
 class Canary:
     """Holds back all but a few of a connection's first operations until those few are known to be good."""
 
@@ -55,12 +50,16 @@ class Canary:
         self._workspace = workspace
         self._ledger = ledger
         self._size = workspace.project.first_run.canary
-        with workspace.state.read() as tx:
-            self._passed = {name.removeprefix("canary:") for name in tx.execute(_PASSED).scalars()}
+
+    @cached_property
+    def _passed(self) -> set[str]:
+        with self._workspace.state.read() as tx:
+            return {name.removeprefix("canary:") for name in tx.execute(_PASSED).scalars()}
 
     def size(self, names: Iterable[str]) -> int:
         """How many operations make the next chunk while one of `names` has its canary before it; 0 for no matter."""
-        return self._size if any(name not in self._passed for name in names) else 0
+        names = list(names)
+        return self._size if names and any(name not in self._passed for name in names) else 0
 
     def split(self, operations: Sequence[Planned]) -> tuple[list[Planned], list[Planned]]:
         """(the canary batch, the rest): at most `first_run.canary` operations of each connection new to writes."""

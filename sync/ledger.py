@@ -67,7 +67,7 @@ class Ledger:
         self.leave(tx)
 
     def remember(self, stage: str) -> None:
-        """How far the run is, stored by its next transaction: what is not stored is done again, and comes to the same."""
+        """How far the run is, stored by its next transaction. What never was is done again, and comes to the same."""
         self._stage = stage
 
     def leave(self, tx: Connection) -> None:
@@ -85,7 +85,8 @@ class Ledger:
         row["held"] += absorbed.filtered
         row["quarantined"] += absorbed.quarantined
         row["suppressed"] = row.get("suppressed", 0) + absorbed.suppressed
-        self._save(tx)
+        if absorbed.pulled:
+            self._save(tx)
 
     def parked(self, tx: Connection, connection: str, object: str, number: int) -> None:
         """`number` records of those applied turned out to need a person."""

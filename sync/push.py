@@ -203,6 +203,14 @@ def open_targets(tx: Connection, connection: str) -> set[tuple[str, str, str]]:
     return {(row.object, row.record, row.lead or "") for row in tx.execute(_OPEN_TARGETS, {"of": connection})}
 
 
+_UNSURE = select(journal.c.connection).where(journal.c.state.in_(["intent", "sent", "in_doubt"])).distinct()
+
+
+def in_doubt(tx: Connection) -> set[str]:
+    """The connections of writes whose fate is unknown."""
+    return set(tx.execute(_UNSURE).scalars())
+
+
 def recover(workspace: Workspace, connection: str, ledger: Ledger) -> tuple[int, int]:
     """Look up every write of `connection` whose fate is unknown; (found done, found not done).
 

@@ -25,12 +25,13 @@ from sync.ageing import age
 from sync.core.plan import Planned
 from sync.decide import decide_some
 from sync.drift import Frozen, compare, frozen, thaw
-from sync.first_run import Canary, approve, is_approved
-from sync.guards import Held, emptied, guard, is_guarded, judge, known_records
+from sync.first_run import Canary, approve
+from sync.guards import Held, emptied, guard, guarded, judge, known_records
 from sync.ledger import Ledger, Written
-from sync.planning import Waiting, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
+from sync.planning import Waiting, approved, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
 from sync.pull import pull_object, restart
-from sync.push import close_accounts, recover, send
+from sync.push import close_accounts, in_doubt, recover, send
+from sync.resolve import is_decided
 from sync.state.database import upsert
 from sync.state.leases import Lease, acquire_all, release
 from sync.state.schema import connections as connections_table
@@ -174,8 +175,10 @@ class Runner:
             }
             tx.execute(_BEGIN, [row])
             if options.approve:
+                known = approved(tx)
                 for name in connections:
-                    approve(tx, name, now)
+                    if name not in known:
+                        approve(tx, name, now)
         if command == "backfill":
             self._restart(connections)
         return run
@@ -236,6 +239,9 @@ _CONNECTION = select(connections_table).where(connections_table.c.name == bindpa
 _UNREAD = select(streams.c.id).where(
     streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"), streams.c.cursor.is_(None)
 )
+
+
+_TOLD = ("platform", "account_id", "account_name")
 
 
 class _Work:
@@ -321,17 +327,20 @@ class _Work:
     def _bind(self, connection: str) -> None:
         """Check that the credentials still open the account that the links were made with (never another's)."""
         health = self.workspace.connector(connection).check()
+        with self.workspace.state.read() as tx:
+            known = tx.execute(_CONNECTION, {"of": connection}).one_or_none()
+        if known is not None and known.account_id not in ("", health.account_id):
+            raise Misconfigured(
+                f"The credentials open another account ({health.account_id}) than before ({known.account_id}).",
+                fix="Restore the old credentials, or give the other account a connection of its own.",
+                connection=connection,
+            )
+        row = _connection_row(connection, self.workspace, health)
+        if known is not None and all(getattr(known, name) == row[name] for name in _TOLD):
+            return
         with self.workspace.state.begin() as tx:
             self.ledger.enter(tx)
-            known = tx.execute(_CONNECTION, {"of": connection}).one_or_none()
-            if known is not None and known.account_id not in ("", health.account_id):
-                raise Misconfigured(
-                    f"The credentials open another account ({health.account_id}) than before ({known.account_id}).",
-                    fix="Restore the old credentials, or give the other account a connection of its own.",
-                    connection=connection,
-                )
-            statement = upsert(connections_table, tx, update=["platform", "account_id", "account_name"])
-            tx.execute(statement, [_connection_row(connection, self.workspace, health)])
+            tx.execute(upsert(connections_table, tx, update=_TOLD), [row])
 
     def _pull_object(self, connection: str, object: str) -> Iterator[str]:
         finished = False
@@ -395,7 +404,7 @@ class _Work:
         self.errors.append(error)
 
     def _decide(self) -> Iterator[str]:
-        more = True
+        more = not self._is_decided()
         while more:
             with self.workspace.state.begin() as tx:
                 self.ledger.enter(tx)
@@ -405,13 +414,21 @@ class _Work:
             if decided.leads:
                 self.progress.decided(decided.leads)
             yield "decide"
+            more = more and not self._is_decided()
+
+    def _is_decided(self) -> bool:
+        """Most runs have nothing to decide, most of the time: to see that takes no writer's turn."""
+        with self.workspace.state.read() as tx:
+            return is_decided(tx)
 
     def _push(self) -> Iterator[str]:
         broken = {error.connection for error in self.errors} | set(self.held)
         names = [
             name for name in self.connections if name not in broken and self.workspace.project.connections[name].push
         ]
-        for name in names:
+        with self.workspace.state.read() as tx:
+            unsure = in_doubt(tx)
+        for name in [name for name in names if name in unsure]:
             try:
                 recover(self.workspace, name, self.ledger)
             except Fenced:
@@ -425,7 +442,8 @@ class _Work:
 
     def _push_rounds(self, names: list[str]) -> Iterator[str]:
         with self.workspace.state.read() as tx:
-            open_ = [name for name in names if is_approved(tx, name)]
+            yes = approved(tx)
+            open_ = [name for name in names if name in yes]
             self.waiting = {name: waiting_for(tx, self.workspace, name) for name in names if name not in open_}
         canary = Canary(self.workspace, self.ledger)
         for number in range(ROUNDS):
@@ -445,7 +463,8 @@ class _Work:
 
     def _guard_from_now(self, names: list[str]) -> None:
         with self.workspace.state.read() as tx:
-            fresh = [name for name in names if not is_guarded(tx, name)]
+            known = guarded(tx, names)
+        fresh = [name for name in names if name not in known]
         if fresh:
             with self.workspace.state.begin() as tx:
                 self.ledger.enter(tx)
@@ -512,6 +531,8 @@ class _Work:
     def _hold_waiting(self) -> None:
         """Account for what was planned but waits for a yes."""
         self.waiting = {name: waiting for name, waiting in self.waiting.items() if waiting.total}
+        if not self.waiting:
+            return
         with self.workspace.state.begin() as tx:
             self.ledger.enter(tx)
             for name, waiting in self.waiting.items():

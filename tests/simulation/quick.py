@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import namedtuple
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -116,7 +116,7 @@ class _Bound:
         self._fixed, self._open, self._expands = fixed, open_, expands
         self.expanded = any(expands)
         self._texts: dict[tuple[int, ...], str] = {}
-        self.values = self._values
+        self.values: Callable[[Any], Sequence[Any]] = self._values
         if not open_:
             self.values = self._as_fixed
         elif len(open_) == len(fixed) and not any(process for _, _, process in open_):
