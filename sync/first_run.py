@@ -26,6 +26,7 @@ log = Log(__name__)
 
 _NAMED = connections.c.name == bindparam("of")
 _APPROVE = update(connections).where(_NAMED, connections.c.approved_at.is_(None)).values(approved_at=bindparam("at"))
+_BEFORE_ITS_FIRST_RUN = connections.insert()
 _KNOWN = select(connections.c.name).where(_NAMED)
 _NOT_DONE = select(journal.c.id).where(
     journal.c.op.in_(bindparam("some", expanding=True)), journal.c.state != "settled"
@@ -40,7 +41,7 @@ def approve(tx: Connection, connection: str, at: str) -> None:
     known = tx.execute(_KNOWN, {"of": connection}).scalar()
     if known is None:
         row = {"name": connection, "platform": "", "created_at": at, "approved_at": at}
-        tx.execute(connections.insert(), [row])
+        tx.execute(_BEFORE_ITS_FIRST_RUN, [row])
 
 
 class Canary:

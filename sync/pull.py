@@ -39,6 +39,7 @@ def restart(state: State, connection: str, object: str, kind: str) -> None:
         tx.execute(_RESTART, {"stream": stream.id})
 
 
+_READ_BY = update(streams).where(streams.c.id == bindparam("stream")).values(mapping=bindparam("by"))
 _RESTART = update(streams).where(streams.c.id == bindparam("stream")).values(cursor=None, complete=False)
 
 
@@ -94,7 +95,7 @@ def _stream(state: State, connection: str, mapped: Mapped) -> StreamRow:
             if mapped.kind is Kind.FIGURE:  # other dimensions make other rows; the old ones would count twice
                 tx.execute(delete(records).where(records.c.stream == stream.id))
             tx.execute(update(records).where(records.c.stream == stream.id).values(raw_hash=0))
-        tx.execute(update(streams).where(streams.c.id == stream.id).values(mapping=mapped.fingerprint))
+        tx.execute(_READ_BY, {"stream": stream.id, "by": mapped.fingerprint})
         return stream_for(tx, connection, mapped.object, mapped.kind)
 
 

@@ -153,6 +153,7 @@ def _some(results: Iterator[Result]) -> Iterator[list[Result]]:
 _OPS = journal.c.op.in_(bindparam("some", expanding=True))
 _SETTLED = select(journal.c.op).where(_OPS, journal.c.state == "settled")
 _AGAIN = journal.delete().where(_OPS, journal.c.state != "settled")
+_INTEND = journal.insert()
 
 
 def _intend(tx: Connection, run: str, planned: Sequence[Planned], at: str) -> list[Planned]:
@@ -168,7 +169,7 @@ def _intend(tx: Connection, run: str, planned: Sequence[Planned], at: str) -> li
         tx.execute(_AGAIN, {"some": some})
     leaving = [operation for name, operation in names.items() if name not in settled]
     if leaving:
-        tx.execute(journal.insert(), [_journal_row(run, operation, at) for operation in leaving])
+        tx.execute(_INTEND, [_journal_row(run, operation, at) for operation in leaving])
     return leaving
 
 

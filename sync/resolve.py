@@ -80,6 +80,7 @@ _OWNERS = select(identities).where(
     identities.c.kind == bindparam("of"), identities.c.value.in_(bindparam("some", expanding=True))
 )
 _TOUCH = update(leads).where(leads.c.id.in_(bindparam("some", expanding=True))).values(dirty=1)
+_NEW = leads.insert()
 _LINK = (
     update(records)
     .where(records.c.stream == bindparam("s"), records.c.id == bindparam("i"))
@@ -215,7 +216,7 @@ class _Batch:
             for lead in self._new_leads
         ]
         if fresh:
-            self.tx.execute(leads.insert(), fresh)
+            self.tx.execute(_NEW, fresh)
         if self._new_keys:
             rows = [{"kind": kind, "value": value, "lead": lead} for (kind, value), lead in self._new_keys.items()]
             self.tx.execute(upsert(identities, self.tx, update=["lead"]), rows)

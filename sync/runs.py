@@ -117,6 +117,8 @@ _LATEST = runs.c.started_at.desc()
 _UNFINISHED = _STANDS.order_by(_LATEST).limit(1)
 _UNFINISHED_CHOICE = _STANDS.where(runs.c.options == bindparam("chosen")).order_by(_LATEST).limit(1)
 _BEGIN = insert(runs)
+_MINE = runs.c.id == bindparam("run")
+_AGAIN = update(runs).where(_MINE).values(state="running", finished_at=None, stage="")
 
 
 class Runner:
@@ -157,10 +159,9 @@ class Runner:
             unfinished = tx.execute(_UNFINISHED_CHOICE if options.choice else _UNFINISHED, same).scalar()
             if unfinished:
                 # what was pulled may be old by now; cursors stand where they stood, so to look again costs little
-                again: dict[str, Any] = {"state": "running", "finished_at": None, "stage": ""}
+                tx.execute(_AGAIN, {"run": unfinished})
                 if options.large:  # a yes given now counts for what is left of the run
-                    again["options"] = stored
-                tx.execute(update(runs).where(runs.c.id == unfinished).values(**again))
+                    tx.execute(_AGAIN.values(options=stored), {"run": unfinished})
                 return str(unfinished)
             now = self.workspace.now()
             run = "run_" + self.workspace.new_id()[3:]
@@ -232,7 +233,6 @@ class Runner:
             tx.execute(update(runs).where(runs.c.id == run).values(**values))
 
 
-_MINE = runs.c.id == bindparam("run")
 _RUN = select(runs).where(_MINE)
 _END = update(runs).where(_MINE).values(state=bindparam("ends"), finished_at=bindparam("at"), error=bindparam("told"))
 _CONNECTION = select(connections_table).where(connections_table.c.name == bindparam("of"))

@@ -394,11 +394,16 @@ def uncounted(tx: Connection, row: Any, at: str) -> None:
     quarantine_rows(tx, [entry])
 
 
+_IT = (records.c.stream == bindparam("s")) & (records.c.id == bindparam("r"))
+_HELD = select(records.c.body, records.c.changed, records.c.held).where(_IT)
+_DATE = update(records).where(_IT).values(changed=bindparam("c"), held=bindparam("h"))
+
+
 def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values | None:
     """The values of a write that are found done count from when they were meant to, not from when they were found:
     read back, they looked like a person's edit of just now. What the record holds; None when it is not known."""
-    mine = (records.c.stream == stream.id) & (records.c.id == record_id)
-    known = tx.execute(select(records.c.body, records.c.changed, records.c.held).where(mine)).one_or_none()
+    place = {"s": stream.id, "r": record_id}
+    known = tx.execute(_HELD, place).one_or_none()
     if known is None:
         return None
     body: Values = orjson.loads(known.body)
@@ -412,5 +417,5 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
             if body.get(name) != after.get(name):  # what the platform made of it: not sent again
                 held[name] = [after.get(name), body[name]]
     kept = orjson.dumps(held).decode() if held else None
-    tx.execute(update(records).where(mine).values(changed=orjson.dumps(changed).decode(), held=kept))
+    tx.execute(_DATE, {**place, "c": orjson.dumps(changed).decode(), "h": kept})
     return body

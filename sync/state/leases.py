@@ -27,11 +27,11 @@ SECONDS = 60.0
 
 def database_time(tx: Connection) -> ColumnElement[float]:
     """The database's clock, in seconds."""
-    return _time(tx.dialect.name)
+    return time_of(tx.dialect.name)
 
 
 @cache
-def _time(dialect: str) -> ColumnElement[float]:
+def time_of(dialect: str) -> ColumnElement[float]:
     if dialect == "sqlite":
         return cast((func.julianday("now") - 2440587.5) * 86400.0, Float)
     return cast(func.extract("epoch", func.clock_timestamp()), Float)
@@ -46,18 +46,18 @@ _RELEASE = update(leases).where(_MINE).values(expires_at=0.0)
 @cache
 def _renewal(dialect: str) -> Any:
     """Built once: every transaction of a run begins with it, and building costs more than running."""
-    return update(leases).where(_MINE).values(expires_at=_time(dialect) + bindparam("more", type_=Float))
+    return update(leases).where(_MINE).values(expires_at=time_of(dialect) + bindparam("more", type_=Float))
 
 
 @cache
 def _standing(dialect: str) -> Any:
-    alive = (leases.c.expires_at > _time(dialect)).label("alive")
+    alive = (leases.c.expires_at > time_of(dialect)).label("alive")
     return select(leases.c.holder, leases.c.token, alive).where(_NAMED).with_for_update()
 
 
 @cache
 def _taking(dialect: str) -> Any:
-    ends = _time(dialect) + bindparam("more", type_=Float)
+    ends = time_of(dialect) + bindparam("more", type_=Float)
     return update(leases).where(_NAMED).values(holder=bindparam("by"), token=bindparam("next"), expires_at=ends)
 
 
@@ -145,7 +145,7 @@ def _all_mine(number: int) -> Any:
 
 @cache
 def _renewals(dialect: str, number: int) -> Any:
-    ends = _time(dialect) + bindparam("more", type_=Float)
+    ends = time_of(dialect) + bindparam("more", type_=Float)
     return update(leases).where(_all_mine(number)).values(expires_at=ends)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from config.clock import ManualClock
 from config.errors import ClosedloopError, Fenced, StateUnusable
@@ -76,6 +76,12 @@ first_run: {{canary: 1}}
 
 World = tuple[int, bool]
 """How many sides there are, and whether the second tells leads from contacts."""
+
+
+_EXPIRE = leases.update().values(expires_at=0.0)
+_HELD = select(leases.c.name).where(leases.c.expires_at > 0)
+_UNFINISHED = select(runs.c.id).where(runs.c.command == bindparam("of"), runs.c.state == "running")
+_REFUSED = select(quarantine.c.id).where(quarantine.c.state == "open")
 
 
 class Crash(BaseException):
@@ -268,8 +274,8 @@ class Scenario:
         self._say(f"is taken over at {name}")
         self.met[f"{side.doing if side else 'start'}/well/taken over at {name}"] += 1
         with _plain(self.workspace.state) as tx:
-            held = tx.execute(select(leases.c.name).where(leases.c.expires_at > 0)).all()
-            tx.execute(leases.update().values(expires_at=0.0))
+            held = tx.execute(_HELD).all()
+            tx.execute(_EXPIRE)
         mine = self.life
         other = self.opened()
         try:
@@ -286,7 +292,7 @@ class Scenario:
     def reborn(self) -> None:
         """A new process over what the dead one had stored. That it is dead can be seen: its leases hold no more."""
         with _plain(self.workspace.state) as tx:
-            tx.execute(leases.update().values(expires_at=0.0))
+            tx.execute(_EXPIRE)
         self.workspace.state.engine.dispose()
         self.workspace = self.opened()
 
@@ -399,12 +405,11 @@ class Scenario:
 
     def _unfinished(self, command: str) -> bool:
         with self.workspace.state.read() as tx:
-            left = select(runs.c.id).where(runs.c.command == command, runs.c.state == "running")
-            return tx.execute(left).first() is not None
+            return tx.execute(_UNFINISHED, {"of": command}).first() is not None
 
     def _replay(self, surely: Callable[[Callable[[], Any]], Any]) -> None:
         with self.workspace.state.read() as tx:
-            refused = list(tx.execute(select(quarantine.c.id).where(quarantine.c.state == "open")).scalars())
+            refused = list(tx.execute(_REFUSED).scalars())
         if refused:
             surely(self.sync)  # what is refused waits for a person all the same
             surely(partial(self._replayed, refused))
