@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, bindparam, update
 
 from config.clock import stamp, unstamp
 from sync.state.database import NOTE, upsert
@@ -27,6 +27,13 @@ BLANK: dict[str, Any] = {
 }
 """The columns of the journal that hold values, without any."""
 
+_BLANKED = (
+    update(journal)
+    .where(journal.c.created_at < bindparam("since"), journal.c.reasons != "{}")
+    .where(journal.c.state.in_(["settled", "withdrawn", "quarantined"]))
+    .values(**BLANK)
+)
+
 
 def age(tx: Connection, workspace: Workspace) -> int:
     """Blank what is older than `journal.keep_days`, at most once a day; how many rows lost their values.
@@ -39,6 +46,4 @@ def age(tx: Connection, workspace: Workspace) -> int:
     if not days or (last and now - unstamp(last) < _EVERY):
         return 0
     tx.execute(upsert(meta, tx, update=["value"]), [{"name": _MARK, "value": stamp(now)}])
-    old = (journal.c.created_at < stamp(now - timedelta(days=days))) & (journal.c.reasons != "{}")
-    known = journal.c.state.in_(["settled", "withdrawn", "quarantined"])
-    return tx.execute(update(journal).where(old, known).values(**BLANK)).rowcount
+    return tx.execute(_BLANKED, {"since": stamp(now - timedelta(days=days))}).rowcount

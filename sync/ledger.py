@@ -30,6 +30,7 @@ class Written:
 
 
 _COUNT = update(runs).where(runs.c.id == bindparam("run")).values(counts=bindparam("told"))
+_COUNT_AND_STAGE = _COUNT.values(stage=bindparam("stage"))
 _STAGE = update(runs).where(runs.c.id == bindparam("run")).values(stage=bindparam("told"))
 _COUNTED = select(runs.c.counts).where(runs.c.id == bindparam("run"))
 
@@ -125,4 +126,9 @@ class Ledger:
         return row
 
     def _save(self, tx: Connection) -> None:
-        tx.execute(_COUNT, {"run": self.run, "told": orjson.dumps(self.counts).decode()})
+        given = {"run": self.run, "told": orjson.dumps(self.counts).decode()}
+        if self._stage:
+            tx.execute(_COUNT_AND_STAGE, {**given, "stage": self._stage})
+            self._stage = ""
+        else:
+            tx.execute(_COUNT, given)

@@ -17,7 +17,7 @@ from sync.deletes import fates
 from sync.flapping import flaps
 from sync.load import chunks, lead_rows, lead_view, record_views
 from sync.pins import pinned
-from sync.push import open_targets
+from sync.push import all_open_targets, open_targets
 from sync.settle import quarantine_rows
 from sync.state.schema import connections as connections_table
 from sync.state.schema import handoffs, leads, quarantine, records, streams
@@ -91,7 +91,7 @@ def _any_to_plan(workspace: Workspace, after: str) -> bool:
 
 def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], batch: Batch, store: bool) -> None:
     wanted = targets(workspace)
-    in_doubt = {name: open_targets(tx, name) for name in workspace.connections}
+    in_doubt = all_open_targets(tx)
     refused = _refused(tx, ids)
     linked = pinned(tx, record_views(tx, workspace, ids))
     fate = fates(tx, workspace, linked)

@@ -395,8 +395,8 @@ class _Work:
         self.held[connection] = held
 
     def _account(self, tx: Any, connection: str, object: str, counts: Absorbed) -> None:
-        self.ledger.enter(tx)
         self.ledger.pulled(tx, connection, object, counts)
+        self.ledger.enter(tx)
 
     def _failed(self, connection: str, error: ClosedloopError) -> None:
         error.connection = error.connection or connection

@@ -401,21 +401,24 @@ _DATE = update(records).where(_IT).values(changed=bindparam("c"), held=bindparam
 
 def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values | None:
     """The values of a write that are found done count from when they were meant to, not from when they were found:
-    read back, they looked like a person's edit of just now. What the record holds; None when it is not known."""
+    read back, they looked like a person's edit of just now. What the platform made of one is kept with what was sent,
+    as from an answer. Returns what the record holds; None when it is not known."""
     place = {"s": stream.id, "r": record_id}
     known = tx.execute(_HELD, place).one_or_none()
     if known is None:
         return None
     body: Values = orjson.loads(known.body)
-    held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
+    held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
     after: Values = orjson.loads(row.after)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
-        if body.get(name) == after.get(name) or is_rewrite([after.get(name), None], body.get(name)):
-            changed.pop(name, None)
-            changed.update({name: at} if at else {})
-            if body.get(name) != after.get(name):  # what the platform made of it: not sent again
-                held[name] = [after.get(name), body[name]]
+        sent, holds = after.get(name), body.get(name)
+        if holds != sent and not is_rewrite([sent, None], holds):
+            continue
+        changed.pop(name, None)
+        changed.update({name: at} if at else {})
+        held.pop(name, None)
+        held.update({name: [sent, holds]} if holds != sent else {})
     kept = orjson.dumps(held).decode() if held else None
     tx.execute(_DATE, {**place, "c": orjson.dumps(changed).decode(), "h": kept})
     return body

@@ -302,7 +302,8 @@ def _create(lead: LeadView, targets: Sequence[Target], refused: Refused, outcome
             return
         if refused(target.connection, target.object, "", lead.id, "", fingerprint(remote)):
             return
-        changes = [_change(name, target, None, back[name], lead.reasons.get(name)) for name in sorted(back)]
+        said = sorted(name for name, value in back.items() if value is not None and value != [])
+        changes = [_change(name, target, None, back[name], lead.reasons.get(name)) for name in said]
         outcome.operations.append(
             Planned(
                 connection=target.connection,
