@@ -263,7 +263,7 @@ class Scenario:
     def _die(self, side: Side | None, name: str) -> None:
         self.crashes += 1
         self.life.end()
-        where = f"{side.doing}/{side.struck or 'well'}" if side is not None else "start/well"
+        where = _place(side)
         self.met[f"{where}/died at {name}"] += 1
         self._say(f"dies at boundary {self.boundaries}, {name} ({where})")
         raise Crash(name)
@@ -272,11 +272,11 @@ class Scenario:
         """This process stops for a while; another finds its leases expired, works, and is done when it goes on."""
         self._taken = True
         self._say(f"is taken over at {name}")
-        self.met[f"{side.doing if side else 'start'}/well/taken over at {name}"] += 1
+        self.met[f"{_place(side)}/taken over at {name}"] += 1
         with _plain(self.workspace.state) as tx:
             held = tx.execute(_HELD).all()
             tx.execute(_EXPIRE)
-        mine = self.life
+        mine, calls = self.life, [(one.doing, one.struck) for one in self.sides.values()]
         other = self.opened()
         try:
             Runner(other).run("backfill", tuple(self.sides), Options(approve=True))
@@ -285,8 +285,9 @@ class Scenario:
         except ClosedloopError as error:
             self._say(f"the other fails: {type(error).__name__}")
         finally:
-            self._taken = False
-            self.life = mine
+            self._taken, self.life, self._side = False, mine, side
+            for one, (doing, struck) in zip(self.sides.values(), calls, strict=True):
+                one.doing, one.struck = doing, struck  # the calls of this process go on
         self._after_takeover = {name: side.pushes for name, side in self.sides.items()} if held else {}
 
     def reborn(self) -> None:
@@ -299,6 +300,7 @@ class Scenario:
     def sync(self, command: str = "sync", options: Options | None = None) -> Report | None:
         """One run over all sides; None when the process died in it, or was taken over."""
         self.clock.advance(20)
+        self._side = None
         self._after_takeover = {}
         pushes = sum(side.pushes for side in self.sides.values())
         try:
@@ -476,6 +478,11 @@ def _plain(state: State) -> Iterator[Any]:
             yield tx
     finally:
         state.__dict__["begin"] = wrapped
+
+
+def _place(side: Side | None) -> str:
+    """The operation under way or last, and what struck it."""
+    return f"{side.doing}/{side.struck or 'well'}" if side is not None else "start/well"
 
 
 def run(seed: int, **options: Any) -> Outcome:
