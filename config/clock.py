@@ -54,7 +54,7 @@ class ManualClock:
 def stamp(at: datetime) -> str:
     """`at` as text that sorts like time: `2026-11-23T10:00:00.340Z`, always UTC, always milliseconds."""
     utc = at.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return f"{utc.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def unstamp(text: str) -> datetime:

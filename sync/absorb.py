@@ -72,12 +72,20 @@ _STREAM = select(streams).where(streams.c.connection == bindparam("of"), streams
 
 def stream_for(tx: Connection, connection: str, object: str, kind: Kind | str) -> StreamRow:
     """The stream of this object, made when it is new."""
-    place = {"of": connection, "named": object}
-    row = tx.execute(_STREAM, place).one_or_none()
-    if row is None:
+    found = known_stream(tx, connection, object)
+    if found is None:
         new = {"connection": connection, "object": object, "kind": Kind(kind).value}
         tx.execute(upsert(streams, tx, key=["connection", "object"]), [new])
-        row = tx.execute(_STREAM, place).one()
+        found = known_stream(tx, connection, object)
+    assert found is not None
+    return found
+
+
+def known_stream(tx: Connection, connection: str, object: str) -> StreamRow | None:
+    """The stream of this object; None before anything of it was pulled."""
+    row = tx.execute(_STREAM, {"of": connection, "named": object}).one_or_none()
+    if row is None:
+        return None
     return StreamRow(row.id, row.connection, row.object, Kind(row.kind), row.cursor, bool(row.complete), row.mapping)
 
 

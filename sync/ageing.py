@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from config.clock import stamp, unstamp
 from sync.hints import COMMAND as HINTS
@@ -30,6 +30,19 @@ BLANK: dict[str, Any] = {
 }
 """The columns of the journal that hold values, without any."""
 
+_BLANKED = (
+    update(journal)
+    .where(journal.c.created_at < bindparam("since"), journal.c.reasons != "{}")
+    .where(journal.c.state.in_(["settled", "withdrawn", "quarantined"]))
+    .values(**BLANK)
+)
+_WROTE = select(journal.c.id).where(journal.c.run == runs.c.id).exists()
+_THINNED = (
+    delete(runs)
+    .where(runs.c.command == HINTS, runs.c.state == "done", runs.c.started_at < bindparam("since"))
+    .where(~_WROTE)
+)
+
 
 def age(tx: Connection, workspace: Workspace) -> int:
     """Blank what is older than `journal.keep_days`, at most once a day; how many rows lost their values.
@@ -42,15 +55,5 @@ def age(tx: Connection, workspace: Workspace) -> int:
     if last and now - unstamp(last) < _EVERY:
         return 0
     tx.execute(upsert(meta, tx, update=["value"]), [{"name": _MARK, "value": stamp(now)}])
-    _thin_out(tx, stamp(now - _THIN))
-    if not days:
-        return 0
-    old = (journal.c.created_at < stamp(now - timedelta(days=days))) & (journal.c.reasons != "{}")
-    known = journal.c.state.in_(["settled", "withdrawn", "quarantined"])
-    return tx.execute(update(journal).where(old, known).values(**BLANK)).rowcount
-
-
-def _thin_out(tx: Connection, before: str) -> None:
-    wrote = select(journal.c.id).where(journal.c.run == runs.c.id).exists()
-    old = (runs.c.command == HINTS) & (runs.c.state == "done") & (runs.c.started_at < before)
-    tx.execute(delete(runs).where(old, ~wrote))
+    tx.execute(_THINNED, {"since": stamp(now - _THIN)})
+    return tx.execute(_BLANKED, {"since": stamp(now - timedelta(days=days))}).rowcount if days else 0

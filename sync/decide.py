@@ -82,6 +82,10 @@ _TO_MERGE = (
 )
 
 
+_COLUMNS = ("body", "reasons", "score", "stage", "qualified_at", "qualified_why", "dirty", "updated_at")
+_MERGED = update(leads).where(leads.c.id == bindparam("lead")).values({name: bindparam(name) for name in _COLUMNS})
+
+
 def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tuple[int, int]:
     """Merge up to `limit` dirty leads; (leads merged, leads that newly qualified)."""
     rows = list(tx.execute(_TO_MERGE, {"limit": limit}))
@@ -106,9 +110,7 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
         decided.append((lead, evidence.deals))
         if lead.qualified_at:
             standing.append(lead)
-    statement = update(leads).where(leads.c.id == bindparam("lead"))
-    columns: dict[str, Any] = {name: bindparam(name) for name in stored[0] if name not in ("lead", "id")}
-    tx.execute(statement.values(**columns), stored)
+    tx.execute(_MERGED, stored)
     _already_with_sales(tx, workspace, standing, at)
     record_conversions(tx, workspace, decided, at)
     return len(rows), len(fresh)

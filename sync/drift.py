@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, literal_column, select, update
 
 from config.clock import stamp, unstamp
 from config.errors import PermissionMissing, RetryLater
@@ -18,7 +18,7 @@ from config.log import Log
 from connectors.api import ObjectSchema
 from mappings.compiler import Mapped
 from sync.pull import restart
-from sync.state.database import NOTE, upsert
+from sync.state.database import upsert
 from sync.state.schema import leads, meta
 from sync.workspace import Workspace
 
@@ -28,14 +28,18 @@ Frozen = Mapping[str, list[str]]
 """Object -> remote fields, sorted."""
 
 
+_NOTES = select(meta.c.name, meta.c.value).where(meta.c.name.in_([bindparam("one"), bindparam("other")]))
+
+
 def compare(workspace: Workspace, connection: str, object: str) -> bool:
     """Compare the object's mapping with the account's live fields, at most every `guards.describe_every`; whether a
     field came back, so that the object is to be read anew. Freezes what is gone."""
     place = f"{connection}/{object}"
     now = workspace.clock.now()
     with workspace.state.read() as tx:
-        described = tx.execute(NOTE, {"of": f"described:{place}"}).scalar()
-        before = _frozen(tx, place)
+        notes = dict(tx.execute(_NOTES, {"one": f"described:{place}", "other": f"frozen:{place}"}).all())
+    described, held = notes.get(f"described:{place}"), notes.get(f"frozen:{place}")
+    before: list[str] = orjson.loads(held) if held else []
     if described and now - unstamp(described) < timedelta(seconds=workspace.project.guards.describe_every):
         workspace.freeze(connection, object, before)
         return False
@@ -79,7 +83,7 @@ def _there(remote: str, live: Mapping[str, object], open_ended: Iterable[str]) -
     return remote in live or remote.split(".", 1)[0] in live or remote.startswith(tuple(open_ended))
 
 
-_FROZEN = select(meta.c.name, meta.c.value).where(meta.c.name.like("frozen:%"))
+_FROZEN = select(meta.c.name, meta.c.value).where(meta.c.name.like(literal_column("'frozen:%'")))
 
 
 def frozen(tx: Connection, connections: Iterable[str]) -> dict[str, Frozen]:
@@ -90,11 +94,6 @@ def frozen(tx: Connection, connections: Iterable[str]) -> dict[str, Frozen]:
         if connection in found:
             found[connection][object] = orjson.loads(value)
     return {name: objects for name, objects in found.items() if objects}
-
-
-def _frozen(tx: Connection, place: str) -> list[str]:
-    value = tx.execute(NOTE, {"of": f"frozen:{place}"}).scalar()
-    return list(orjson.loads(value)) if value else []
 
 
 _FORGET = delete(meta).where(meta.c.name == bindparam("of"))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, literal_column, select, update
 
 from config.errors import ClosedloopError, RecordRejected
 from config.log import Log
@@ -25,12 +26,12 @@ log = Log(__name__)
 
 _NAMED = connections.c.name == bindparam("of")
 _APPROVE = update(connections).where(_NAMED, connections.c.approved_at.is_(None)).values(approved_at=bindparam("at"))
+_BEFORE_ITS_FIRST_RUN = connections.insert()
 _KNOWN = select(connections.c.name).where(_NAMED)
-_APPROVED = select(connections.c.approved_at).where(_NAMED)
 _NOT_DONE = select(journal.c.id).where(
     journal.c.op.in_(bindparam("some", expanding=True)), journal.c.state != "settled"
 )
-_PASSED = select(meta.c.name).where(meta.c.name.like("canary:%"))
+_PASSED = select(meta.c.name).where(meta.c.name.like(literal_column("'canary:%'")))
 
 
 def approve(tx: Connection, connection: str, at: str) -> None:
@@ -40,12 +41,7 @@ def approve(tx: Connection, connection: str, at: str) -> None:
     known = tx.execute(_KNOWN, {"of": connection}).scalar()
     if known is None:
         row = {"name": connection, "platform": "", "created_at": at, "approved_at": at}
-        tx.execute(connections.insert(), [row])
-
-
-def is_approved(tx: Connection, connection: str) -> bool:
-    """Whether a person let the first writes to `connection` through."""
-    return bool(tx.execute(_APPROVED, {"of": connection}).scalar())
+        tx.execute(_BEFORE_ITS_FIRST_RUN, [row])
 
 
 class Canary:
@@ -55,12 +51,16 @@ class Canary:
         self._workspace = workspace
         self._ledger = ledger
         self._size = workspace.project.first_run.canary
-        with workspace.state.read() as tx:
-            self._passed = {name.removeprefix("canary:") for name in tx.execute(_PASSED).scalars()}
+
+    @cached_property
+    def _passed(self) -> set[str]:
+        with self._workspace.state.read() as tx:
+            return {name.removeprefix("canary:") for name in tx.execute(_PASSED).scalars()}
 
     def size(self, names: Iterable[str]) -> int:
         """How many operations make the next chunk while one of `names` has its canary before it; 0 for no matter."""
-        return self._size if any(name not in self._passed for name in names) else 0
+        names = list(names)
+        return self._size if names and any(name not in self._passed for name in names) else 0
 
     def split(self, operations: Sequence[Planned]) -> tuple[list[Planned], list[Planned]]:
         """(the canary batch, the rest): at most `first_run.canary` operations of each connection new to writes."""

@@ -8,13 +8,13 @@ is never left: it is written as often as it takes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from config.clock import stamp
 from connectors.api import Verb
@@ -94,6 +94,20 @@ def flaps(tx: Connection, workspace: Workspace, operations: Iterable[Planned]) -
     return found
 
 
+_DONE = select(
+    journal.c.connection, journal.c.object, journal.c.record, journal.c.lead, journal.c.after, journal.c.created_at
+).where(
+    journal.c.lead.in_(bindparam("some", expanding=True)),
+    journal.c.verb == Verb.UPDATE.value,
+    journal.c.state == "settled",
+    journal.c.created_at >= bindparam("since"),
+    journal.c.undoes.is_(None),
+)
+_CLOSED = select(quarantine).where(
+    quarantine.c.lead.in_(bindparam("some", expanding=True)), quarantine.c.code == CODE, quarantine.c.state != "open"
+)
+
+
 def _written(tx: Connection, workspace: Workspace, leads: list[str]) -> Counter[tuple[str, ...]]:
     """How often each value was written to each field of these leads' records within the window, and since a person last
     let it go on."""
@@ -101,9 +115,7 @@ def _written(tx: Connection, workspace: Workspace, leads: list[str]) -> Counter[
     since = stamp(workspace.clock.now() - WINDOW)
     for some in chunks(leads):
         released = dict(_released(tx, some))
-        mine: Any = journal.c.lead.in_(some) & (journal.c.verb == Verb.UPDATE.value) & (journal.c.state == "settled")
-        query = select(journal).where(mine, journal.c.created_at >= since, journal.c.undoes.is_(None))
-        for row in tx.execute(query):
+        for row in tx.execute(_DONE, {"some": some, "since": since}):
             for field, value in orjson.loads(row.after).items():
                 place = (row.connection, row.object, row.record, row.lead, field)
                 if row.created_at > released.get(place, ""):
@@ -111,10 +123,9 @@ def _written(tx: Connection, workspace: Workspace, leads: list[str]) -> Counter[
     return counts
 
 
-def _released(tx: Connection, leads: Iterable[str]) -> Iterator[tuple[Place, str]]:
+def _released(tx: Connection, leads: Sequence[str]) -> Iterator[tuple[Place, str]]:
     """Where an earlier entry was closed or is being tried again, and from when on it counts anew."""
-    mine = quarantine.c.lead.in_(leads) & (quarantine.c.code == CODE) & (quarantine.c.state != "open")
-    for row in tx.execute(select(quarantine).where(mine)):
+    for row in tx.execute(_CLOSED, {"some": leads}):
         yield (row.connection, row.object, row.record, row.lead, row.field), row.last_at
 
 

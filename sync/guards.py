@@ -19,7 +19,7 @@ from mappings.model import Field, Kind, Rule
 from sync.core.plan import Planned
 from sync.planning import plan_batches
 from sync.settle import AWAY
-from sync.state.database import NOTE, upsert
+from sync.state.database import upsert
 from sync.state.schema import deal_people, leads, meta, records, streams
 from sync.targets import deal_targets
 from sync.workspace import Workspace
@@ -82,9 +82,13 @@ def closed(known: Field) -> tuple[str, ...]:
     return known.options[known.options.index("unknown") + 1 :] if "unknown" in known.options else known.options[1:]
 
 
-def is_guarded(tx: Connection, connection: str) -> bool:
-    """Whether the connection's first writes are behind it."""
-    return tx.execute(NOTE, {"of": f"guarded:{connection}"}).first() is not None
+_NOTED = select(meta.c.name).where(meta.c.name.in_(bindparam("some", expanding=True)))
+
+
+def guarded(tx: Connection, connections: Sequence[str]) -> set[str]:
+    """Those of `connections` whose first writes are behind them."""
+    found = tx.execute(_NOTED, {"some": [f"guarded:{name}" for name in connections]}).scalars()
+    return {name.removeprefix("guarded:") for name in found}
 
 
 def guard(tx: Connection, connection: str, at: str) -> None:
@@ -99,8 +103,9 @@ def judge(workspace: Workspace, names: Sequence[str], run: str) -> dict[str, Hel
     """
     limits = workspace.project.guards
     with workspace.state.read() as tx:
-        totals = {name: _people(tx, name) for name in names if is_guarded(tx, name)}
         due = _due(tx, workspace)
+        known = guarded(tx, names) if due.leads else set()
+        totals = {name: _people(tx, name) for name in names if name in known}
         doubtful = [name for name, total in totals.items() if _may_break(tx, name, total, due, workspace)]
     if not doubtful:
         return {}

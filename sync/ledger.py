@@ -4,6 +4,7 @@ still its own."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, select, update
 
 from sync.absorb import Absorbed
-from sync.state.leases import Lease, renew
+from sync.state.leases import Lease, look, renew
 from sync.state.schema import runs
 
 
@@ -29,6 +30,8 @@ class Written:
 
 
 _COUNT = update(runs).where(runs.c.id == bindparam("run")).values(counts=bindparam("told"))
+_COUNT_AND_STAGE = _COUNT.values(stage=bindparam("stage"))
+_STAGE = update(runs).where(runs.c.id == bindparam("run")).values(stage=bindparam("told"))
 _COUNTED = select(runs.c.counts).where(runs.c.id == bindparam("run"))
 
 PULL_STATES = ("applied", "unchanged", "held", "quarantined", "parked", "suppressed")
@@ -41,6 +44,8 @@ class Ledger:
         self.run = run
         self.counts: dict[str, Any] = counts or {"pull": {}, "write": {}, "handoffs": 0}
         self._leases: Sequence[Lease] = ()
+        self._renewed = 0.0
+        self._stage = ""
 
     @classmethod
     def of(cls, tx: Connection, run: str) -> Ledger:
@@ -49,11 +54,28 @@ class Ledger:
         return cls(run, orjson.loads(told) if told and told != "{}" else None)
 
     def hold(self, leases: Sequence[Lease]) -> None:
-        """From now on every transaction of the run checks these."""
+        """From now on every transaction of the run checks these, which have just been taken."""
         self._leases = leases
+        self._renewed = time.monotonic()
 
     def enter(self, tx: Connection) -> None:
-        renew(tx, self._leases)
+        """Raises Fenced when a lease is somebody else's by now; renews them when it is time. Stores what was left."""
+        if self._leases and time.monotonic() - self._renewed > self._leases[0].seconds / 3:
+            renew(tx, self._leases)
+            self._renewed = time.monotonic()
+        else:
+            look(tx, self._leases)
+        self.leave(tx)
+
+    def remember(self, stage: str) -> None:
+        """How far the run is, stored by its next transaction. What never was is done again, and comes to the same."""
+        self._stage = stage
+
+    def leave(self, tx: Connection) -> None:
+        """Store what was to be remembered."""
+        if self._stage:
+            tx.execute(_STAGE, {"run": self.run, "told": self._stage})
+            self._stage = ""
 
     def pulled(self, tx: Connection, connection: str, object: str, absorbed: Absorbed) -> None:
         """Add what one group of pages brought."""
@@ -64,7 +86,8 @@ class Ledger:
         row["held"] += absorbed.filtered
         row["quarantined"] += absorbed.quarantined
         row["suppressed"] = row.get("suppressed", 0) + absorbed.suppressed
-        self._save(tx)
+        if absorbed.pulled:
+            self._save(tx)
 
     def parked(self, tx: Connection, connection: str, object: str, number: int) -> None:
         """`number` records of those applied turned out to need a person."""
@@ -103,4 +126,9 @@ class Ledger:
         return row
 
     def _save(self, tx: Connection) -> None:
-        tx.execute(_COUNT, {"run": self.run, "told": orjson.dumps(self.counts).decode()})
+        given = {"run": self.run, "told": orjson.dumps(self.counts).decode()}
+        if self._stage:
+            tx.execute(_COUNT_AND_STAGE, {**given, "stage": self._stage})
+            self._stage = ""
+        else:
+            tx.execute(_COUNT, given)

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from mappings.model import Kind
-from sync.conversions import conversions_due
+from sync.conversions import conversions_due, takers
 from sync.core import brief
 from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_lead
 from sync.core.views import LeadView
@@ -19,7 +19,7 @@ from sync.deletes import fates
 from sync.flapping import flaps
 from sync.load import chunks, lead_rows, lead_view, record_views
 from sync.pins import pinned
-from sync.push import open_targets
+from sync.push import all_open_targets, open_targets
 from sync.settle import quarantine_rows
 from sync.state.schema import connections as connections_table
 from sync.state.schema import handoffs, leads, quarantine, records, streams
@@ -42,10 +42,12 @@ class Batch:
     leads: int = 0
 
 
+_APPROVED = select(connections_table.c.name).where(connections_table.c.approved_at.is_not(None))
+
+
 def approved(tx: Connection) -> set[str]:
     """The connections whose first writes a person has let through."""
-    query = select(connections_table.c.name).where(connections_table.c.approved_at.is_not(None))
-    return set(tx.execute(query).scalars())
+    return set(tx.execute(_APPROVED).scalars())
 
 
 def plan_batches(workspace: Workspace, run: str, *, store: bool = True) -> Iterator[Batch]:
@@ -75,6 +77,8 @@ _REFUSED = select(quarantine).where(
 
 
 def _plan_batch(workspace: Workspace, run: str, after: str, store: bool) -> Batch:
+    if store and not _any_to_plan(workspace, after):
+        return Batch()
     opened = workspace.state.begin() if store else workspace.state.read()
     with opened as tx:
         ids = list(tx.execute(_TO_PLAN, {"after": after}).scalars())
@@ -84,9 +88,15 @@ def _plan_batch(workspace: Workspace, run: str, after: str, store: bool) -> Batc
         return batch
 
 
+def _any_to_plan(workspace: Workspace, after: str) -> bool:
+    """Most runs plan nothing: to see that takes no writer's turn."""
+    with workspace.state.read() as tx:
+        return tx.execute(_TO_PLAN, {"after": after}).first() is not None
+
+
 def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], batch: Batch, store: bool) -> None:
     wanted = targets(workspace)
-    in_doubt = {name: open_targets(tx, name) for name in workspace.connections}
+    in_doubt = all_open_targets(tx)
     refused = _refused(tx, ids)
     linked = pinned(tx, record_views(tx, workspace, ids))
     fate = fates(tx, workspace, linked)
@@ -180,6 +190,8 @@ def briefs_due(workspace: Workspace, connection: str) -> list[Planned]:
 
 def outcomes_due(workspace: Workspace, connection: str) -> list[Planned]:
     """The outcomes that the platform of `connection` has not been told yet, as operations."""
+    if not takers(workspace, [connection]):
+        return []
     with workspace.state.read() as tx:
         unsure = open_targets(tx, connection)
     return conversions_due(workspace, connection, unsure)

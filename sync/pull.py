@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, bindparam, delete, update
 
 from config.clock import Clock
 from config.errors import ClosedloopError
 from connectors.api import Connector, Page
 from mappings.compiler import Mapped
 from mappings.model import Kind
-from sync.absorb import Absorbed, StreamRow, absorb_pages, stream_for
+from sync.absorb import Absorbed, StreamRow, absorb_pages, known_stream, stream_for
 from sync.state.database import State
 from sync.state.schema import records, streams
 from sync.state.suppression import Suppression
@@ -36,7 +36,11 @@ def restart(state: State, connection: str, object: str, kind: str) -> None:
     """Forget how far the object was pulled: the next pull begins at the beginning. What is known stays known."""
     with state.begin() as tx:
         stream = stream_for(tx, connection, object, kind)
-        tx.execute(update(streams).where(streams.c.id == stream.id).values(cursor=None, complete=False))
+        tx.execute(_RESTART, {"stream": stream.id})
+
+
+_READ_BY = update(streams).where(streams.c.id == bindparam("stream")).values(mapping=bindparam("by"))
+_RESTART = update(streams).where(streams.c.id == bindparam("stream")).values(cursor=None, complete=False)
 
 
 def pull_object(
@@ -85,16 +89,18 @@ def pull_object(
 
 
 def _stream(state: State, connection: str, mapped: Mapped) -> StreamRow:
+    with state.read() as tx:
+        known = known_stream(tx, connection, mapped.object)
+    if known is not None and known.mapping == mapped.fingerprint:
+        return known
     with state.begin() as tx:
         stream = stream_for(tx, connection, mapped.object, mapped.kind)
-        if stream.mapping == mapped.fingerprint:
-            return stream
         if stream.mapping:
             tx.execute(update(streams).where(streams.c.id == stream.id).values(cursor=None, complete=False))
             if mapped.kind is Kind.FIGURE:  # other dimensions make other rows; the old ones would count twice
                 tx.execute(delete(records).where(records.c.stream == stream.id))
             tx.execute(update(records).where(records.c.stream == stream.id).values(raw_hash=0))
-        tx.execute(update(streams).where(streams.c.id == stream.id).values(mapping=mapped.fingerprint))
+        tx.execute(_READ_BY, {"stream": stream.id, "by": mapped.fingerprint})
         return stream_for(tx, connection, mapped.object, mapped.kind)
 
 

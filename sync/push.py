@@ -154,6 +154,7 @@ def _some(results: Iterator[Result]) -> Iterator[list[Result]]:
 _OPS = journal.c.op.in_(bindparam("some", expanding=True))
 _SETTLED = select(journal.c.op).where(_OPS, journal.c.state == "settled")
 _AGAIN = journal.delete().where(_OPS, journal.c.state != "settled")
+_INTEND = journal.insert()
 
 
 def _intend(tx: Connection, run: str, planned: Sequence[Planned], at: str) -> list[Planned]:
@@ -171,7 +172,7 @@ def _intend(tx: Connection, run: str, planned: Sequence[Planned], at: str) -> li
     if leaving:
         ids = [operation.record for operation in leaving if operation.verb == Verb.UPDATE]
         seen = versions(tx, leaving[0].connection, leaving[0].object, ids)
-        tx.execute(journal.insert(), [_journal_row(run, operation, at, seen) for operation in leaving])
+        tx.execute(_INTEND, [_journal_row(run, operation, at, seen) for operation in leaving])
     return leaving
 
 
@@ -205,6 +206,27 @@ _OPEN_TARGETS = select(journal.c.object, journal.c.record, journal.c.lead).where
 def open_targets(tx: Connection, connection: str) -> set[tuple[str, str, str]]:
     """(object, record, lead) of every write whose fate is unknown: nothing more is sent there before it is known."""
     return {(row.object, row.record, row.lead or "") for row in tx.execute(_OPEN_TARGETS, {"of": connection})}
+
+
+_ALL_OPEN = select(journal.c.connection, journal.c.object, journal.c.record, journal.c.lead).where(
+    journal.c.state.in_(["intent", "sent", "in_doubt"])
+)
+
+
+def all_open_targets(tx: Connection) -> dict[str, set[tuple[str, str, str]]]:
+    """The same of every connection that has any."""
+    found: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
+    for row in tx.execute(_ALL_OPEN):
+        found[row.connection].add((row.object, row.record, row.lead or ""))
+    return found
+
+
+_UNSURE = select(journal.c.connection).where(journal.c.state.in_(["intent", "sent", "in_doubt"])).distinct()
+
+
+def in_doubt(tx: Connection) -> set[str]:
+    """The connections of writes whose fate is unknown."""
+    return set(tx.execute(_UNSURE).scalars())
 
 
 def recover(workspace: Workspace, connection: str, ledger: Ledger) -> tuple[int, int]:
@@ -304,31 +326,36 @@ def _holds(held: Values, after: Values, pulled: frozenset[str]) -> bool:
     )
 
 
+_BODY = (
+    select(records.c.body)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .where(records.c.id == bindparam("record"))
+)
+_ROW = update(journal).where(journal.c.id == bindparam("row"))
+_STAYS_OPEN = _ROW.values(state="in_doubt")
+_WITHDRAW = _ROW.values(state="withdrawn", error=bindparam("why"), settled_at=bindparam("at"))
+
+
 def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person: bool) -> bool | None:
     """Settle or withdraw one journal row by what was found: True when it had been done, False when not; None while it
     may still be done."""
     at = workspace.now()
-    mine = journal.c.id == row.id
     if row.verb in AWAY and (found is None or found.gone is not None):
         adopt(tx, workspace, row, row.record, at)
         return True
     if row.verb == Verb.CREATE and is_person:
         watch(tx, row, at)
     if found is None and row.verb == Verb.CREATE and _young(row, workspace):
-        tx.execute(update(journal).where(mine).values(state="in_doubt"))
+        tx.execute(_STAYS_OPEN, {"row": row.id})
         return None
     if found is None:
-        tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not there", settled_at=at))
+        tx.execute(_WITHDRAW, {"row": row.id, "why": "looked up: not there", "at": at})
         return False
     if not is_person:
         adopt(tx, workspace, row, found.id, at)
         return True
-    stream = (
-        select(streams.c.id)
-        .where(streams.c.connection == row.connection, streams.c.object == row.object)
-        .scalar_subquery()
-    )
-    body = tx.execute(select(records.c.body).where(records.c.stream == stream, records.c.id == found.id)).scalar()
+    body = tx.execute(_BODY, {"of": row.connection, "named": row.object, "record": found.id}).scalar()
     held = orjson.loads(body) if body else {}
     after = orjson.loads(row.after)
     mapped = workspace.mapped(row.connection)[row.object]
@@ -343,9 +370,9 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
         date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
     # somebody else may have made what was found: our create may still come, and meet it
     if row.verb in (Verb.CREATE, Verb.UPDATE) and _young(row, workspace):
-        tx.execute(update(journal).where(mine).values(state="in_doubt"))
+        tx.execute(_STAYS_OPEN, {"row": row.id})
         return None
     if row.verb == Verb.UPDATE:
         ask_about_blanks(tx, row, found.id, mapped, at)
-    tx.execute(update(journal).where(mine).values(state="withdrawn", error="looked up: not done", settled_at=at))
+    tx.execute(_WITHDRAW, {"row": row.id, "why": "looked up: not done", "at": at})
     return False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Table, bindparam, select, update
+from sqlalchemy import Connection, Table, bindparam, exists, select, update
 
 from connectors.api import Gone
 from mappings.model import Kind
@@ -81,6 +81,7 @@ _OWNERS = select(identities).where(
     identities.c.kind == bindparam("of"), identities.c.value.in_(bindparam("some", expanding=True))
 )
 _TOUCH = update(leads).where(leads.c.id.in_(bindparam("some", expanding=True))).values(dirty=1)
+_NEW = leads.insert()
 _LINK = (
     update(records)
     .where(records.c.stream == bindparam("s"), records.c.id == bindparam("i"))
@@ -216,7 +217,7 @@ class _Batch:
             for lead in self._new_leads
         ]
         if fresh:
-            self.tx.execute(leads.insert(), fresh)
+            self.tx.execute(_NEW, fresh)
         if self._new_keys:
             rows = [{"kind": kind, "value": value, "lead": lead} for (kind, value), lead in self._new_keys.items()]
             self.tx.execute(upsert(identities, self.tx, update=["lead"]), rows)
@@ -292,12 +293,27 @@ def park(
 _QUESTION = ["kind", "connection", "object", "record", "lead", "field"]
 
 
+_STIRRED = select(
+    exists().where(records.c.dirty).label("records"),
+    exists().where(activities.c.dirty).label("activities"),
+    exists().where(leads.c.dirty == 1, leads.c.state == "live").label("leads"),
+)
+
+
+def is_decided(tx: Connection) -> bool:
+    """Whether nothing waits to be linked or merged: one look at three short indexes."""
+    return not any(tx.execute(_STIRRED).one())
+
+
 def touch_leads(tx: Connection, at: str, bearing: frozenset[tuple[str, str]] = frozenset(), limit: int = 5000) -> int:
     """Leads whose deals, links to deals or activities changed are to be merged anew.
 
     Looks at no more than `limit` changed rows of each sort; returns how many, 0 when none is left. `bearing` are the
     (connection, object) of deals that bear the name of their home where they are copies.
     """
+    stirred = tx.execute(_STIRRED).one()
+    if not (stirred.records or stirred.activities):
+        return 0
     deals = _changed(tx, [Kind.DEAL, Kind.ASSOCIATION], limit)
     if bearing:
         follow(tx, deals, at)

@@ -27,17 +27,18 @@ from sync.core.plan import Planned
 from sync.decide import decide_some
 from sync.doubt import date_late
 from sync.drift import Frozen, compare, frozen, thaw
-from sync.first_run import Canary, approve, is_approved
-from sync.guards import Held, emptied, guard, is_guarded, judge, known_records
+from sync.first_run import Canary, approve
+from sync.guards import Held, emptied, guard, guarded, judge, known_records
 from sync.hints import COMMAND as HINTS
 from sync.hints import Hint, drop, drop_others, follow, pass_on, pending
 from sync.ledger import Ledger, Written
-from sync.planning import Waiting, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
+from sync.planning import Waiting, approved, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
 from sync.pull import pull_object, restart
-from sync.push import close_accounts, recover, send
+from sync.push import close_accounts, in_doubt, recover, send
+from sync.resolve import is_decided
 from sync.restored import look_up, question
 from sync.state.database import upsert
-from sync.state.leases import Lease, acquire
+from sync.state.leases import Lease, acquire_all, release
 from sync.state.schema import connections as connections_table
 from sync.state.schema import runs, streams
 from sync.workspace import Workspace
@@ -123,6 +124,8 @@ _LATEST = runs.c.started_at.desc()
 _UNFINISHED = _STANDS.order_by(_LATEST).limit(1)
 _UNFINISHED_CHOICE = _STANDS.where(runs.c.options == bindparam("chosen")).order_by(_LATEST).limit(1)
 _BEGIN = insert(runs)
+_MINE = runs.c.id == bindparam("run")
+_AGAIN = update(runs).where(_MINE).values(state="running", finished_at=None, stage="")
 
 
 class Runner:
@@ -163,10 +166,9 @@ class Runner:
             unfinished = tx.execute(_UNFINISHED_CHOICE if options.choice else _UNFINISHED, same).scalar()
             if unfinished:
                 # what was pulled may be old by now; cursors stand where they stood, so to look again costs little
-                again: dict[str, Any] = {"state": "running", "finished_at": None, "stage": ""}
+                tx.execute(_AGAIN, {"run": unfinished})
                 if options.large:  # a yes given now counts for what is left of the run
-                    again["options"] = stored
-                tx.execute(update(runs).where(runs.c.id == unfinished).values(**again))
+                    tx.execute(_AGAIN.values(options=stored), {"run": unfinished})
                 return str(unfinished)
             now = self.workspace.now()
             run = "run_" + self.workspace.new_id()[3:]
@@ -181,8 +183,10 @@ class Runner:
             }
             tx.execute(_BEGIN, [row])
             if options.approve:
+                known = approved(tx)
                 for name in connections:
-                    approve(tx, name, now)
+                    if name not in known:
+                        approve(tx, name, now)
         if command in ("backfill", REBASELINE):
             self._restart(connections)
         return run
@@ -236,14 +240,15 @@ class Runner:
             tx.execute(update(runs).where(runs.c.id == run).values(**values))
 
 
-_MINE = runs.c.id == bindparam("run")
 _RUN = select(runs).where(_MINE)
-_STAGE = update(runs).where(_MINE).values(stage=bindparam("told"))
 _END = update(runs).where(_MINE).values(state=bindparam("ends"), finished_at=bindparam("at"), error=bindparam("told"))
 _CONNECTION = select(connections_table).where(connections_table.c.name == bindparam("of"))
 _UNREAD = select(streams.c.id).where(
     streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"), streams.c.cursor.is_(None)
 )
+
+
+_TOLD = ("platform", "account_id", "account_name")
 
 
 class _Work:
@@ -281,12 +286,8 @@ class _Work:
     def __enter__(self) -> _Work:
         if self.options["push"]:
             self._refuse_restored()
-        try:
-            for connection in sorted(self.connections):
-                self._leases.append(acquire(self.workspace.state, f"connection:{connection}", self.run))
-        except BaseException:
-            self._release()
-            raise
+        names = [f"connection:{connection}" for connection in sorted(self.connections)]
+        self._leases = acquire_all(self.workspace.state, names, self.run)
         self.ledger.hold(self._leases)
         self.workspace.fence.hold(sorted(self.connections), self._leases)
         return self
@@ -295,14 +296,9 @@ class _Work:
         self._fenced = isinstance(error, Fenced)
         if isinstance(error, KeyboardInterrupt):
             self.cancelled = True
-        self._release()
-
-    def _release(self) -> None:
-        if self._leases:
-            self.workspace.fence.drop(self.connections)
-        for lease in self._leases:
-            lease.release(self.workspace.state)
-        self._leases.clear()
+        self.workspace.fence.drop(self.connections)
+        release(self.workspace.state, self._leases, last=self.ledger.leave if error is None else None)
+        self._leases = []
 
     # steps
 
@@ -327,10 +323,7 @@ class _Work:
 
     def _remember(self, name: str) -> None:
         self.done.append(name)
-        with self.workspace.state.begin() as tx:
-            self.ledger.enter(tx)
-            stage = orjson.dumps({"done": self.done, "at": self.workspace.now()}).decode()
-            tx.execute(_STAGE, {"run": self.run, "told": stage})
+        self.ledger.remember(orjson.dumps({"done": self.done, "at": self.workspace.now()}).decode())
 
     def _pull(self, connection: str) -> Iterator[str]:
         self.progress.stage(connection, "pull")
@@ -359,17 +352,20 @@ class _Work:
     def _bind(self, connection: str) -> None:
         """Check that the credentials still open the account that the links were made with (never another's)."""
         health = self.workspace.connector(connection).check()
+        with self.workspace.state.read() as tx:
+            known = tx.execute(_CONNECTION, {"of": connection}).one_or_none()
+        if known is not None and known.account_id not in ("", health.account_id):
+            raise Misconfigured(
+                f"The credentials open another account ({health.account_id}) than before ({known.account_id}).",
+                fix="Restore the old credentials, or give the other account a connection of its own.",
+                connection=connection,
+            )
+        row = _connection_row(connection, self.workspace, health)
+        if known is not None and all(getattr(known, name) == row[name] for name in _TOLD):
+            return
         with self.workspace.state.begin() as tx:
             self.ledger.enter(tx)
-            known = tx.execute(_CONNECTION, {"of": connection}).one_or_none()
-            if known is not None and known.account_id not in ("", health.account_id):
-                raise Misconfigured(
-                    f"The credentials open another account ({health.account_id}) than before ({known.account_id}).",
-                    fix="Restore the old credentials, or give the other account a connection of its own.",
-                    connection=connection,
-                )
-            statement = upsert(connections_table, tx, update=["platform", "account_id", "account_name"])
-            tx.execute(statement, [_connection_row(connection, self.workspace, health)])
+            tx.execute(upsert(connections_table, tx, update=_TOLD), [row])
 
     def _pull_object(self, connection: str, object: str) -> Iterator[str]:
         finished = False
@@ -449,8 +445,8 @@ class _Work:
         self.held[connection] = held
 
     def _account(self, tx: Any, connection: str, object: str, counts: Absorbed) -> None:
-        self.ledger.enter(tx)
         self.ledger.pulled(tx, connection, object, counts)
+        self.ledger.enter(tx)
 
     def _failed(self, connection: str, error: ClosedloopError) -> None:
         error.connection = error.connection or connection
@@ -458,7 +454,7 @@ class _Work:
         self.errors.append(error)
 
     def _decide(self) -> Iterator[str]:
-        more = True
+        more = not self._is_decided()
         while more:
             with self.workspace.state.begin() as tx:
                 self.ledger.enter(tx)
@@ -468,6 +464,12 @@ class _Work:
             if decided.leads:
                 self.progress.decided(decided.leads)
             yield "decide"
+            more = more and not self._is_decided()
+
+    def _is_decided(self) -> bool:
+        """Most runs have nothing to decide, most of the time: to see that takes no writer's turn."""
+        with self.workspace.state.read() as tx:
+            return is_decided(tx)
 
     def _push(self) -> Iterator[str]:
         for name in self.connections:
@@ -476,7 +478,9 @@ class _Work:
         names = [
             name for name in self.connections if name not in broken and self.workspace.project.connections[name].push
         ]
-        for name in names:
+        with self.workspace.state.read() as tx:
+            unsure = in_doubt(tx)
+        for name in [name for name in names if name in unsure]:
             try:
                 recover(self.workspace, name, self.ledger)
             except Fenced:
@@ -490,7 +494,8 @@ class _Work:
 
     def _push_rounds(self, names: list[str]) -> Iterator[str]:
         with self.workspace.state.read() as tx:
-            open_ = [name for name in names if is_approved(tx, name)]
+            yes = approved(tx)
+            open_ = [name for name in names if name in yes]
             self.waiting = {name: waiting_for(tx, self.workspace, name) for name in names if name not in open_}
         canary = Canary(self.workspace, self.ledger)
         for number in range(ROUNDS):
@@ -510,7 +515,8 @@ class _Work:
 
     def _guard_from_now(self, names: list[str]) -> None:
         with self.workspace.state.read() as tx:
-            fresh = [name for name in names if not is_guarded(tx, name)]
+            known = guarded(tx, names)
+        fresh = [name for name in names if name not in known]
         if fresh:
             with self.workspace.state.begin() as tx:
                 self.ledger.enter(tx)
@@ -579,6 +585,8 @@ class _Work:
     def _hold_waiting(self) -> None:
         """Account for what was planned but waits for a yes."""
         self.waiting = {name: waiting for name, waiting in self.waiting.items() if waiting.total}
+        if not self.waiting:
+            return
         with self.workspace.state.begin() as tx:
             self.ledger.enter(tx)
             for name, waiting in self.waiting.items():

@@ -435,12 +435,18 @@ def uncounted(tx: Connection, row: Any, at: str) -> None:
     quarantine_rows(tx, [entry])
 
 
+_IT = (records.c.stream == bindparam("s")) & (records.c.id == bindparam("r"))
+_HELD = select(records.c.body, records.c.changed, records.c.held).where(_IT)
+_STIR = update(leads).where(leads.c.id == bindparam("who"), leads.c.state == "live").values(dirty=1)
+_DATE = update(records).where(_IT).values(changed=bindparam("c"), held=bindparam("h"))
+
+
 def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values | None:
     """The values of a write that are found done count from when they were meant to, not from when they were found:
     read back, they looked like a person's edit of just now. What the platform made of one is kept with what was sent,
     as from an answer. Returns what the record holds; None when it is not known."""
-    mine = (records.c.stream == stream.id) & (records.c.id == record_id)
-    known = tx.execute(select(records.c.body, records.c.changed, records.c.held).where(mine)).one_or_none()
+    place = {"s": stream.id, "r": record_id}
+    known = tx.execute(_HELD, place).one_or_none()
     if known is None:
         return None
     body: Values = orjson.loads(known.body)
@@ -455,7 +461,7 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
         changed.update({name: at} if at else {})
         held.pop(name, None)
         held.update({name: [sent, holds]} if holds != sent else {})
-    told = {"changed": orjson.dumps(changed).decode(), "held": orjson.dumps(held).decode() if held else None}
-    tx.execute(update(records).where(mine).values(told))
-    tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
+    kept = orjson.dumps(held).decode() if held else None
+    tx.execute(_DATE, {**place, "c": orjson.dumps(changed).decode(), "h": kept})
+    tx.execute(_STIR, {"who": row.lead})
     return body

@@ -6,13 +6,14 @@ waits until its own turn. All processes on one state share the rate exactly, in 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Float, bindparam, case, func, literal, select
 
 from config.clock import Clock, SystemClock
 from sync.state.database import State, dialect_insert
-from sync.state.leases import database_time
+from sync.state.leases import database_time, time_of
 from sync.state.schema import budgets
 
 
@@ -22,7 +23,6 @@ class StateBudget:
     def __init__(self, state: State, clock: Clock) -> None:
         self._state = state
         self._clock = clock
-        self._taking: Any = None
         self._ahead: dict[str, int] = {}
 
     def take(self, key: str, calls: int, *, rate: float, burst: int) -> None:
@@ -57,20 +57,9 @@ class StateBudget:
         """Take the next places in the queue; the seconds until the last of them comes."""
         given = {"of": key, "cost": calls / rate, "slack": max(0, burst - 1) / rate, "gap": 1 / rate}
         with self._state.begin(durable=False) as tx:
-            if self._taking is None:
-                self._taking = self._take_statement(tx)
             given["at"] = self._clock.now().timestamp()
-            return float(tx.execute(self._taking, given).scalar_one())
-
-    def _take_statement(self, tx: Connection) -> Any:
-        """Built once: every call to a platform runs it, and building costs more than running."""
-        cost, slack, gap = (bindparam(name, type_=Float) for name in ("cost", "slack", "gap"))
-        now = database_time(tx) if isinstance(self._clock, SystemClock) else bindparam("at", type_=Float)
-        first = _insert(tx).values(key=bindparam("of"), tat=now - slack + cost, blocked_until=0.0)
-        largest = func.max if tx.dialect.name == "sqlite" else func.greatest
-        start = largest(budgets.c.tat, now - slack, budgets.c.blocked_until)
-        statement = first.on_conflict_do_update(index_elements=["key"], set_={"tat": start + cost})
-        return statement.returning(budgets.c.tat - gap - now)
+            statement = _taking(tx.dialect.name, isinstance(self._clock, SystemClock))
+            return float(tx.execute(statement, given).scalar_one())
 
     def _blocked(self, key: str) -> bool:
         with self._state.read() as tx:
@@ -83,6 +72,18 @@ class StateBudget:
         if isinstance(self._clock, SystemClock):
             return database_time(tx)
         return literal(self._clock.now().timestamp(), Float)
+
+
+@cache
+def _taking(dialect: str, real: bool) -> Any:
+    """Built once: every call to a platform runs it, and building costs more than running."""
+    cost, slack, gap = (bindparam(name, type_=Float) for name in ("cost", "slack", "gap"))
+    now = time_of(dialect) if real else bindparam("at", type_=Float)
+    first = dialect_insert(dialect, budgets).values(key=bindparam("of"), tat=now - slack + cost, blocked_until=0.0)
+    largest = func.max if dialect == "sqlite" else func.greatest
+    start = largest(budgets.c.tat, now - slack, budgets.c.blocked_until)
+    statement = first.on_conflict_do_update(index_elements=["key"], set_={"tat": start + cost})
+    return statement.returning(budgets.c.tat - gap - now)
 
 
 def _insert(tx: Connection) -> Any:

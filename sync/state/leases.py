@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,11 +27,11 @@ SECONDS = 60.0
 
 def database_time(tx: Connection) -> ColumnElement[float]:
     """The database's clock, in seconds."""
-    return _time(tx.dialect.name)
+    return time_of(tx.dialect.name)
 
 
 @cache
-def _time(dialect: str) -> ColumnElement[float]:
+def time_of(dialect: str) -> ColumnElement[float]:
     if dialect == "sqlite":
         return cast((func.julianday("now") - 2440587.5) * 86400.0, Float)
     return cast(func.extract("epoch", func.clock_timestamp()), Float)
@@ -46,18 +46,18 @@ _RELEASE = update(leases).where(_MINE).values(expires_at=0.0)
 @cache
 def _renewal(dialect: str) -> Any:
     """Built once: every transaction of a run begins with it, and building costs more than running."""
-    return update(leases).where(_MINE).values(expires_at=_time(dialect) + bindparam("more", type_=Float))
+    return update(leases).where(_MINE).values(expires_at=time_of(dialect) + bindparam("more", type_=Float))
 
 
 @cache
 def _standing(dialect: str) -> Any:
-    alive = (leases.c.expires_at > _time(dialect)).label("alive")
+    alive = (leases.c.expires_at > time_of(dialect)).label("alive")
     return select(leases.c.holder, leases.c.token, alive).where(_NAMED).with_for_update()
 
 
 @cache
 def _taking(dialect: str) -> Any:
-    ends = _time(dialect) + bindparam("more", type_=Float)
+    ends = time_of(dialect) + bindparam("more", type_=Float)
     return update(leases).where(_NAMED).values(holder=bindparam("by"), token=bindparam("next"), expires_at=ends)
 
 
@@ -100,23 +100,63 @@ class Lease:
 
 def renew(tx: Connection, held: Sequence[Lease]) -> None:
     """Renew all of these in `tx`, in one statement. Raises Fenced when somebody else has taken one since."""
-    if not held:
-        return
-    given: dict[str, Any] = {"more": held[0].seconds}
-    for number, lease in enumerate(held):
-        given |= {f"of{number}": lease.name, f"held{number}": lease.token}
-    if tx.execute(_renewals(tx.dialect.name, len(held)), given).rowcount != len(held):
+    if held:
+        found = tx.execute(_renewals(tx.dialect.name, len(held)), {"more": held[0].seconds, **_given(held)})
+        _compare(tx, held, found.rowcount)
+
+
+def look(tx: Connection, held: Sequence[Lease]) -> None:
+    """The same without renewing them. Nobody takes one before `tx` ends: SQLite has one writer, PostgreSQL locks."""
+    if held:
+        _compare(tx, held, len(tx.execute(_looks(len(held)), _given(held)).all()))
+
+
+def release(state: State, held: Sequence[Lease], *, last: Callable[[Connection], None] | None = None) -> None:
+    """Give all of these back that nobody took; where that are all, `last(tx)` is done in the same transaction."""
+    if held:
+        with state.begin() as tx:
+            mine = tx.execute(_releases(len(held)), _given(held)).rowcount
+            if last is not None and mine == len(held):
+                last(tx)
+
+
+def _compare(tx: Connection, held: Sequence[Lease], found: int) -> None:
+    if found != len(held):
         for lease in held:
             lease.look(tx)
 
 
+def _given(held: Sequence[Lease]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for number, lease in enumerate(held):
+        given[f"of{number}"], given[f"held{number}"] = lease.name, lease.token
+    return given
+
+
+@cache
+def _all_mine(number: int) -> Any:
+    return or_(
+        *(
+            (leases.c.name == bindparam(f"of{place}")) & (leases.c.token == bindparam(f"held{place}"))
+            for place in range(number)
+        )
+    )
+
+
 @cache
 def _renewals(dialect: str, number: int) -> Any:
-    mine = [
-        (leases.c.name == bindparam(f"of{place}")) & (leases.c.token == bindparam(f"held{place}"))
-        for place in range(number)
-    ]
-    return update(leases).where(or_(*mine)).values(expires_at=_time(dialect) + bindparam("more", type_=Float))
+    ends = time_of(dialect) + bindparam("more", type_=Float)
+    return update(leases).where(_all_mine(number)).values(expires_at=ends)
+
+
+@cache
+def _looks(number: int) -> Any:
+    return select(leases.c.name).where(_all_mine(number)).with_for_update(read=True)
+
+
+@cache
+def _releases(number: int) -> Any:
+    return update(leases).where(_all_mine(number)).values(expires_at=0.0)
 
 
 def acquire(state: State, name: str, run: str, *, seconds: float | None = None) -> Lease:
@@ -125,20 +165,31 @@ def acquire(state: State, name: str, run: str, *, seconds: float | None = None) 
     The same run gets it again at once, as does anyone when the holder was a process of this machine that is dead: what
     was killed goes on without waiting. Its old self, should it still live, is fenced by the new token.
     """
+    return acquire_all(state, [name], run, seconds=seconds)[0]
+
+
+def acquire_all(state: State, names: Sequence[str], run: str, *, seconds: float | None = None) -> list[Lease]:
+    """The same for several, all of them or none; `names` in the order that everybody asks in."""
     seconds = SECONDS if seconds is None else seconds
     holder = f"{holder_name()} {run}"
     with state.begin() as tx:
+        return [_taken(tx, name, holder, run, seconds) for name in names]
+
+
+def _taken(tx: Connection, name: str, holder: str, run: str, seconds: float) -> Lease:
+    standing = _standing(tx.dialect.name)
+    row = tx.execute(standing, {"of": name}).one_or_none()
+    if row is None:
         tx.execute(upsert(leases, tx), [{"name": name, "holder": "", "token": 0, "expires_at": 0.0}])
-        row = tx.execute(_standing(tx.dialect.name), {"of": name}).one()
-        if row.alive and not _may_follow(row.holder, run):
-            raise StateUnusable(
-                f"Another run holds {name} ({row.holder}).",
-                fix=f"Wait for it; a run that died on another machine is free after {seconds:.0f} seconds.",
-                code="busy",
-            )
-        taken = {"of": name, "by": holder, "next": row.token + 1, "more": seconds}
-        tx.execute(_taking(tx.dialect.name), taken)
-        return Lease(name, holder, row.token + 1, seconds)
+        row = tx.execute(standing, {"of": name}).one()
+    if row.alive and not _may_follow(row.holder, run):
+        raise StateUnusable(
+            f"Another run holds {name} ({row.holder}).",
+            fix=f"Wait for it; a run that died on another machine is free after {seconds:.0f} seconds.",
+            code="busy",
+        )
+    tx.execute(_taking(tx.dialect.name), {"of": name, "by": holder, "next": row.token + 1, "more": seconds})
+    return Lease(name, holder, row.token + 1, seconds)
 
 
 def _may_follow(holder: str, run: str) -> bool:

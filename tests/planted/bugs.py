@@ -210,7 +210,7 @@ BUGS = (
         "sync/push.py",
         "return (workspace.clock.now() - unstamp(row.created_at)).total_seconds() < DOUBT",
         "return False",
-        tests="tests/simulation/test_simulation.py::test_what_failed_once_holds[23]",
+        tests="tests/simulation/test_simulation.py",
     ),
     Bug(
         "a write in doubt is not looked up",

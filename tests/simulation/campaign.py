@@ -23,10 +23,13 @@ import orjson
 import structlog
 
 from tests.simulation import platforms, restoring, scenario, shrink
+from tests.simulation.coverage import Coverage
 from tests.simulation.scenario import Outcome
 
 BATCHES = {"port": 50, "http": 10, "restored": 20}
 """Scenarios handed to a process at once; about the same time."""
+RAREST = 8
+"""Combinations shown, of those that were met."""
 HTTP_EVERY = 3
 """Of so many batches one is of the HTTP level."""
 RESTORED_EVERY = 12
@@ -132,16 +135,25 @@ def report(tallies: dict[str, Tally], seconds: float) -> None:
         )
         for name, number in sorted(struck.items()):
             print(f"  {name:14}{number:8}")
-        print(f"  {len(tally.met)} different meetings of call, fault and crash point; the rarest:")
-        for name, number in sorted(tally.met.items(), key=lambda pair: (pair[1], pair[0]))[:8]:
-            print(f"    {number:6} {name}")
+        _report_coverage(Coverage.of(level, tally.met))
         kinds.update(struck)
         kinds["crash"] += tally.crashes
     print(orjson.dumps(summary(tallies, kinds, seconds)).decode())
 
 
+def _report_coverage(coverage: Coverage) -> None:
+    met, never = coverage.met, coverage.never
+    print(f"  {len(met)} of {coverage.possible} combinations of operation, fault and crash point were met; the rarest:")
+    for name, number in sorted(met.items(), key=lambda pair: (pair[1], pair[0]))[:RAREST]:
+        print(f"    {number:6} {name}")
+    print(f"  never met: {len(never)}")
+    for name in never:
+        print(f"           {name}")
+
+
 def summary(tallies: dict[str, Tally], kinds: Counter[str], seconds: float) -> dict[str, Any]:
     every = list(tallies.values())
+    coverage = {level: Coverage.of(level, tally.met) for level, tally in tallies.items()}
     return {
         "seeds": sum(tally.seeds for tally in every),
         "events": sum(tally.events for tally in every),
@@ -149,7 +161,10 @@ def summary(tallies: dict[str, Tally], kinds: Counter[str], seconds: float) -> d
         "kinds": dict(sorted(kinds.items())),
         "violations": sum(len(tally.violations) for tally in every),
         "by_level": {level: tally.seeds for level, tally in tallies.items()},
-        "combinations": sum(len(tally.met) for tally in every),
+        "combinations": {
+            level: {"possible": found.possible, "met": len(found.met), "never": len(found.never)}
+            for level, found in coverage.items()
+        },
         "seconds": round(seconds, 1),
     }
 

@@ -306,18 +306,22 @@ def _check_number(scenario: Scenario) -> None:
         raise Violation(f"P9: {written} writes for {scenario.people.acts} acts and {struck} faults")
 
 
+_UNSETTLED = select(journal.c.id).where(journal.c.state.in_(["intent", "sent", "in_doubt"]))
+_REFUSED = select(journal.c.connection, journal.c.lead).where(journal.c.state == "quarantined")
+_ENTRIES = select(quarantine.c.connection, quarantine.c.lead)
+_KNOWN = select(streams.c.connection, records.c.id, records.c.body, records.c.gone, records.c.lead).join(
+    streams, streams.c.id == records.c.stream
+)
+
+
 def _check_state(scenario: Scenario) -> None:
     """Nothing is left open that the healed world would not need; what was refused went through when it was let (P24);
     each record's baseline is what stands there."""
     with scenario.workspace.state.read() as tx:
-        unsettled = tx.execute(select(journal.c.id).where(journal.c.state.in_(["intent", "sent", "in_doubt"]))).all()
-        refused = tx.execute(select(journal.c.connection, journal.c.lead).where(journal.c.state == "quarantined")).all()
-        entries = {(row.connection, row.lead) for row in tx.execute(select(quarantine))}
-        known = tx.execute(
-            select(streams.c.connection, records.c.id, records.c.body, records.c.gone, records.c.lead).join(
-                streams, streams.c.id == records.c.stream
-            )
-        ).all()
+        unsettled = tx.execute(_UNSETTLED).all()
+        refused = tx.execute(_REFUSED).all()
+        entries = {(row.connection, row.lead) for row in tx.execute(_ENTRIES)}
+        known = tx.execute(_KNOWN).all()
     if unsettled:
         raise Violation(f"P31: {len(unsettled)} writes are in doubt for ever")
     if lost := {(row.connection, row.lead) for row in refused} - entries:

@@ -216,12 +216,13 @@ class PairScenario:
         self.trace.update(name.encode())
         if self.crash_rate and not self.healed and self.chance.random() < self.crash_rate:
             self.crashes += 1
-            self.wire.met[f"process/died at {name}"] += 1
+            self.wire.met[f"{self.wire.doing}/{self.wire.struck or 'well'}/died at {name}"] += 1
             raise Crash(name)
 
     def sync(self, command: str = "sync") -> Report | None:
         self.pair.clock.advance(30)
         self.wire.calm = False
+        self.wire.doing, self.wire.struck = "start", ""
         try:
             report = Runner(self.workspace).run(command, self.names, Options(approve=True))
         except Crash:
@@ -328,7 +329,8 @@ class PairScenario:
                 self.hand.close()
         faults: Counter[str] = Counter()
         for name, number in self.wire.met.items():
-            faults[name.partition("/")[2]] += number
+            if "died" not in name:
+                faults[name.partition("/")[2]] += number
         self.trace.update(repr(self.told).encode())
         trace = self.trace.hexdigest()
         return Outcome(

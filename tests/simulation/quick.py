@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import namedtuple
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -34,12 +35,12 @@ class Found:
         self._rows, self._shape, self.rowcount = rows, shape, rowcount
 
     def all(self) -> list[Any]:
-        return [self._shape(row) for row in self._rows]
+        return list(map(self._shape, self._rows)) if self._rows else []
 
     fetchall = all
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.all())
+        return map(self._shape, self._rows)
 
     def first(self) -> Any:
         return self._shape(self._rows[0]) if self._rows else None
@@ -61,7 +62,7 @@ class Found:
         return self.one()[0]
 
     def scalars(self) -> list[Any]:
-        return [row[0] for row in self.all()]
+        return [row[0] for row in self]
 
     def mappings(self) -> Found:
         return Found(self._rows, lambda row: self._shape(row)._asdict(), self.rowcount)
@@ -80,44 +81,78 @@ class _Compiled:
             (by_name[name].key, extracted.get(by_name[name].key, -1), by_name[name], processors.get(name))
             for name in compiled.positiontup or ()
         ]
-        self.expanded = bool(compiled.post_compile_params)
         self.expands = [bound in compiled.post_compile_params for _, _, bound, _ in self.parameters]
-        self.given = [key for key, _, _, process in self.parameters if process is None]
-        if len(self.given) < len(self.parameters):
-            self.given = []
         columns_found = compiled._result_columns
-        self.shape = _shaped(compiled, columns_found) if columns_found else tuple
+        self.shape = _shaped(compiled, columns_found) if columns_found else None
 
-    def values(self, given: Any, bound: Sequence[Any]) -> list[Any]:
-        if self.given:
-            try:
-                return [given[key] for key in self.given]
-            except (KeyError, TypeError):
-                pass  # some of them are in the statement
-        gathered = []
-        for key, place, own, process in self.parameters:
-            value: Any = given.get(key, _MISSING) if given else _MISSING
-            if value is _MISSING:
-                found = bound[place] if place >= 0 else own
-                value = found.value if found.callable is None else found.effective_value
-            if process is not None:
-                value = process(value) if not own.expanding else [process(one) for one in value]
-            gathered.append(value)
-        return gathered
+    def bound(self, names: Sequence[str], values: Sequence[Any]) -> _Bound:
+        """Ready for parameters of these names; what the statement itself holds is as in `values`."""
+        fixed: list[Any] = []
+        open_: list[tuple[int, str, Any]] = []
+        for number, (key, place, own, process) in enumerate(self.parameters):
+            if process is not None and own.expanding:
+                process = partial(_each, process)
+            if key in names:
+                fixed.append(None)
+                open_.append((number, key, process))
+                continue
+            found = values[place] if place >= 0 else own
+            value = found.value if found.callable is None else found.effective_value
+            fixed.append(value if process is None else process(value))
+        return _Bound(self.text, self.shape, fixed, open_, self.expands)
 
-    def spread(self, values: list[Any]) -> tuple[str, list[Any]]:
+
+def _each(process: Any, values: Any) -> list[Any]:
+    return [process(value) for value in values]
+
+
+class _Bound:
+    """A statement and what it holds of its own; what is given with it fills the places left open."""
+
+    def __init__(
+        self, text: str, shape: Any, fixed: list[Any], open_: list[tuple[int, str, Any]], expands: list[bool]
+    ) -> None:
+        self.text, self.shape = text, shape
+        self._fixed, self._open, self._expands = fixed, open_, expands
+        self.expanded = any(expands)
+        self._texts: dict[tuple[int, ...], str] = {}
+        self.values: Callable[[Any], Sequence[Any]] = self._values
+        if not open_:
+            self.values = self._as_fixed
+        elif len(open_) == len(fixed) and not any(process for _, _, process in open_):
+            keys = [key for _, key, _ in open_]
+            self.values = itemgetter(*keys) if len(keys) > 1 else partial(_only, keys[0])
+
+    def _as_fixed(self, _: Any) -> Sequence[Any]:
+        return self._fixed
+
+    def _values(self, given: Any) -> Sequence[Any]:
+        values = self._fixed.copy()
+        for place, key, process in self._open:
+            values[place] = given[key] if process is None else process(given[key])
+        return values
+
+    def spread(self, values: Sequence[Any]) -> tuple[str, list[Any]]:
         """The text and the parameters with every list in its place."""
         flat: list[Any] = []
-        lists: list[Any] = []
-        for value, expands in zip(values, self.expands, strict=True):
+        lengths = []
+        for value, expands in zip(values, self._expands, strict=True):
             if expands:
-                lists.append(value)
+                lengths.append(len(value))
                 flat.extend(value)
             else:
                 flat.append(value)
-        following = iter(lists)
-        text = _EXPANDED.sub(lambda _: ", ".join("?" * len(next(following))) or "SELECT 1 WHERE 1 != 1", self.text)
+        place = tuple(lengths)
+        text = self._texts.get(place)
+        if text is None:
+            following = iter(lengths)
+            marks = lambda _: ", ".join("?" * next(following)) or "SELECT 1 WHERE 1 != 1"  # noqa: E731
+            text = self._texts[place] = _EXPANDED.sub(marks, self.text)
         return text, flat
+
+
+def _only(key: str, given: Any) -> tuple[Any]:
+    return (given[key],)
 
 
 def _shaped(compiled: Any, columns: Sequence[Any]) -> Any:
@@ -139,6 +174,23 @@ def _shaped(compiled: Any, columns: Sequence[Any]) -> Any:
 _COMPILED: dict[Any, _Compiled] = {}
 
 
+def _bound(statement: Any, names: tuple[str, ...], several: bool) -> _Bound:
+    """The statement, compiled once for all that are built alike."""
+    key = statement._generate_cache_key()
+    place = (key[0], names, several)
+    compiled = _COMPILED.get(place)
+    if compiled is None:
+        compiled = _COMPILED[place] = _Compiled(statement, key, list(names), several)
+    return compiled.bound(names, key[1])
+
+
+class _Kept(dict[tuple[tuple[str, ...], bool], _Bound]):
+    """What the engine builds once and runs often, bound once too. A copy of the statement is another one."""
+
+    def __init__(self, statement: Any) -> None:
+        self.owner = id(statement)
+
+
 class Transaction:
     """What the engine calls a connection: it carries statements out."""
 
@@ -149,23 +201,27 @@ class Transaction:
 
     def execute(self, statement: Any, given: Any = None) -> Found:
         many = isinstance(given, list)
-        first = (given[0] if given else {}) if many else given
-        names = list(first) if first else []
         several = many and len(given) > 1
-        key = statement._generate_cache_key()
-        place = (key[0], tuple(names), several)
-        compiled = _COMPILED.get(place)
-        if compiled is None:
-            compiled = _COMPILED[place] = _Compiled(statement, key, names, several)
+        first = (given[0] if given else ()) if many else given
+        names = tuple(first) if first else ()
+        kept = statement.__dict__.get("_closedloop_kept", _MISSING)
+        if kept is _MISSING:  # it may have been built for this one time
+            statement.__dict__["_closedloop_kept"] = None
+            bound = _bound(statement, names, several)
+        else:
+            if kept is None or kept.owner != id(statement):
+                kept = statement.__dict__["_closedloop_kept"] = _Kept(statement)
+            bound = kept.get((names, several))
+            if bound is None:
+                bound = kept[(names, several)] = _bound(statement, names, several)
         if several:
-            cursor = self._cursor.executemany(compiled.text, [compiled.values(row, key[1]) for row in given])
+            cursor = self._cursor.executemany(bound.text, map(bound.values, given))
             return Found([], tuple, cursor.rowcount)
-        values = compiled.values(first, key[1])
-        text = compiled.text
-        if compiled.expanded:
-            text, values = compiled.spread(values)
+        text, values = bound.text, bound.values(first)
+        if bound.expanded:
+            text, values = bound.spread(values)
         cursor = self._cursor.execute(text, values)
-        return Found(cursor.fetchall(), compiled.shape, cursor.rowcount)
+        return Found(cursor.fetchall() if bound.shape else [], bound.shape, cursor.rowcount)
 
     def exec_driver_sql(self, text: str, given: Any = None) -> Found:
         if isinstance(given, list):
@@ -197,13 +253,14 @@ class Memory:
         self.driver.isolation_level = None
         self.driver.execute("PRAGMA foreign_keys=ON")
         self.transaction: Any = Transaction(self.driver)
-        self._inside = False
+        self.run = self.driver.cursor().execute
+        self.inside = False
 
     def renew(self) -> None:
         """Forget everything since the last call. What was prepared stays prepared: the tables are the same."""
         if self.driver.in_transaction:
-            self.driver.execute("ROLLBACK")
-        self.driver.execute("BEGIN")
+            self.run("ROLLBACK")
+        self.run("BEGIN")
 
     def state(self, clock: Clock) -> State:
         """A state on it, as a process would open one."""
@@ -212,24 +269,48 @@ class Memory:
         state.__dict__["read"] = self.read
         return state
 
-    @contextmanager
-    def begin(self, *, durable: bool = True) -> Iterator[Any]:
-        if self._inside:
+    def begin(self, *, durable: bool = True) -> Writing:
+        return Writing(self)
+
+    def read(self) -> Reading:
+        return Reading(self.transaction)
+
+
+class Writing:
+    """A transaction that writes: kept at its end, undone by any exception."""
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def __enter__(self) -> Any:
+        if self._memory.inside:
             raise RuntimeError("a write transaction inside a write transaction would wait for itself")
-        self._inside = True
-        self.driver.execute("SAVEPOINT one")
-        try:
-            yield self.transaction
-        except BaseException:
-            self.driver.execute("ROLLBACK TO one")
-            raise
-        finally:
-            self.driver.execute("RELEASE one")
-            self._inside = False
+        self._memory.inside = True
+        self._memory.run("SAVEPOINT one")
+        return self._memory.transaction
 
-    @contextmanager
-    def read(self) -> Iterator[Any]:
-        yield self.transaction
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._memory.run("ROLLBACK TO one")
+        self._memory.run("RELEASE one")
+        self._memory.inside = False
 
 
-__all__ = ["Found", "Memory", "Transaction"]
+class Reading:
+    """A look at what is there."""
+
+    __slots__ = ("_transaction",)
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def __enter__(self) -> Any:
+        return self._transaction
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing was begun."""
+
+
+__all__ = ["Found", "Memory", "Reading", "Transaction", "Writing"]

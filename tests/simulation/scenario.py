@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from config.clock import ManualClock
 from config.errors import ClosedloopError, Fenced, StateUnusable
@@ -79,8 +79,32 @@ World = tuple[int, bool]
 """How many sides there are, and whether the second tells leads from contacts."""
 
 
+_EXPIRE = leases.update().values(expires_at=0.0)
+_HELD = select(leases.c.name, leases.c.token).where(leases.c.expires_at > 0)
+_TOKENS = select(leases.c.name, leases.c.token)
+_UNFINISHED = select(runs.c.id).where(runs.c.command == bindparam("of"), runs.c.state == "running")
+_REFUSED = select(quarantine.c.id).where(quarantine.c.state == "open")
+
+
 class Crash(BaseException):
     """The process dies here."""
+
+
+@dataclass(slots=True)
+class _Life:
+    """A process, as far as it can die: its connectors, and whether it has. The dead do nothing more."""
+
+    seats: list[Seat] = field(default_factory=list)
+    ended: bool = False
+
+    def forget(self) -> None:
+        """What it was shown and has not stored is lost."""
+        for seat in self.seats:
+            seat.pending.clear()
+
+    def end(self) -> None:
+        self.ended = True
+        self.forget()
 
 
 @dataclass(slots=True)
@@ -159,7 +183,6 @@ class Scenario:
     idle: frozenset[int] = frozenset()
     clock: ManualClock = field(default_factory=lambda: ManualClock(START))
     sides: dict[str, Side] = field(default_factory=dict)
-    seats: list[Seat] = field(default_factory=list)
     marks: MemoryMarks = field(default_factory=MemoryMarks)
     boundaries: int = 0
     crashes: int = 0
@@ -214,31 +237,15 @@ class Scenario:
         folder, made = _world(self.world)
         state = State(made.state.engine, self.clock) if self.true_state else _memory().state(self.clock)
         fenced = self.takeover_rate > 0
-        seats: list[Seat] = []
-        self.seats = seats
-        find = {n: _platform(n, folder / n, side, seats, fenced=fenced) for n, side in self.sides.items()}.__getitem__
+        life = self.life = _Life()
+        made_by = {n: _platform(n, folder / n, side, life.seats, fenced=fenced) for n, side in self.sides.items()}
+        find = made_by.__getitem__
         workspace = Workspace(self.folder, made.project, state, self.clock, made.fields, made.order, self._new_id, find)
         workspace.marks = self.marks
         workspace._owners = {name: Owners(state, name) for name in self.sides}
         workspace._compiled = {name: made._compiled[name] for name in self.sides}
         workspace._mapped = {name: dict(made._compiled[name]) for name in self.sides}
-        begin = state.begin
-
-        @contextmanager
-        def watched(*, durable: bool = True) -> Iterator[Any]:
-            try:
-                with begin(durable=durable) as tx:
-                    yield tx
-                    self._boundary(self._side, "commit.before")
-            except BaseException:
-                for seat in seats:
-                    seat.pending.clear()
-                raise
-            for seat in seats if durable else ():
-                seat.stored()
-            self._boundary(self._side, "commit.after")
-
-        state.__dict__["begin"] = watched
+        state.__dict__["begin"] = partial(_Watched, self, life, state.begin)
         return workspace
 
     def _new_id(self) -> str:
@@ -261,9 +268,8 @@ class Scenario:
 
     def _die(self, side: Side | None, name: str) -> None:
         self.crashes += 1
-        for seat in self.seats:
-            seat.pending.clear()
-        where = f"{side.doing}/{side.struck or 'well'}" if side is not None else "start/well"
+        self.life.end()
+        where = _place(side)
         self.met[f"{where}/died at {name}"] += 1
         self._say(f"dies at boundary {self.boundaries}, {name} ({where})")
         raise Crash(name)
@@ -272,11 +278,11 @@ class Scenario:
         """This process stops for a while; another finds its leases expired, works, and is done when it goes on."""
         self._taken = True
         self._say(f"is taken over at {name}")
-        self.met[f"{side.doing if side else 'start'}/well/taken over at {name}"] += 1
+        self.met[f"{_place(side)}/taken over at {name}"] += 1
         with plain(self.workspace.state) as tx:
-            held = dict(map(tuple, tx.execute(select(leases.c.name, leases.c.token).where(leases.c.expires_at > 0))))
-            tx.execute(leases.update().values(expires_at=0.0))
-        mine = self.seats
+            held = dict(map(tuple, tx.execute(_HELD).all()))
+            tx.execute(_EXPIRE)
+        mine, calls = self.life, [(one.doing, one.struck) for one in self.sides.values()]
         other = self.opened()
         try:
             Runner(other).run("backfill", tuple(self.sides), Options(approve=True))
@@ -285,22 +291,25 @@ class Scenario:
         except ClosedloopError as error:
             self._say(f"the other fails: {type(error).__name__}")
         finally:
-            self._taken, self.seats = False, mine
+            self._taken, self.life, self._side = False, mine, side
+            for one, (doing, struck) in zip(self.sides.values(), calls, strict=True):
+                one.doing, one.struck = doing, struck  # the calls of this process go on
         with plain(self.workspace.state) as tx:  # who died before it took anything over has taken nothing over
-            now = dict(map(tuple, tx.execute(select(leases.c.name, leases.c.token))))
+            now = dict(map(tuple, tx.execute(_TOKENS).all()))
         taken = {name for name, token in held.items() if now[name] != token}
         self._after_takeover = {n: side.pushes for n, side in self.sides.items() if f"connection:{n}" in taken}
 
     def reborn(self) -> None:
         """A new process over what the dead one had stored. That it is dead can be seen: its leases hold no more."""
         with plain(self.workspace.state) as tx:
-            tx.execute(leases.update().values(expires_at=0.0))
+            tx.execute(_EXPIRE)
         self.workspace.state.engine.dispose()
         self.workspace = self.opened()
 
     def sync(self, command: str = "sync", options: Options | None = None) -> Report | None:
         """One run over all sides; None when the process died in it, or was taken over."""
         self.clock.advance(20)
+        self._side = None
         self._after_takeover = {}
         pushes = sum(side.pushes for side in self.sides.values())
         try:
@@ -412,12 +421,11 @@ class Scenario:
 
     def _unfinished(self, command: str) -> bool:
         with self.workspace.state.read() as tx:
-            left = select(runs.c.id).where(runs.c.command == command, runs.c.state == "running")
-            return tx.execute(left).first() is not None
+            return tx.execute(_UNFINISHED, {"of": command}).first() is not None
 
     def _replay(self, surely: Callable[[Callable[[], Any]], Any]) -> None:
         with self.workspace.state.read() as tx:
-            refused = list(tx.execute(select(quarantine.c.id).where(quarantine.c.state == "open")).scalars())
+            refused = list(tx.execute(_REFUSED).scalars())
         if refused:
             surely(self.sync)  # what is refused waits for a person all the same
             surely(partial(self._replayed, refused))
@@ -438,6 +446,42 @@ class Scenario:
         oracle.check(self)
 
 
+class _Watched:
+    """A transaction of a process: before its commit and after it there are boundaries."""
+
+    __slots__ = ("_durable", "_inner", "_life", "_scenario")
+
+    def __init__(self, scenario: Scenario, life: _Life, begin: Callable[..., Any], *, durable: bool = True) -> None:
+        self._scenario, self._life, self._durable = scenario, life, durable
+        self._inner = begin(durable=durable)
+
+    def __enter__(self) -> Any:
+        if self._life.ended:
+            raise Crash("it is dead")
+        return self._inner.__enter__()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        scenario = self._scenario
+        if kind is None:
+            try:
+                scenario._boundary(scenario._side, "commit.before")
+            except BaseException as died:
+                self._undo(type(died), died, died.__traceback__)
+                raise
+        else:
+            self._undo(kind, error, trace)
+            return
+        self._inner.__exit__(None, None, None)
+        if self._durable:
+            for seat in self._life.seats:
+                seat.stored()
+        scenario._boundary(scenario._side, "commit.after")
+
+    def _undo(self, kind: Any, error: Any, trace: Any) -> None:
+        self._life.forget()
+        self._inner.__exit__(kind, error, trace)
+
+
 @contextmanager
 def plain(state: State) -> Iterator[Any]:
     """A transaction of nobody's: no boundary."""
@@ -448,6 +492,11 @@ def plain(state: State) -> Iterator[Any]:
             yield tx
     finally:
         state.__dict__["begin"] = wrapped
+
+
+def _place(side: Side | None) -> str:
+    """The operation under way or last, and what struck it."""
+    return f"{side.doing}/{side.struck or 'well'}" if side is not None else "start/well"
 
 
 def run(seed: int, **options: Any) -> Outcome:

@@ -110,7 +110,7 @@ class Side:
     between: Callable[[], None] = lambda: None  # what happens in the world before each call
     boundary: Callable[[str], None] = lambda name: None
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
-    doing: str = ""  # the call under way, and the fault that struck last
+    doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
     _ids: int = 0
 
@@ -176,7 +176,7 @@ class Side:
 
     def call(self, what: str) -> None:
         """A request arrives: time passes, the world goes on, and what was late comes to be."""
-        self.doing = what
+        self.doing, self.struck = what, ""
         self.boundary("call.before")
         self.clock.advance(self.rng.choice(self.pause))
         self.between()
@@ -341,7 +341,7 @@ class Seat:
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
         for operation in operations:
-            self._call("push")
+            self._call(operation.verb.value)
             self.side.pushes += 1
             yield self._pushed(operation)
 

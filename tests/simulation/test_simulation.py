@@ -1,23 +1,19 @@
-"""What must hold of the engine whatever goes wrong: some hundred scenarios here, thousands by `make campaign`."""
+"""What must hold of the engine whatever goes wrong: thousands of scenarios, here and in `test_simulation_too.py`."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import structlog
 
-from connectors import registry
-from tests.simulation import platforms, restoring, shrink, sources
-from tests.simulation.campaign import quietly
+from tests.simulation import restoring, seeds, shrink
+from tests.simulation.campaign import Tally, summary
+from tests.simulation.coverage import Coverage, possible
 from tests.simulation.oracle import Violation
 from tests.simulation.scenario import Scenario, run
 
-SEEDS = 800
-BATCH = 50
 ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     *((seed, {}) for seed in (0, 21, 23, 34, 43, 47, 48, 112, 1045, 1078)),
     # an update's and a create's accounts, when another run looked them up; refused, then done by another way
@@ -41,31 +37,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
 ARCHIVE_OF_RESTORED = (20, 26, 48, 206, 292, 507, 529, 1412, 1818, 2034)
 """Of states that were restored: bins that had been emptied, indexes that showed somebody late, deaths on the way."""
 RESTORED = 60
-ARCHIVE_OF_PLATFORMS = (
-    # a pull that was cut off went on to where it would have ended then, and what came since waited for another sync
-    (20001045, ("mailchimp", "outreach")),
-    (20001872, ("activecampaign", "mailchimp")),
-    (20002115, ("hubspot", "zoho")),
-    (151, ("hubspot", "outreach")),  # an upsert's answer was lost, its last try refused: it passed for never sent
-)
-PAIRED = 210
-"""Scenarios of the real connectors: five of each pair."""
-EXHAUSTED = (790, 678, 687, 1007, 195, 962, 192, 1946, 2578, 2566)
-"""Seeds whose scenarios die at every boundary in turn: before and after each commit, before and after each call."""
-SHORT = {"steps": 6, "faults": False, "without": frozenset({"meddling"})}
-"""Of those: each has some two hundred boundaries."""
 TRUE = (3, 5, 11, 16, 27, 61, 66, 85)
 """Seeds that run on the engine's own State as well."""
-
-
-@pytest.fixture(autouse=True)
-def _quietly() -> Iterator[None]:
-    before = structlog.get_config()
-    quietly()
-    gc.disable()
-    yield
-    gc.enable()
-    structlog.configure(**before)
 
 
 @pytest.mark.parametrize(("seed", "options"), ARCHIVE)
@@ -74,12 +47,9 @@ def test_what_failed_once_holds(seed: int, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(10_000, 10_000 + SEEDS, BATCH))
+@pytest.mark.parametrize("first", seeds.firsts(0))
 def test_nothing_is_lost_doubled_or_brought_back(first: int) -> None:
-    for seed in range(first, first + BATCH):
-        outcome = run(seed)
-        assert outcome.violation == "", f"seed {seed}"
-    assert run(seed).trace == outcome.trace
+    seeds.hold(first)
 
 
 @pytest.mark.parametrize("seed", ARCHIVE_OF_RESTORED)
@@ -121,14 +91,23 @@ def test_the_order_and_size_of_pages_do_not_matter(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", EXHAUSTED)
+@pytest.mark.parametrize("seed", seeds.EXHAUSTED[::2])
 def test_a_death_at_any_boundary_changes_nothing_in_the_end(seed: int) -> None:
-    whole = run(seed, **SHORT)
-    assert whole.violation == ""
-    for boundary in range(1, whole.boundaries + 1):
-        outcome = run(seed, die_at=boundary, **SHORT)
-        assert outcome.violation == "", f"dies at boundary {boundary}"
-        assert outcome.crashes == 1
+    seeds.dies_everywhere(seed)
+
+
+def test_what_a_campaign_meets_is_told() -> None:
+    """No combination of operation, fault and crash point is met that is not known; those never met are named."""
+    tally = Tally()
+    for seed in range(60):
+        tally.add(run(seed))
+    told = Coverage.of("port", tally.met)
+    assert told.strange == ()
+    assert len(told.met) > 25
+    assert len(told.met) + len(told.never) == told.possible == len(possible("port"))
+    summed = summary({"port": tally}, Counter(tally.faults), 1.0)
+    assert summed["combinations"]["port"]["never"] == len(told.never)
+    assert {"seeds", "events", "faults", "kinds", "violations"} <= summed.keys()
 
 
 def test_the_oracle_sees_a_value_that_nobody_said() -> None:
@@ -159,25 +138,3 @@ def test_a_failing_scenario_is_made_small(monkeypatch: pytest.MonkeyPatch) -> No
 def _never_writes(scenario: Scenario) -> None:
     if any(side.writes for side in scenario.sides.values()):
         raise Violation("P0: something was written")
-
-
-@pytest.mark.parametrize(("seed", "names"), ARCHIVE_OF_PLATFORMS)
-def test_what_failed_once_between_platforms_holds(seed: int, names: tuple[str, str]) -> None:
-    assert platforms.run(seed, names=names).violation == ""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, PAIRED, 10))
-def test_the_real_connectors_lose_and_double_nothing(first: int) -> None:
-    for seed in range(first, first + 10):
-        outcome = platforms.run(seed)
-        assert outcome.violation == "", f"seed {seed} of {platforms.pairs()[seed % len(platforms.pairs())]}"
-
-
-def test_every_platform_that_can_be_written_to_takes_part() -> None:
-    assert {"hubspot", "mailchimp", "outreach", "salesforce"} <= set(platforms.writable())
-    others = set(registry.names()) - set(platforms.writable()) - {"singer"}  # taps are programs, not HTTP
-    assert others == set(sources.names())
-    assert {(other, one) for other in others for one in platforms.writable()} <= set(platforms.pairs())
-    assert len(platforms.pairs()) <= PAIRED
-    assert platforms.run(3) == platforms.run(3)

@@ -42,6 +42,7 @@ class Wire:
         self.calm = True
         self.calls = 0
         self.met: Counter[str] = Counter()
+        self.doing, self.struck = "start", ""
         self.between: Callable[[str], None] = lambda where: None
 
     def carry(self, port: int, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
@@ -54,6 +55,7 @@ class Wire:
         self.calls += 1
         if self.calm:
             return sandbox.answer(call)
+        self.doing, self.struck = _kind(call), ""
         self.between("call.before")
         fault = self._fault(sandbox, call)
         answer = self._answered(sandbox, call, fault)
@@ -63,6 +65,7 @@ class Wire:
     def _fault(self, sandbox: Sandbox, call: Call) -> str:
         rates = {} if "token" in call.path else self.rates.get(sandbox.name, {})  # who lost a log-in needs a person
         fault = next((name for name, rate in rates.items() if rate and self.rng.random() < rate), "")
+        self.struck = fault
         if fault:
             self.met[f"{sandbox.name} {_kind(call)}/{fault}"] += 1
         return fault

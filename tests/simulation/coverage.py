@@ -1,0 +1,87 @@
+"""Which combinations of operation, fault and crash point can occur in a scenario, and which of them did.
+
+An operation is the call to a platform under way or last ("start" before the first of a run), a fault what struck it
+("well" where nothing did). A crash point is where the process died (before or after a call, before or after a commit)
+or where another took over, which it does only after something; a combination without one was lived through.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from tests.simulation import wire
+
+WELL = "well"
+_OF_PUSHES = ("push_breaks", "later", "refused", "lost_before", "late_commit", "lost_after")
+_SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "port": {
+        "check": ("login_lost",),
+        "describe": (),
+        "pull": ("pull_breaks", "left_out"),
+        "read": ("read_breaks",),
+        "create": _OF_PUSHES,
+        "update": _OF_PUSHES,
+    },
+    "http": {"read": wire.FAULTS, "write": wire.FAULTS},
+}
+"""Level -> operation -> the faults that can strike it."""
+
+_ANSWERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "port": {"pull": (WELL, "left_out"), "read": (WELL,), "create": (WELL,), "update": (WELL,)},
+    "http": {"read": (WELL, *wire.FAULTS), "write": (WELL, *wire.FAULTS)},
+}
+"""After which calls there is a boundary, and with what behind them: other faults end a call earlier, or come later."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What was met of what can be; `strange` would be what was met and cannot be."""
+
+    possible: int
+    met: Mapping[str, int]
+    never: tuple[str, ...]
+    strange: tuple[str, ...]
+
+    @classmethod
+    def of(cls, level: str, met: Mapping[str, int]) -> Coverage:
+        known = possible(level)
+        found: Counter[str] = Counter()
+        for name, number in met.items():
+            found[_placed(name)] += number
+        never = tuple(sorted(known - found.keys()))
+        return cls(len(known), dict(found), never, tuple(sorted(found.keys() - known)))
+
+
+@cache
+def possible(level: str) -> frozenset[str]:
+    """Every combination that can occur: `operation/fault`, or `operation/fault/what happened at point`."""
+    return frozenset(_combinations(level))
+
+
+def _combinations(level: str) -> Iterator[str]:
+    yield from _ends("start", WELL, ("commit.before", "commit.after"), level)
+    for operation, faults in _SPOILED[level].items():
+        yield from _ends(operation, WELL, ("call.before",), level)
+        for fault in (WELL, *faults):
+            if fault != WELL:
+                yield f"{operation}/{fault}"
+            yield from _ends(operation, fault, ("commit.before", "commit.after"), level)
+            if fault in _ANSWERED[level].get(operation, ()):
+                yield from _ends(operation, fault, ("call.after",), level)
+
+
+def _ends(operation: str, fault: str, points: tuple[str, ...], level: str) -> Iterator[str]:
+    """How a process can end there; two processes are at the level of the port only."""
+    for point in points:
+        yield f"{operation}/{fault}/died at {point}"
+        if level == "port" and point.endswith("after"):
+            yield f"{operation}/{fault}/taken over at {point}"
+
+
+def _placed(name: str) -> str:
+    """The combination without the platform it was met at."""
+    operation, _, rest = name.partition("/")
+    return f"{operation.rpartition(' ')[2]}/{rest}"
