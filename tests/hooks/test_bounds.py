@@ -133,7 +133,7 @@ def test_what_is_no_http_is_refused(one: House) -> None:
 
 def test_two_thousand_deliveries_of_one_change_are_one_read(one: House, folder: tuple[Path, Any]) -> None:
     made = folder[1]
-    [id] = made.rows["contacts"]
+    [id] = made.store.rows["contacts"]
     with one.workspace.state.begin() as tx:
         tx.exec_driver_sql("delete from hints")
     body = hubspot_event(id)

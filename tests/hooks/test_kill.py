@@ -86,7 +86,7 @@ def test_a_daemon_that_is_killed_after_its_answer_has_lost_nothing(tmp_path: Pat
     port = free_port()
     with registry.platform("hubspot").sandbox(seed=4) as made:
         made.put("contacts", {"email": "ana@people.example", "firstname": "Ana"})
-        [id] = made.rows["contacts"]
+        [id] = made.store.rows["contacts"]
         write(tmp_path, {"hubspot": made}, f"listen: '127.0.0.1:{port}'")
         sync_each(tmp_path)
 

@@ -26,7 +26,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Any]
 
 
 def ana(made: Any) -> str:
-    [id] = [id for id, row in made["hubspot"].rows["contacts"].items() if row["properties"]["email"] == ANA]
+    [id] = [id for id, row in made["hubspot"].store.rows["contacts"].items() if row["properties"]["email"] == ANA]
     return str(id)
 
 
