@@ -94,6 +94,9 @@ class Side:
     history: dict[str, list[Row]] = field(default_factory=dict)
     late: list[tuple[int, datetime, Operation]] = field(default_factory=list)  # done at this call, or by this time
     created: Counter[str] = field(default_factory=Counter)  # by the engine, by e-mail
+    unheard: Counter[str] = field(
+        default_factory=Counter
+    )  # of those made, gone before anybody was told when the next was
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
     purged: set[str] = field(default_factory=set)  # gone for so long that nothing tells of them
@@ -232,6 +235,9 @@ class Side:
         email = str(operation.values.get("email")).casefold()
         if any(str(self.history[id][-1].values.get("email")).casefold() == email for id in self.told_gone):
             self.revived.add(email)
+        gone = [id for id, told in self.history.items() if told[-1].gone and id not in self.told_gone]
+        here = [id for id in gone if str(self.history[id][-1].values.get("email")).casefold() == email]
+        self.unheard[email] = max(self.unheard[email], len(here))
         self.writes.append((Verb.CREATE, None, dict(operation.values)))
         id = self.put(dict(operation.values), operation.object)
         self.filled.update((id, name) for name, value in operation.values.items() if value)
