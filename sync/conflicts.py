@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from config.errors import Misconfigured
 from mappings.canonical import Unreadable, canonical
@@ -51,10 +51,12 @@ class Answer:
         return [name for name, given in said.items() if given]
 
 
+_LISTED = select(conflicts).where(conflicts.c.state == bindparam("state")).order_by(conflicts.c.id)
+
+
 def listed(tx: Connection, state: str = "open") -> list[dict[str, Any]]:
     """The questions in this state, oldest first, their options decoded."""
-    query = select(conflicts).where(conflicts.c.state == state).order_by(conflicts.c.id)
-    return [_shown(row) for row in tx.execute(query).mappings()]
+    return [_shown(row) for row in tx.execute(_LISTED, {"state": state}).mappings()]
 
 
 def found(tx: Connection, id: int) -> dict[str, Any]:

@@ -39,14 +39,20 @@ def bearing(workspace: Workspace) -> frozenset[tuple[str, str]]:
     )
 
 
-def welcome(tx: Connection, workspace: Workspace) -> None:
-    """Where deals are copied to for the first time, or by another mapping than before, plan everyone in a deal."""
+def newcomers(tx: Connection, workspace: Workspace) -> list[dict[str, str]]:
+    """The notes still to be made (in `meta`) of where deals are copied to, and by which mapping."""
     fresh = []
     for into in deal_targets(workspace):
         connection, object = into.place
         mark, told = f"copies:{connection}/{object}", workspace.mapped(connection)[object].fingerprint
         if tx.execute(NOTE, {"of": mark}).scalar() != told:
             fresh.append({"name": mark, "value": told})
+    return fresh
+
+
+def welcome(tx: Connection, workspace: Workspace) -> None:
+    """Where deals are copied to for the first time, or by another mapping than before, plan everyone in a deal."""
+    fresh = newcomers(tx, workspace)
     if fresh:
         tx.execute(upsert(meta, tx, update=["value"]), fresh)
         tx.execute(update(leads).where(leads.c.dirty == 0, leads.c.state == "live", _IN_A_DEAL).values(dirty=2))

@@ -132,11 +132,15 @@ def _replace(path: Path, content: bytes) -> None:
             os.close(folder)
 
 
+_IDENTITY = select(meta.c.name, meta.c.value).where(meta.c.name.in_(["state_id", "epoch", "former_ids"]))
+_SUPPRESSED = select(suppressed.c.digest, suppressed.c.at).order_by(suppressed.c.id)
+
+
 def identity(tx: Connection) -> Identity:
     """What the database says of itself."""
-    told = {name: tx.execute(NOTE, {"of": name}).scalar() for name in ("state_id", "epoch", "former_ids")}
-    former = tuple(orjson.loads(told["former_ids"])) if told["former_ids"] else ()
-    return Identity(told["state_id"] or "", int(told["epoch"] or 0), former)
+    told: dict[str, str] = dict(tx.execute(_IDENTITY).all())
+    former = tuple(orjson.loads(told["former_ids"])) if told.get("former_ids") else ()
+    return Identity(told.get("state_id") or "", int(told.get("epoch") or 0), former)
 
 
 def standing(state: State, marks: Marks) -> tuple[Mark | None, Identity]:
@@ -187,7 +191,7 @@ def remember(state: State, marks: Marks) -> None:
 
 
 def _forgotten(tx: Connection) -> dict[str, str]:
-    rows: Any = tx.execute(select(suppressed.c.digest, suppressed.c.at).order_by(suppressed.c.id))
+    rows: Any = tx.execute(_SUPPRESSED)
     return {row.digest: row.at for row in rows}
 
 

@@ -6,7 +6,7 @@ on, which a person has seen and let through anyway.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -105,8 +105,12 @@ def judge(workspace: Workspace, names: Sequence[str], run: str) -> dict[str, Hel
     with workspace.state.read() as tx:
         due = _due(tx, workspace)
         known = guarded(tx, names) if due.leads else set()
-        totals = {name: _people(tx, name) for name in names if name in known}
-        doubtful = [name for name, total in totals.items() if _may_break(tx, name, total, due, workspace)]
+        people = _by_connection(tx, _PEOPLE, known)
+        totals = {name: people.get(name, 0) for name in names if name in known}
+        waiting = _by_connection(tx, _PEOPLE_DUE, known)
+        doubtful = [
+            name for name, total in totals.items() if _may_break(tx, name, waiting.get(name, 0), total, due, workspace)
+        ]
     if not doubtful:
         return {}
     tallies = _tallies(workspace, doubtful, run)
@@ -151,11 +155,9 @@ def _due(tx: Connection, workspace: Workspace) -> _Due:
     return _Due(number, told, _count(tx, _LEFT))
 
 
-def _may_break(tx: Connection, connection: str, total: int, due: _Due, workspace: Workspace) -> bool:
+def _may_break(tx: Connection, connection: str, here: int, total: int, due: _Due, workspace: Workspace) -> bool:
+    """`here` are the person records of the leads that wait to be planned."""
     limits = workspace.project.guards
-    if not due.leads:
-        return False
-    here = _people(tx, connection, due=True)
     if deal_targets(workspace, [connection]):
         here += _count(tx, _DEALS_DUE)
     spread = here / due.leads if here > due.leads else 1.0  # a lead may have several records in one place
@@ -166,17 +168,22 @@ def _may_break(tx: Connection, connection: str, total: int, due: _Due, workspace
     )
 
 
-def _people(tx: Connection, connection: str, *, due: bool = False) -> int:
-    """The person records that stand there; with `due` those whose leads wait to be planned."""
-    return _count(tx, _PEOPLE_DUE if due else _PEOPLE, {"of": connection})
+def _by_connection(tx: Connection, query: Any, names: Collection[str]) -> dict[str, int]:
+    """What the query counts on each of these connections; one with nothing to count is left out."""
+    if not names:
+        return {}
+    return dict(tx.execute(query, {"some": sorted(names)}).all())
 
 
 _PEOPLE = (
-    select(func.count())
+    select(streams.c.connection, func.count())
     .select_from(records)
     .join(streams, streams.c.id == records.c.stream)
-    .where(streams.c.connection == bindparam("of"), streams.c.kind == Kind.LEAD.value, records.c.gone.is_(None))
+    .where(streams.c.connection.in_(bindparam("some", expanding=True)), streams.c.kind == Kind.LEAD.value)
+    .where(records.c.gone.is_(None))
+    .group_by(streams.c.connection)
 )
+"""The person records that stand on each connection, and those of them whose leads wait to be planned."""
 _PEOPLE_DUE = _PEOPLE.join(leads, leads.c.id == records.c.lead).where(leads.c.dirty == 2)
 _DUE = select(func.count()).select_from(leads).where(leads.c.dirty == 2)
 _LEFT = (

@@ -181,7 +181,7 @@ def follow(
     mapped = workspace.mapped(connection)[object]
     with workspace.state.read() as tx:
         told = pending(tx, connection).get(object, [])
-        whole = bool(tx.execute(_WHOLE, {"of": connection, "named": object}).scalar())
+        whole = bool(told) and bool(tx.execute(_WHOLE, {"of": connection, "named": object}).scalar())
     left = [one for one in told if not (whole and one.record)]
     for some in chunks([one for one in told if whole and one.record], READ):
         found = _read(workspace, connection, object, [one.record for one in some])
