@@ -205,7 +205,7 @@ class Runner:
                 if self.stop.is_set():
                     work.cancelled = True
                     break
-        return work.report()
+            return work.report()
 
     def slice(self, run: str, seconds: float) -> bool:
         """Take steps of `run` for about `seconds`; True when nothing is left to do."""
@@ -217,8 +217,8 @@ class Runner:
                     return False
                 if (self.workspace.clock.now() - began).total_seconds() >= seconds:
                     return False
-        work.report()
-        return True
+            work.report()
+            return True
 
     def send(
         self,
@@ -232,7 +232,7 @@ class Runner:
         work = _Work(self, self.open(command, connections, options))
         with work:
             work.write(operations, stale)
-        return work.report()
+            return work.report()
 
     def fail(self, run: str, error: ClosedloopError) -> None:
         """Close a run that could not even take its steps."""
@@ -643,11 +643,13 @@ class _Work:
     # the end
 
     def report(self) -> Report:
-        """Close the run's row and say what it did. Call it once, after the steps."""
+        """Close the run's row and say what it did. Call it once, after the steps and before the leases are given back:
+        whoever goes on with the run then has its accounts."""
         held = self.waiting or self.held
         state = "cancelled" if self.cancelled else "failed" if self.errors else "held" if held else "done"
         told = [*map(str, self.errors), *(f"{name}: held: {hold.why}." for name, hold in self.held.items())]
         with self.workspace.state.begin() as tx:
+            self.ledger.enter(tx)
             if not self.cancelled:
                 close_accounts(tx, self.ledger)
             lost = frozen(tx, self.connections)

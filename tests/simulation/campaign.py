@@ -26,7 +26,7 @@ from tests.simulation import platforms, restoring, scenario, shrink
 from tests.simulation.coverage import Coverage
 from tests.simulation.scenario import Outcome
 
-BATCHES = {"port": 50, "http": 10, "restored": 20}
+BATCHES = {"port": 100, "http": 10, "restored": 20}
 """Scenarios handed to a process at once; about the same time."""
 RAREST = 8
 """Combinations shown, of those that were met."""
@@ -43,7 +43,7 @@ def quietly() -> None:
 
 
 def batch(level: str, first: int) -> list[Outcome]:
-    """The scenarios of some seeds; the first of every second batch twice, to see that a seed decides everything."""
+    """The scenarios of some seeds; the first of some batches twice, to see that a seed decides everything."""
     quietly()
     gc.disable()  # thousands of short-lived objects and no cycles to speak of: collected between the batches
     done = [LEVELS[level](seed) for seed in range(first, first + BATCHES[level])]

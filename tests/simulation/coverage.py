@@ -29,6 +29,9 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Level -> operation -> the faults that can strike it."""
 
+_LIKE = {"restored": "port"}
+"""Level -> the level whose calls and faults it has."""
+
 _ANSWERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "port": {"pull": (WELL, "left_out"), "read": (WELL,), "create": (WELL,), "update": (WELL,)},
     "http": {"read": (WELL, *wire.FAULTS), "write": (WELL, *wire.FAULTS)},
@@ -63,13 +66,14 @@ def possible(level: str) -> frozenset[str]:
 
 def _combinations(level: str) -> Iterator[str]:
     yield from _ends("start", WELL, ("commit.before", "commit.after"), level)
-    for operation, faults in _SPOILED[level].items():
+    of = _LIKE.get(level, level)
+    for operation, faults in _SPOILED[of].items():
         yield from _ends(operation, WELL, ("call.before",), level)
         for fault in (WELL, *faults):
             if fault != WELL:
                 yield f"{operation}/{fault}"
             yield from _ends(operation, fault, ("commit.before", "commit.after"), level)
-            if fault in _ANSWERED[level].get(operation, ()):
+            if fault in _ANSWERED[of].get(operation, ()):
                 yield from _ends(operation, fault, ("call.after",), level)
 
 
