@@ -136,7 +136,9 @@ def _either(frozen: set[tuple[str, ...]], refused: Refused) -> Refused:
 
 
 def _is_open(operation: Planned, unsure: set[tuple[str, str, str]]) -> bool:
-    return (operation.object, operation.record, operation.lead) in unsure
+    """Whether the fate of a write to the same record is not known, or of a create for the same lead: that may have made
+    this record, and a blank in it may be a person's."""
+    return any((operation.object, record, operation.lead) in unsure for record in (operation.record, ""))
 
 
 def _refused(tx: Connection, ids: Sequence[str]) -> Refused:

@@ -22,6 +22,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     *((seed, {}) for seed in (245, 328, 425, 581, 1797)),
     # a run that another process had gone on with was closed by the first, with the accounts of before
     (400330, {}),
+    # a create in doubt had made a record, in which somebody blanked a field: it was filled again before that was known
+    (400320, {}),
     # a conversion carried old values over, and they passed for new
     (599, {}),
     # a late create that met the other of two twins; an update found half done; a blank nobody could judge
