@@ -236,7 +236,7 @@ BUGS = (
     Bug(
         "an operation is not in the journal before it leaves",
         "sync/push.py",
-        "        tx.execute(journal.insert(), [_journal_row(run, operation, at, seen) for operation in leaving])\n",
+        "        tx.execute(_INTEND, [_journal_row(run, operation, at, seen) for operation in leaving])\n",
         "        pass\n",
         tests="tests/engine/test_conflicts.py::test_a_hand_off_goes_with_its_record",
     ),
