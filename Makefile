@@ -21,8 +21,9 @@ install: $(STAMP) ## make .venv with everything, locked by hashes
 demo: $(STAMP) ## run the main job on three sandboxes, and show what came of it
 	$(BIN)/closedloop demo
 
+# three processes: much of the time is waiting for daemons, databases and kills, which leaves two cores half idle
 test: $(STAMP) ## run the tests, on SQLite and on PostgreSQL
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -rs
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs
 
 taps: ## install the Singer taps that tests run, each into an environment of its own under .venv-taps
 	for tap in $(TAPS); do \

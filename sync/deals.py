@@ -39,8 +39,16 @@ def bearing(workspace: Workspace) -> frozenset[tuple[str, str]]:
     )
 
 
-def newcomers(tx: Connection, workspace: Workspace) -> list[dict[str, str]]:
-    """The notes still to be made (in `meta`) of where deals are copied to, and by which mapping."""
+def welcome(tx: Connection, workspace: Workspace) -> None:
+    """Where deals are copied to for the first time, or by another mapping than before, plan everyone in a deal."""
+    fresh = newly_copied(tx, workspace)
+    if fresh:
+        tx.execute(upsert(meta, tx, update=["value"]), fresh)
+        tx.execute(update(leads).where(leads.c.dirty == 0, leads.c.state == "live", _IN_A_DEAL).values(dirty=2))
+
+
+def newly_copied(tx: Connection, workspace: Workspace) -> list[dict[str, str]]:
+    """The marks of targets of copies that are not noted yet: new ones, and those of another mapping."""
     fresh = []
     for into in deal_targets(workspace):
         connection, object = into.place
@@ -48,14 +56,6 @@ def newcomers(tx: Connection, workspace: Workspace) -> list[dict[str, str]]:
         if tx.execute(NOTE, {"of": mark}).scalar() != told:
             fresh.append({"name": mark, "value": told})
     return fresh
-
-
-def welcome(tx: Connection, workspace: Workspace) -> None:
-    """Where deals are copied to for the first time, or by another mapping than before, plan everyone in a deal."""
-    fresh = newcomers(tx, workspace)
-    if fresh:
-        tx.execute(upsert(meta, tx, update=["value"]), fresh)
-        tx.execute(update(leads).where(leads.c.dirty == 0, leads.c.state == "live", _IN_A_DEAL).values(dirty=2))
 
 
 _IN_A_DEAL = (

@@ -24,7 +24,7 @@ from sync import epoch
 from sync.absorb import Absorbed
 from sync.ageing import age
 from sync.core.plan import Planned
-from sync.deals import newcomers
+from sync.deals import newly_copied
 from sync.decide import decide_some
 from sync.doubt import date_late
 from sync.drift import Frozen, compare, frozen, thaw
@@ -470,7 +470,7 @@ class _Work:
     def _is_decided(self) -> bool:
         """Most runs have nothing to decide, most of the time: to see that takes no writer's turn."""
         with self.workspace.state.read() as tx:
-            return is_decided(tx) and not newcomers(tx, self.workspace)
+            return is_decided(tx) and not newly_copied(tx, self.workspace)
 
     def _push(self) -> Iterator[str]:
         for name in self.connections:

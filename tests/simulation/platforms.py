@@ -49,6 +49,8 @@ START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 SPOKEN = ("first_name", "last_name", "title", "city")
 """Fields that people give values, where both platforms' mappings read and write them."""
 QUIET_RUNS = 10
+REST = {"linkedin": 86_400}
+"""Seconds after the last fault; LinkedIn's calls, once used up, come again at midnight."""
 PORT = 1
 _CREATE_WHEN = re.compile(r'^( *create_when:) *"false".*$', re.MULTILINE)
 
@@ -351,7 +353,7 @@ class PairScenario:
     def _heal(self) -> None:
         self.healed = True
         self.wire.rates = {}
-        self.pair.clock.advance(7200)
+        self.pair.clock.advance(max(REST.get(name, 7200) for name in self.names))
         with self.workspace.state.read() as tx:
             open_ = (quarantine.c.state == "open") & (quarantine.c.code != "in_doubt")  # nobody counts those again
             refused = list(tx.execute(select(quarantine.c.id).where(open_)).scalars())
