@@ -12,10 +12,11 @@ from typing import Any
 from config.errors import Misconfigured, Problem
 from config.yaml import Document, Where
 from mappings.canonical import Unreadable, form
-from mappings.compiler import LeadFields, fields_of, reader
+from mappings.compiler import LeadFields, fields_of
 from mappings.expressions import Expression, lead_context
 from mappings.language import Entry, MappingFile, ObjectMapping
 from mappings.model import Field, FieldType, Kind
+from mappings.reading import reader
 from mappings.transforms import TRANSFORMS, Context, Transform, make
 
 
