@@ -437,7 +437,7 @@ BUGS = (
     ),
     Bug(
         "the epoch is raised after the first write",
-        "sync/runs.py",
+        "sync/work.py",
         "        if chunk:\n            self._raise_epoch()\n",
         "",
         tests="tests/engine/test_restored.py::test_a_quiet_sync_leaves_the_epoch_alone_and_one_that_writes_raises_it_once",
