@@ -9,13 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from mappings.compiler import ValueProblem
-from sync.state.database import upsert
+from sync.entries import entry, quarantine_rows
 from sync.state.schema import quarantine
 
 OPEN = ("open", "replaying")
-
-_PLACE = ["direction", "connection", "object", "record", "lead", "field"]
-_RENEWED = ["run", "code", "reason", "fix", "state", "last_at"]
 
 
 class Complaints:
@@ -23,7 +20,7 @@ class Complaints:
 
     def __init__(self, tx: Connection, connection: str, object: str, run: str, at: str) -> None:
         self._tx = tx
-        self._place = {"direction": "pull", "connection": connection, "object": object, "lead": ""}
+        self._of = (connection, object)
         self._run, self._at = run, at
         self._where = {"of": connection, "named": object}
         self._open: dict[str, set[str]] = {}
@@ -53,26 +50,15 @@ class Complaints:
             self._settled[field].append(record)
 
     def _raise(self, record: str, problem: ValueProblem) -> None:
-        row = {
-            **self._place,
-            "run": self._run,
-            "record": record,
-            "field": problem.field,
-            "code": problem.code,
-            "reason": f"{problem.field or 'the record'} {problem.reason}",
-            "fix": problem.fix or "Correct it on the platform, or change the mapping.",
-            "fingerprint": "",
-            "state": "open",
-            "attempts": 1,
-            "first_at": self._at,
-            "last_at": self._at,
-        }
-        self._raised.append(row)
+        place = (*self._of, record, "", problem.field)
+        reason = f"{problem.field or 'the record'} {problem.reason}"
+        fix = problem.fix or "Correct it on the platform, or change the mapping."
+        told = entry(self._run, self._at, place, code=problem.code, reason=reason, fix=fix, direction="pull")
+        self._raised.append(told)
 
     def store(self) -> None:
         if self._raised:
-            statement = upsert(quarantine, self._tx, key=_PLACE, update=_RENEWED, add=["attempts"])
-            self._tx.execute(statement, self._raised)
+            quarantine_rows(self._tx, self._raised)
         for field, records in self._settled.items():
             for some in _chunks(records):
                 given = {**self._where, "some": some, "about": field, "at": self._at}

@@ -15,9 +15,9 @@ import orjson
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from sync.absorb import OUTSIDE
+from sync.entries import entry, quarantine_rows
 from sync.load import chunks
-from sync.state.database import upsert
-from sync.state.schema import copies, quarantine, records, streams
+from sync.state.schema import copies, records, streams
 
 Place = tuple[str, str, str]
 """(connection, object, id) of a deal."""
@@ -132,25 +132,16 @@ def leave_out(tx: Connection, stream: int, copy: Place, home: Place, at: str) ->
     mine = (records.c.stream == stream) & (records.c.id == copy[2])
     tx.execute(update(records).where(mine).values(gone=OUTSIDE))
     name = "/".join(home)
-    row = {
-        "run": "",
-        "direction": "pull",
-        "connection": copy[0],
-        "object": copy[1],
-        "record": copy[2],
-        "lead": "",
-        "field": "home",
-        "code": "second_copy",
-        "reason": f"names {name} as its home, as another deal here does already: it is not counted",
-        "fix": "Delete one of the two there, or blank the name of the home in the one that is a deal of its own.",
-        "fingerprint": "",
-        "state": "open",
-        "attempts": 1,
-        "first_at": at,
-        "last_at": at,
-    }
-    key = ["direction", "connection", "object", "record", "lead", "field"]
-    tx.execute(upsert(quarantine, tx, key=key, update=["reason", "state", "last_at"]), [row])
+    told = entry(
+        "",
+        at,
+        (*copy, "", "home"),
+        code="second_copy",
+        reason=f"names {name} as its home, as another deal here does already: it is not counted",
+        fix="Delete one of the two there, or blank the name of the home in the one that is a deal of its own.",
+        direction="pull",
+    )
+    quarantine_rows(tx, [told])
 
 
 def kin(tx: Connection, changed: Iterable[Changed]) -> list[Changed]:

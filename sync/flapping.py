@@ -20,6 +20,7 @@ from config.clock import stamp
 from connectors.api import Verb
 from mappings.model import Rule
 from sync.core.plan import Change, Planned, fingerprint
+from sync.entries import entry
 from sync.load import chunks
 from sync.state.schema import journal, quarantine
 from sync.workspace import Workspace
@@ -48,7 +49,7 @@ class Flap:
 
     def row(self, run: str, at: str) -> dict[str, Any]:
         """Its entry in quarantine."""
-        connection, object, record, lead, field = self.place
+        object = self.place[1]
         reason = (
             f"was set to {_shown(self.change.new)} {self.times} times within a day, and each time something there set "
             f"it back; now it is {_shown(self.change.old)}"
@@ -57,23 +58,8 @@ class Flap:
             f"Find what sets {self.change.remote} of {object} there (a workflow, another integration) and stop it, or "
             "map the field in one direction only; then `closedloop quarantine replay`."
         )
-        return {
-            "run": run,
-            "direction": "push",
-            "connection": connection,
-            "object": object,
-            "record": record,
-            "lead": lead,
-            "field": field,
-            "code": CODE,
-            "reason": reason,
-            "fix": fix,
-            "fingerprint": fingerprint(self.change.new),
-            "state": "open",
-            "attempts": 1,
-            "first_at": at,
-            "last_at": at,
-        }
+        wish = fingerprint(self.change.new)
+        return entry(run, at, self.place, code=CODE, reason=reason, fix=fix, fingerprint=wish)
 
 
 def flaps(tx: Connection, workspace: Workspace, operations: Iterable[Planned]) -> list[Flap]:

@@ -16,11 +16,11 @@ from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_
 from sync.core.views import LeadView
 from sync.deals import Deals
 from sync.deletes import fates
+from sync.entries import entry, quarantine_rows
 from sync.flapping import flaps
 from sync.load import chunks, lead_rows, lead_view, record_views
 from sync.pins import pinned
 from sync.push import all_open_targets, open_targets
-from sync.settle import quarantine_rows
 from sync.state.schema import connections as connections_table
 from sync.state.schema import handoffs, leads, quarantine, records, streams
 from sync.targets import targets
@@ -151,23 +151,9 @@ def _refused(tx: Connection, ids: Sequence[str]) -> Refused:
 
 def _problem_rows(run: str, lead: str, outcome: Outcome, at: str) -> Iterator[dict[str, Any]]:
     for target, record, name, why in outcome.problems:
-        yield {
-            "run": run,
-            "direction": "push",
-            "connection": target.connection,
-            "object": target.object,
-            "record": record,
-            "lead": lead,
-            "field": name,
-            "code": "not_expressible",
-            "reason": why,
-            "fix": f"Correct the value, or the mapping of {name}." if name else "Decide it, and do it there by hand.",
-            "fingerprint": "",
-            "state": "open",
-            "attempts": 1,
-            "first_at": at,
-            "last_at": at,
-        }
+        fix = f"Correct the value, or the mapping of {name}." if name else "Decide it, and do it there by hand."
+        place = (target.connection, target.object, record, lead, name)
+        yield entry(run, at, place, code="not_expressible", reason=why, fix=fix)
 
 
 def briefs_due(workspace: Workspace, connection: str) -> list[Planned]:

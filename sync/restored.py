@@ -20,10 +20,11 @@ from sync.absorb import absorb_records, stream_for
 from sync.conversions import takers, told
 from sync.core.plan import Change, Planned, fingerprint
 from sync.core.views import Provenance, RecordView
+from sync.entries import entry, quarantine_rows
 from sync.ledger import Ledger
 from sync.load import lead_rows, provenances, record_views
 from sync.planning import briefs_due, plan_batches
-from sync.settle import AWAY, quarantine_rows
+from sync.settle import AWAY
 from sync.state.schema import conversions, leads, records, runs, streams
 from sync.withheld import contest, note_restored, withhold
 from sync.workspace import Workspace
@@ -157,20 +158,12 @@ def _doubt_outcomes(tx: Connection, workspace: Workspace, run: str, at: str) -> 
 
 
 def _entry(run: str, at: str, connection: str, object: str, lead: str, values: Any, record: str = "") -> dict[str, Any]:
-    return {
-        "run": run,
-        "direction": "push",
-        "connection": connection,
-        "object": object,
-        "record": record,
-        "lead": lead,
-        "field": "",
-        "code": CODE,
-        "reason": "The state was restored: this may have been written already.",
-        "fix": "Look whether it is there; `quarantine replay` writes it, `quarantine dismiss` does not.",
-        "fingerprint": fingerprint(values) if values is not None else "",
-        "state": "open",
-        "attempts": 1,
-        "first_at": at,
-        "last_at": at,
-    }
+    return entry(
+        run,
+        at,
+        (connection, object, record, lead, ""),
+        code=CODE,
+        reason="The state was restored: this may have been written already.",
+        fix="Look whether it is there; `quarantine replay` writes it, `quarantine dismiss` does not.",
+        fingerprint=fingerprint(values) if values is not None else "",
+    )

@@ -21,6 +21,7 @@ from sync import copies, pins
 from sync.absorb import StreamRow, body_bytes, content_hash, is_rewrite, stream_for
 from sync.conversions import told
 from sync.core.plan import Planned, fingerprint
+from sync.entries import entry, quarantine_rows
 from sync.handoff import record_handoffs
 from sync.ledger import Ledger, Written
 from sync.load import chunks
@@ -303,38 +304,15 @@ def _quarantine_row(run: str, operation: Planned, error: Any, at: str) -> dict[s
     """What was refused, so that just this is not sent again until it changes or a person says so."""
     change = next((c for c in operation.changes if error.field and error.field in (c.remote, c.field)), None)
     refused = change.new if change else dict(operation.values)
-    return {
-        "run": run,
-        "direction": "push",
-        "connection": operation.connection,
-        "object": operation.object,
-        "record": about(operation),
-        "lead": operation.lead,
-        "field": change.field if change else "",
-        "code": error.code or "rejected",
-        "reason": error.what,
-        "fix": error.fix,
-        "fingerprint": fingerprint(refused),
-        "state": "open",
-        "attempts": 1,
-        "first_at": at,
-        "last_at": at,
-    }
+    place = (operation.connection, operation.object, about(operation), operation.lead, change.field if change else "")
+    told = {"code": error.code or "rejected", "reason": error.what, "fix": error.fix}
+    return entry(run, at, place, **told, fingerprint=fingerprint(refused))
 
 
 def about(operation: Planned) -> str:
     """The record that quarantine speaks of: its id, an outcome's event id, or the home of a copy that is not there yet;
     "" for a person who is to be made."""
     return operation.record or str(operation.match.get("event_id", operation.about))
-
-
-_PLACE = ["direction", "connection", "object", "record", "lead", "field"]
-
-
-def quarantine_rows(tx: Connection, rows: list[dict[str, Any]]) -> None:
-    """Put rows into quarantine; one already there is renewed and counts one attempt more."""
-    renewed = ["run", "code", "reason", "fix", "fingerprint", "state", "last_at"]
-    tx.execute(upsert(quarantine, tx, key=_PLACE, update=renewed, add=["attempts"]), rows)
 
 
 _COMPLAINTS = select(quarantine).where(
@@ -415,24 +393,9 @@ def uncounted(tx: Connection, row: Any, at: str) -> None:
     what = "The answer was lost, and this platform would count a repeat twice."
     tx.execute(update(journal).where(journal.c.id == row.id).values(state="quarantined", error=what, settled_at=at))
     told(tx, row.connection, row.object, [event_of(row)], "unsure")
-    entry = {
-        "run": row.run,
-        "direction": "push",
-        "connection": row.connection,
-        "object": row.object,
-        "record": event_of(row),
-        "lead": row.lead or "",
-        "field": "",
-        "code": "in_doubt",
-        "reason": what,
-        "fix": "Look whether it was counted; `quarantine replay` sends it again.",
-        "fingerprint": "",
-        "state": "open",
-        "attempts": 1,
-        "first_at": at,
-        "last_at": at,
-    }
-    quarantine_rows(tx, [entry])
+    place = (row.connection, row.object, event_of(row), row.lead or "", "")
+    fix = "Look whether it was counted; `quarantine replay` sends it again."
+    quarantine_rows(tx, [entry(row.run, at, place, code="in_doubt", reason=what, fix=fix)])
 
 
 _IT = (records.c.stream == bindparam("s")) & (records.c.id == bindparam("r"))
