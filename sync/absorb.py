@@ -21,6 +21,7 @@ from mappings.compiler import Mapped, ValueProblem
 from mappings.model import Kind, Values
 from sync import retold, ties
 from sync.complaints import Complaints
+from sync.core.echo import revise
 from sync.state import rows
 from sync.state.database import upsert
 from sync.state.schema import activities, records, streams
@@ -345,7 +346,9 @@ class _Group:
         stored: bytes,
         problems: list[ValueProblem],
     ) -> rows.Row:
-        changed, held = revise(before, old, body, record.version or self.at)
+        known: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
+        rewritten: dict[str, list[Any]] = orjson.loads(before.held) if before.held else {}
+        changed, held = revise(known, rewritten, old, body, record.version or self.at)
         return (
             record.id,
             raw_hash,
@@ -506,40 +509,6 @@ _INSERTED = (*_PLAIN, "gone", "into", "problems", "dirty")
 _UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems")
 _TOUCHED = ("raw_hash", "version", "problems")
 _GONE = ("raw_hash", "gone", "into")
-
-
-def revise(before: _Known, old: Values, new: Values, since: str) -> tuple[dict[str, str], dict[str, list[Any]]]:
-    """Which fields changed and when, and which still hold what the platform made of a value of ours.
-
-    A blank where nothing was known is unset, not cleared: no change. What the platform rewrote is no person's change.
-    """
-    changed: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
-    held: dict[str, list[Any]] = orjson.loads(before.held) if before.held else {}
-    for name, value in new.items():
-        if (name in old and old[name] == value) or (name not in old and value is None):
-            continue
-        if name in held and is_rewrite(held[name], value):
-            held[name] = [held[name][0], value]
-            continue
-        held.pop(name, None)
-        changed[name] = since
-    return changed, held
-
-
-def is_rewrite(held: list[Any], value: Any) -> bool:
-    """Whether `value` is what the platform made of the value we sent: what it returned then, or, where it returned
-    nothing, what differs from it only in case, space, punctuation or by being cut off."""
-    sent, returned = held
-    if returned is not None:
-        return bool(returned == value)
-    if not isinstance(sent, str) or not isinstance(value, str):
-        return False
-    one, other = _bare(sent), _bare(value)
-    return one == other or (len(other) >= 20 and one.startswith(other))
-
-
-def _bare(value: str) -> str:
-    return "".join(letter for letter in value.casefold() if letter.isalnum())
 
 
 def _problem_text(problems: list[ValueProblem]) -> str | None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from config.clock import unstamp
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
-from sync.absorb import is_rewrite
+from sync.core.echo import came_of
 from sync.load import chunks
 from sync.resolve import IN_DOUBT
 from sync.state.database import NOTE, upsert
@@ -106,7 +106,7 @@ def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str) -> 
     after: Values = orjson.loads(row.after)
     dated = dict(changed)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
-        same = body.get(name) == after.get(name) or is_rewrite([after.get(name), None], body.get(name))
+        same = came_of(after.get(name), body.get(name))
         if at and same and name in body and dated.get(name, first_at) > at:
             dated[name] = at
     return dated

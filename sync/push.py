@@ -26,7 +26,8 @@ from config.errors import (
 from config.log import Log
 from connectors.api import Operation, Result, Verb
 from mappings.model import Kind, Values
-from sync.absorb import absorb_records, is_rewrite, stream_for
+from sync.absorb import absorb_records, stream_for
+from sync.core.echo import came_of
 from sync.core.plan import Planned
 from sync.doubt import ask_about_blanks, versions, watch
 from sync.ledger import Ledger, Written
@@ -321,9 +322,7 @@ def _young(row: Any, workspace: Workspace) -> bool:
 def _holds(held: Values, after: Values, pulled: frozenset[str]) -> bool:
     """Whether a record holds what was written, as far as it can be read back."""
     seen = [name for name in after if name in pulled]
-    return bool(seen) and all(
-        held.get(name) == after[name] or is_rewrite([after[name], None], held.get(name)) for name in seen
-    )
+    return bool(seen) and all(came_of(after[name], held.get(name)) for name in seen)
 
 
 _BODY = (

@@ -18,8 +18,9 @@ from connectors.api import Gone, Record, Result, Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Rule, Values
 from sync import copies, pins
-from sync.absorb import StreamRow, body_bytes, content_hash, is_rewrite, stream_for
+from sync.absorb import StreamRow, body_bytes, content_hash, stream_for
 from sync.conversions import told
+from sync.core.echo import came_of
 from sync.core.plan import Planned, fingerprint
 from sync.entries import entry, quarantine_rows
 from sync.handoff import record_handoffs
@@ -418,7 +419,7 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     after: Values = orjson.loads(row.after)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
         sent, holds = after.get(name), body.get(name)
-        if holds != sent and not is_rewrite([sent, None], holds):
+        if not came_of(sent, holds):
             continue
         changed.pop(name, None)
         changed.update({name: at} if at else {})

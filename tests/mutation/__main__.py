@@ -28,7 +28,7 @@ import sync.core
 from tests.mutation.mutants import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("merge", "plan", "resolve", "qualify", "outcomes")
+MODULES = ("merge", "plan", "resolve", "qualify", "outcomes", "echo", "copies")
 FLOOR = 0.9
 PATIENCE = 60
 """Seconds of a child; a mutant that never ends is killed, and by that found."""

@@ -42,14 +42,14 @@ BUGS = (
     ),
     Bug(
         "the baseline of an edit is not dated",
-        "sync/absorb.py",
+        "sync/core/echo.py",
         "        changed[name] = since\n",
         "",
         tests="tests/state/test_absorb.py::test_a_change_is_told_by_field_with_its_time",
     ),
     Bug(
         "what the platform rewrote is taken for an edit",
-        "sync/absorb.py",
+        "sync/core/echo.py",
         "if name in held and is_rewrite(held[name], value):",
         "if False:",
         tests="tests/engine/test_writes.py::test_a_rewrite_seen_only_in_the_echo_is_no_edit",

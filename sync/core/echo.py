@@ -1,0 +1,47 @@
+"""Echoes: which of a record's values are a person's news, and which only our own words come back, perhaps rewritten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mappings.model import Values
+
+
+def revise(
+    changed: dict[str, str], held: dict[str, list[Any]], old: Values, new: Values, since: str
+) -> tuple[dict[str, str], dict[str, list[Any]]]:
+    """Which fields changed and when, and which still hold what the platform made of a value of ours.
+
+    A blank where nothing was known is unset, not cleared: no change. What the platform rewrote is no person's change.
+    """
+    changed, held = dict(changed), dict(held)
+    for name, value in new.items():
+        if (name in old and old[name] == value) or (name not in old and value is None):
+            continue
+        if name in held and is_rewrite(held[name], value):
+            held[name] = [held[name][0], value]
+            continue
+        held.pop(name, None)
+        changed[name] = since
+    return changed, held
+
+
+def is_rewrite(held: list[Any], value: Any) -> bool:
+    """Whether `value` is what the platform made of the value we sent: what it returned then, or, where it returned
+    nothing, what differs from it only in case, space, punctuation or by being cut off."""
+    sent, returned = held
+    if returned is not None:
+        return bool(returned == value)
+    if not isinstance(sent, str) or not isinstance(value, str):
+        return False
+    one, other = _bare(sent), _bare(value)
+    return one == other or (len(other) >= 20 and one.startswith(other))
+
+
+def came_of(sent: Any, value: Any) -> bool:
+    """Whether `value` is what was sent, or what a platform made of it without telling."""
+    return bool(value == sent) or is_rewrite([sent, None], value)
+
+
+def _bare(value: str) -> str:
+    return "".join(letter for letter in value.casefold() if letter.isalnum())

@@ -1,0 +1,47 @@
+"""What is a person's news, and what our own word come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sync.core.echo import came_of, is_rewrite, revise
+
+
+@pytest.mark.parametrize(
+    ("sent", "value", "ours"),
+    [
+        ("Head of Sales", "Head of Sales", True),
+        ("Head of Sales", "HEAD OF SALES", True),
+        ("+49 30 901820", "+4930901820", True),
+        ("A very long title of somebody", "A very long title of some", True),
+        ("Head of Sales", "Head", False),  # too short to say where it was cut
+        ("Head", "Chief", False),
+        ("5", 5, False),
+        (None, None, True),
+        (None, "Chief", False),
+    ],
+)
+def test_what_came_of_a_value_sent(sent: Any, value: Any, ours: bool) -> None:
+    assert came_of(sent, value) is ours
+
+
+def test_a_rewriting_that_was_told_is_that_and_nothing_else() -> None:
+    assert is_rewrite(["Germany", "DE"], "DE")
+    assert not is_rewrite(["Germany", "DE"], "Germany")
+
+
+def test_what_changed_is_dated_and_a_blank_of_nothing_is_no_change() -> None:
+    old = {"title": "Head", "city": "Rome", "phone": "+49"}
+    new = {"title": "Chief", "city": "Rome", "zip": None, "company": "Granit"}
+    assert revise({"city": "t1"}, {}, old, new, "t2") == ({"city": "t1", "title": "t2", "company": "t2"}, {})
+
+
+def test_an_echo_keeps_its_date_and_is_remembered_and_an_edit_over_it_is_not() -> None:
+    held: dict[str, list[Any]] = {"title": ["Head of Sales", None], "city": ["Rome", "ROME"]}
+    told = revise(
+        {}, held, {"title": "Head of Sales", "city": "ROME"}, {"title": "HEAD OF SALES", "city": "Oslo"}, "t2"
+    )
+    assert told == ({"city": "t2"}, {"title": ["Head of Sales", "HEAD OF SALES"]})
+    assert held["title"] == ["Head of Sales", None]
