@@ -66,7 +66,9 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, hooks: str, told: str)
     ],
 )
 def test_settings_that_are_good(tmp_path: Path, hooks: str) -> None:
-    load_project(project(tmp_path, hooks))
+    told = load_project(project(tmp_path, hooks)).daemon.hooks
+    assert told.listen in hooks
+    assert told.public is ("public: true" in hooks)
 
 
 def made(hooks: Mapping[str, Any], **auth: Mapping[str, str]) -> Project:
