@@ -70,6 +70,7 @@ def server(settings: tuple[str, ...] = FAST) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="closedloop-pg-"))
     identity = _unprivileged(folder)
     try:
+        found = _reachable(found, folder) if identity else found
         _initialise(found, folder / "db", identity)
         with _running(found, folder, identity, settings) as port:
             yield Server(port)
@@ -84,6 +85,17 @@ def _unprivileged(folder: Path) -> dict[str, Any]:
     nobody = pwd.getpwnam("nobody")
     os.chown(folder, nobody.pw_uid, nobody.pw_gid)
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _reachable(found: Path, folder: Path) -> Path:
+    """Binaries that others than we may run: where a checkout stands in a private folder (root's home, say), a copy."""
+    if all(parent.stat().st_mode & 0o001 for parent in found.parents):
+        return found
+    install, package = found.parent, found.parent.parent
+    shutil.copytree(install, folder / package.name / install.name, symlinks=True)
+    for libraries in package.parent.glob(f"{package.name}.libs"):  # found from there by their place beside the package
+        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+    return folder / package.name / install.name / found.name
 
 
 def _initialise(found: Path, data: Path, identity: dict[str, Any]) -> None:
