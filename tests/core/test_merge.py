@@ -108,6 +108,19 @@ def test_always_holds_whatever_is_said() -> None:
     assert decided([two, record("c", "1", x="else")], value="old", source="a/contacts/a", always=True) == "undecided"
 
 
+def test_a_contested_field_is_asked_about_whatever_its_rule_and_the_others_keep_theirs() -> None:
+    fields = {name: Field(name, FieldType.TEXT, "") for name in ("x", "y")}
+    records = [record("a", "1", x="one", y="one"), record("b", "2", x="two", y="two")]
+    asked = merge(records, fields, {}, {}, {}, contested={"x"})
+    assert asked.values == {"y": "two"}
+    assert [open_.field for open_ in asked.undecided] == ["x"]
+    assert merge(records, fields, {}, {}, {}).values == {"x": "two", "y": "two"}
+    answer = Decision(value=None, at="9", heard=(("a/contacts/a", "one"), ("b/contacts/b", "two")), whatever=True)
+    told = merge(records, fields, {}, {}, {}, decisions={"x": answer, "y": replace(answer, whatever=False)})
+    assert told.values == {"x": None, "y": "two"}
+    assert (told.reasons["x"].rule, told.reasons["x"].cleared) == ("decided", True)
+
+
 # who has a say
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from mappings.model import Values
 from sync.core.plan import Change, Fate, Planned, fingerprint, standing
 from sync.core.views import UNDECIDED, Provenance
 from tests.core.plans import FIELDS, lead, nothing_refused, plainly, planned, record, refusing, target
@@ -368,3 +370,13 @@ def test_the_surroundings_of_these_tests_speak_as_a_platform_does() -> None:
     assert plainly({"title": "unsayable"}, False) == ({}, {}, {"title": "has no such value"})
     assert not nothing_refused("crm")
     assert set(FIELDS) >= {"email", "title"}
+
+
+def test_a_create_tells_what_it_says_by_name_and_not_what_it_leaves_blank() -> None:
+    def lossily(values: Values, creating: bool) -> tuple[dict[str, Any], Values, Mapping[str, str]]:
+        remote, back, wrong = plainly(values, creating)
+        return remote, {**back, "vip": None, "tags": []}, wrong
+
+    wanted = lead({"title": "Head", "email": "ana@x.io", "vip": True, "tags": ["a"]})
+    [operation] = planned(wanted, target(express=lossily)).operations
+    assert [change.field for change in operation.changes] == ["email", "title"]

@@ -16,6 +16,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.planted.bugs import BUGS, Bug
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +91,8 @@ def _red(copy: Path, tests: str) -> str:
         return f"the suite did not end within {PATIENCE} s"
     if done.returncode == 0:
         return ""
+    if done.returncode in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise RuntimeError(f"there is no such test: {tests}")
     lines = done.stdout.splitlines()
     return next((line for line in lines if line.startswith(("FAILED", "ERROR"))), (lines or ["no output"])[-1])[:160]
 

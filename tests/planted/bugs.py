@@ -468,7 +468,7 @@ BUGS = (
         "sync/doubt.py",
         "if at and same and name in body and dated.get(name, first_at) > at:",
         "if False:",
-        tests="tests/simulation/test_simulation.py::test_what_failed_once_holds[25859-options23]",
+        tests="tests/simulation/test_simulation.py::test_what_failed_once_holds",
     ),
     Bug(
         "Google Analytics: any text goes out as a client id",
