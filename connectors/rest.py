@@ -19,6 +19,7 @@ import orjson
 from config.errors import AuthorizationLost, ClosedloopError, InDoubt, Misconfigured, RetryLater
 from connectors import retry
 from connectors.api import Account, Surroundings
+from connectors.instant import HostClock
 
 CONNECT = 10.0
 """Seconds to wait for a connection."""
@@ -73,13 +74,15 @@ class Platform:
 
 
 class Rest:
-    """One account. `calls` counts the requests made, `told` holds the headers of the last answer."""
+    """One account. `calls` counts the requests made, `told` holds the headers of the last answer, `clock` is the
+    host's."""
 
     def __init__(
         self, platform: Platform, account: Account, surroundings: Surroundings, credentials: Credentials | None = None
     ) -> None:
         self.calls = 0
         self.told: Mapping[str, str] = {}
+        self.clock = HostClock(surroundings.clock)
         self.credentials = credentials
         self.host = (account.base_url or platform.host).rstrip("/")
         self._platform, self._account, self._world = platform, account, surroundings
@@ -177,6 +180,7 @@ class Rest:
         except httpx.HTTPError as error:
             raise self._unanswered(error, repeatable) from error
         self.told = answer.headers
+        self.clock.heard(answer.headers)
         told, whole = _parsed(body) if parse or not answer.is_success else (None, True)
         if not answer.is_success:
             raise self._refused(answer, told, repeatable)

@@ -16,6 +16,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -249,6 +250,7 @@ class _Server:
             access_log=False,
             lifespan="off",
             server_header=False,
+            date_header=False,  # a sandbox's own time is told
             timeout_keep_alive=30,
             timeout_graceful_shutdown=1,
             **options,
@@ -335,7 +337,7 @@ class _Application:
         if fault is not None and fault.kind is FaultKind.LOST_ANSWER:
             await _hang_up(send)
             return
-        await _send(send, answer, fault)
+        await _send(send, answer, fault, format_datetime(sandbox.clock.now(), usegmt=True))
 
 
 def _fault(sandbox: Sandbox, call: Call) -> Fault | None:
@@ -369,8 +371,8 @@ def _struck(fault: Fault | None, call: Call) -> Answer | None:
     return None
 
 
-async def _send(send: Any, answer: Answer, fault: Fault | None) -> None:
-    body, headers = answer.body, dict(answer.headers)
+async def _send(send: Any, answer: Answer, fault: Fault | None, at: str) -> None:
+    body, headers = answer.body, {"date": at, **answer.headers}
     if fault is not None and fault.kind is FaultKind.CHARSET:
         body = body.decode("utf-8").encode("latin-1", "replace")
         headers["content-type"] = "application/json"

@@ -151,7 +151,7 @@ class ActiveCampaignConnector:
         self._facts(object)
         state: dict[str, Any] = orjson.loads(cursor) if cursor else {"since": since} if since else {}
         self._known = Known(self._client)  # names are looked up anew by every pull that meets one
-        source = Source(self._client, self._known, fields, self._world.clock.now(), self._number("sweep_every"))
+        source = Source(self._client, self._known, fields, self._client.rest.clock.now(), self._number("sweep_every"))
         match object:
             case "contacts":
                 return contacts(source, self._people(fields), state)
@@ -193,7 +193,7 @@ class ActiveCampaignConnector:
         return {record.id: record for record in self._records(object, rows, fields)}
 
     def _source(self, fields: Sequence[str]) -> Source:
-        return Source(self._client, self._known, fields, self._world.clock.now(), 0)
+        return Source(self._client, self._known, fields, self._client.rest.clock.now(), 0)
 
     def _records(self, object: str, rows: Sequence[Row], fields: Sequence[str]) -> list[Record]:
         source = self._source(fields)

@@ -133,7 +133,7 @@ class CalendlyConnector:
         return read_by_ids(self._source(), object, values)
 
     def _source(self) -> Source:
-        return Source(self._client, self._bookings, self._account.settings, self._world.clock.now())
+        return Source(self._client, self._bookings, self._account.settings, self._client.rest.clock.now())
 
     # push
 

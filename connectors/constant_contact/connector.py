@@ -81,7 +81,7 @@ class ConstantContactConnector:
         self._client.close()
 
     def source(self, fields: Sequence[str]) -> Source:
-        return Source(self._client, self._known, fields, self._world.clock.now(), self._account.settings)
+        return Source(self._client, self._known, fields, self._client.rest.clock.now(), self._account.settings)
 
     # what is there
 

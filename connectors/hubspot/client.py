@@ -29,6 +29,7 @@ from config.errors import (
 from config.secrets import Secret
 from connectors import retry
 from connectors.api import Account, Quota, Surroundings
+from connectors.instant import HostClock
 from connectors.oauth import RenewedToken
 
 VERSION = "2026-09"
@@ -101,6 +102,7 @@ class Client:
 
     def __init__(self, account: Account, surroundings: Surroundings) -> None:
         self.calls = 0
+        self.clock = HostClock(surroundings.clock)
         self._account = account
         self._world = surroundings
         self._rate = float(account.settings.get("calls_per_10s", 190)) / 10
@@ -196,6 +198,7 @@ class Client:
             content: bytes = answer.data
             kind = answer.headers.get("content-type", "")
             self._told = answer.headers
+            self.clock.heard(answer.headers)
         except ApiException as error:
             raise self._refused(error.status, error.headers or {}, error.body) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:

@@ -111,7 +111,7 @@ class HubSpotConnector:
     def pull(
         self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False
     ) -> Iterator[Page]:
-        at = self._world.clock.now()
+        at = self._client.clock.now()
         self._facts(object)
         state: dict[str, Any] = orjson.loads(cursor) if cursor else {"since": since} if since else {}
         match object:
@@ -149,7 +149,7 @@ class HubSpotConnector:
 
     def _everything(self, object: str, state: dict[str, Any], properties: Sequence[str]) -> Iterator[Page]:
         """The plain list, then the archived: no index that lags, no cap."""
-        began = state.get("began") or stamp(self._world.clock.now())
+        began = state.get("began") or stamp(self._client.clock.now())
         after, archived = state.get("after", ""), bool(state.get("archived"))
         while True:
             query = {"archived": "true"} if archived else {}
@@ -164,7 +164,7 @@ class HubSpotConnector:
 
     def _changed(self, object: str, state: dict[str, Any], properties: Sequence[str]) -> Iterator[Page]:
         """What changed since, by windows of ids (search ends at 10,000 results, ids have no end), then the archived."""
-        began = state.get("began") or stamp(self._world.clock.now())
+        began = state.get("began") or stamp(self._client.clock.now())
         start = unstamp(state["since"]) - OVERLAP
         last = str(state.get("last", "0"))
         since = {"propertyName": STAMP.get(object, "hs_lastmodifieddate"), "operator": "GTE"}

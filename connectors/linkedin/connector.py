@@ -265,7 +265,7 @@ class LinkedInConnector:
             LEAD_FIELDS if object == "leads" else SUBMISSION_FIELDS,
             self._lead_reader(fields) if object == "leads" else submission,
             lambda from_: erased(self._world.tokens, from_),
-            self._client.clock.now(),
+            self._client.api.clock.now(),
         )
         return responses(source, state)
 

@@ -31,6 +31,7 @@ from config.errors import (
 from config.secrets import Secret
 from connectors import retry
 from connectors.api import Account, Surroundings
+from connectors.instant import HostClock
 
 VERSION = "3.0"
 LOGIN = "https://login.mailchimp.com"
@@ -64,6 +65,7 @@ class Client:
 
     def __init__(self, account: Account, surroundings: Surroundings) -> None:
         self.calls = 0
+        self.clock = HostClock(surroundings.clock)
         self._account = account
         self._world = surroundings
         self._count = threading.Lock()
@@ -207,6 +209,7 @@ class Client:
                 content = response.content
         except requests.RequestException as error:
             raise self._unanswered(error, method) from error
+        self.clock.heard(response.headers)
         return response.status_code, self._parsed(response, content, method), content
 
     def _parsed(self, response: requests.Response, content: bytes, method: str) -> Any:

@@ -137,7 +137,7 @@ class MailchimpConnector:
         Pages go on from the last time seen, not by offset alone: a member who is edited meanwhile leaves the window,
         and by offsets the one after would be skipped.
         """
-        now = self._world.clock.now()
+        now = self._client.clock.now()
         until = state.get("until") or stamp(now + timedelta(seconds=1))
         since, archived = state.get("since"), bool(state.get("archived"))
         start = stamp(unstamp(since) - OVERLAP) if since else ""
@@ -222,7 +222,7 @@ class MailchimpConnector:
 
         The reports' figures tell which campaigns were touched at all (`seen`): the others cost no call.
         """
-        began = state.get("began") or stamp(self._world.clock.now())
+        began = state.get("began") or stamp(self._client.clock.now())
         since, seen = state.get("since"), dict(state.get("seen") or {})
         for campaign in self._reports_worth_reading(since):
             figures, known = _figures(campaign), seen.get(campaign["id"])

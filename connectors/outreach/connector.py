@@ -106,7 +106,7 @@ class OutreachConnector:
         self._facts(object)
         state: dict[str, Any] = orjson.loads(cursor) if cursor else {"since": since} if since else {}
         self._known = self._unknown()  # stages are looked up anew by every pull that meets one
-        source = Source(self._client, self._known, fields, self._world.clock.now())
+        source = Source(self._client, self._known, fields, self._client.rest.clock.now())
         if object == "opportunity_prospects":
             return ties(source, state, int(self._account.settings.get("roles_every") or 86_400))
         return pages(source, object, state)

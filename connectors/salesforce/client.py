@@ -21,6 +21,7 @@ from config.errors import AuthorizationLost, ClosedloopError, InDoubt, QuotaExha
 from config.log import Log
 from connectors import retry
 from connectors.api import Account, Surroundings
+from connectors.instant import HostClock
 from connectors.salesforce.errors import of_call
 from connectors.salesforce.login import Grant, Login, certificate
 
@@ -62,6 +63,7 @@ class Client:
         self.version = str(settings.get("api_version") or API_VERSION).lstrip("v")
         self.session = Session(float(settings.get("timeout") or READ_TIMEOUT), account.ca_file)
         self.login = Login(account, surroundings, self.session)
+        self.clock = HostClock(surroundings.clock)
         self.used, self.limit = 0, 0
         self._told_at: datetime | None = None
         self._warned = False
@@ -181,6 +183,7 @@ class Client:
             ) from error
         except requests.RequestException as error:
             raise self._unreached(error, object, is_read=method == "GET") from error
+        self.clock.heard(answer.headers)
         self._note_usage(answer.headers.get("Sforce-Limit-Info", ""))
         return answer
 

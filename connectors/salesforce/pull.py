@@ -70,7 +70,7 @@ class Pull:
             return self._resumed(state["job"])
         if "walk" in state:
             return self._walk(Walk(**state["walk"]), is_bulk=False)
-        until = stamp(self.client.surroundings.clock.now() - timedelta(seconds=self.settle))
+        until = stamp(self.client.clock.now() - timedelta(seconds=self.settle))
         if "done" in state:
             begin = stamp(unstamp(state["done"]) - timedelta(seconds=self.overlap))
             return self._walk(Walk(begin, until, deleted=self.facts.bin), is_bulk=False)

@@ -156,7 +156,7 @@ class ZohoConnector:
         return Sweeping(int(settings.get(f"{name}_every") or 86_400), int(settings.get(f"{name}_days") or 90))
 
     def _source(self, fields: Sequence[str]) -> Source:
-        return Source(self._client, self._known, fields, self._world.clock.now(), self._world.clock.sleep)
+        return Source(self._client, self._known, fields, self._client.rest.clock.now(), self._world.clock.sleep)
 
     def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
         facts = self._facts(object)
