@@ -29,6 +29,9 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Level -> operation -> the faults that can strike it."""
 
+_BESIDE = ("clocks differ", "clock set")
+"""What befalls the world of a scenario beside its story; at no call, or at any."""
+
 _LIKE = {"restored": "port"}
 """Level -> the level whose calls and faults it has."""
 
@@ -67,6 +70,9 @@ def possible(level: str) -> frozenset[str]:
 def _combinations(level: str) -> Iterator[str]:
     yield from _ends("start", WELL, ("commit.before", "commit.after"), level)
     of = _LIKE.get(level, level)
+    if of == "port":
+        yield from (f"beside/{what}" for what in _BESIDE)
+        yield from (f"{operation}/{WELL}/clock set" for operation in _SPOILED[of])
     for operation, faults in _SPOILED[of].items():
         yield from _ends(operation, WELL, ("call.before",), level)
         for fault in (WELL, *faults):

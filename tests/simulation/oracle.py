@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import select
 
+from config.clock import stamp
 from connectors.api import Gone, Verb
 from sync.runs import Report
 from sync.state.schema import conflicts, journal, leads, quarantine, records, streams
@@ -208,8 +209,12 @@ def _standing(scenario: Scenario, person: _Person, edits: Mapping[int, Edit]) ->
 
 def _is_heard(scenario: Scenario, person: _Person, edit: Edit) -> bool:
     """Whether the engine could know of an edit. What was said on a record that is gone it need not have heard; nor what
-    it wrote over before anybody was shown it; and a blank says something only where it knew the field to be filled."""
+    it wrote over before anybody was shown it; and a blank says something only where it knew the field to be filled.
+    Where clocks differ, it tells by what it wrote itself which of two values replaced the other: of a write whose
+    answer was lost it cannot."""
     side = scenario.sides[edit.side]
+    if scenario.clocks.differ and _wrote_unknown(scenario, side, edit):
+        return False
     if person.lost and (edit.side, edit.row) not in {(name, row.id) for name, row in person.live}:
         return False
     if any((edit.row, edit.field, value) in side.blind for value in (edit.value, str(edit.value or "").upper())):
@@ -217,23 +222,43 @@ def _is_heard(scenario: Scenario, person: _Person, edit: Edit) -> bool:
     return not edit.mute
 
 
+def _wrote_unknown(scenario: Scenario, side: Side, edit: Edit) -> bool:
+    """Whether what the edit replaced may have been a write there of which the engine did not learn in time, or, being
+    restored, knows no more."""
+    lost = any(name.endswith(("/lost_after", "/late_commit")) for name in side.met)
+    values = [scenario.people.edits[number].value for number in edit.replaced]
+    seen = any((edit.row, edit.field, value) in side.shown for value in values)
+    return bool(scenario.crashes) or scenario.restored or (lost and not seen)
+
+
 def _check_policy(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
     """P4c: among what stands the latest wins. A record has one time for all its fields, so an edit counts from some
     moment between when it was made and when its record was last touched; only what is later than all that must win."""
     if person.lost or scenario.meddles or len(standing) < 2 or _disturbed(scenario):
         return
-    spans = {number: _span(scenario, edit, name) for number, edit in standing.items()}
+    spans = {number: _counts(scenario, edit, name) for number, edit in standing.items()}
     for number, edit in standing.items():
         first = spans[number][0]
         if all(spans[other][1] < first for other in standing if other != number) and _plain(edit) != value:
             raise Violation(f"P4c: {name} of {person.email} is {value!r}; {_plain(edit)!r} is the latest")
 
 
+def _counts(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
+    """Between which moments an edit counts, each as the clock of its side has it. Where clocks differ, whoever replaced
+    a value counts from after it in any case: by the clock of the side that it came from."""
+    first, last = _span(scenario, edit, name)
+    if not scenario.clocks.differ:
+        return first, last
+    replaced = [scenario.people.edits[number] for number in edit.replaced]
+    return first, max([last, *(_span(scenario, other, name)[1] for other in replaced)])
+
+
 def _span(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
-    """Between which versions of its record the value was given and last stood there."""
+    """Between which times of its record the value was given and last stood there. A time of whole seconds may have been
+    any in its second, and replaced what was given earlier in it."""
     told = scenario.sides[edit.side].history[edit.row]
     mine = [row for row in told if str(row.values.get(name) or "").casefold() == _plain(edit)]
-    return mine[0].version, mine[-1].version
+    return mine[0].version, stamp(mine[-1].at) + "+"
 
 
 def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:

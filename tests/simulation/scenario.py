@@ -29,7 +29,7 @@ from sync.state.database import State
 from sync.state.leases import Lease
 from sync.state.schema import leases, quarantine, runs
 from sync.workspace import Owners, Workspace
-from tests.simulation import oracle, questions
+from tests.simulation import clocks, oracle, questions
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
@@ -38,6 +38,8 @@ from tests.simulation.side import FAULTS, Seat, Side, drawn_habits, drawn_rates
 
 SIDES = ("alpha", "beta", "gamma")
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
+BESIDE = ("clocks",)
+"""What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
 
@@ -171,8 +173,8 @@ def _platform(
 class Scenario:
     """A world of some sides and the process between them. `die_at` is the number of the boundary where it dies;
     `true_state` puts the engine's own State over a file in the place of the one in memory; of `without` (kinds of
-    faults, "crash", "takeover", "meddling") nothing strikes, and people's acts whose numbers are in `idle` are left
-    out: that is how a failing seed is made small."""
+    faults, "crash", "takeover", "meddling", BESIDE) nothing strikes, and people's acts whose numbers are in `idle` are
+    left out: that is how a failing seed is made small."""
 
     seed: int
     steps: int = 0
@@ -202,10 +204,14 @@ class Scenario:
         self.planned = self.steps or self.rng.choice((5, 7, 9, 12))
         self.healed = False
         self._acting = self._taken = False
-        for name in SIDES[: self.world[0]]:
+        names = SIDES[: self.world[0]]
+        self.clocks = clocks.drawn(self.seed, self.clock, names, allowed=self._befalls("clocks"))
+        if self.clocks.differ:
+            self.met["beside/clocks differ"] += 1
+        for name in names:
             rates = drawn_rates(self.rng)
             allowed = {fault: rate for fault, rate in rates.items() if self.faults and fault not in self.without}
-            side = Side(name, self.clock, drawn_habits(self.rng), allowed, Random(self.rng.random()))
+            side = Side(name, self.clocks.of_side[name], drawn_habits(self.rng), allowed, Random(self.rng.random()))
             side.objects = objects_of(self.world, name)
             side.between = self._meanwhile
             side.boundary = partial(self._boundary, side)
@@ -226,6 +232,10 @@ class Scenario:
         drawn = self.rng.choice(choices)
         return drawn if (self.faults or always) and name not in self.without else 0.0
 
+    def _befalls(self, what: str) -> bool:
+        """Whether this one of BESIDE may befall the world."""
+        return self.faults and what not in self.without
+
     def _say(self, what: str) -> None:
         self.trace.update(what.encode())
         self.told.append(what)
@@ -235,12 +245,13 @@ class Scenario:
     def opened(self) -> Workspace:
         """What a new process would hold: nothing but the files. (The engine's compiled statements say nothing.)"""
         folder, made = _world(self.world)
-        state = State(made.state.engine, self.clock) if self.true_state else _memory().state(self.clock)
+        clock = self.clocks.engine
+        state = State(made.state.engine, clock) if self.true_state else _memory().state(clock)
         fenced = self.takeover_rate > 0
         life = self.life = _Life()
         made_by = {n: _platform(n, folder / n, side, life.seats, fenced=fenced) for n, side in self.sides.items()}
         find = made_by.__getitem__
-        workspace = Workspace(self.folder, made.project, state, self.clock, made.fields, made.order, self._new_id, find)
+        workspace = Workspace(self.folder, made.project, state, clock, made.fields, made.order, self._new_id, find)
         workspace.marks = self.marks
         workspace._owners = {name: Owners(state, name) for name in self.sides}
         workspace._compiled = {name: made._compiled[name] for name in self.sides}
@@ -339,6 +350,14 @@ class Scenario:
     def _meanwhile(self) -> None:
         if self.meddles and not (self.healed or self._acting) and self.chance.random() < self.meddles:
             self.act()
+        if self.clocks.rate and not (self.healed or any(side.late for side in self.sides.values())):
+            self._set_clock()
+
+    def _set_clock(self) -> None:
+        if by := self.clocks.moved():
+            self.met[f"{_place(self._side)}/clock set"] += 1
+            self.met["beside/clock set"] += 1
+            self._say(f"the engine's clock is set by {by} s")
 
     def act(self) -> None:
         self._acting = True
@@ -384,6 +403,7 @@ class Scenario:
             for name, number in side.met.items():
                 faults[name.partition("/")[2]] += number
             self.trace.update(repr(sorted((id, row.values) for id, row in side.rows().items())).encode())
+        faults.update({name.partition("/")[2]: n for name, n in self.met.items() if name.startswith("beside/")})
         faults["takeover"] = sum(number for name, number in self.met.items() if "taken over" in name)
         trace = self.trace.hexdigest()
         return Outcome(
@@ -401,7 +421,7 @@ class Scenario:
             due, side.late = side.late, []
             for operation in due:
                 side.apply(operation[-1])
-        self.clock.advance(3600)
+        self.clock.advance(3600 + self.clocks.behind)
         self._replay(self._surely)
         self._come_to_rest()
         if questions.answered(self):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tests.simulation.scenario import Outcome, Scenario
+from tests.simulation.scenario import BESIDE, Outcome, Scenario
 from tests.simulation.side import FAULTS
 
 AT_MOST = 400
@@ -41,7 +41,7 @@ def _smaller(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Each option a little less, the largest cuts first."""
     for steps in range(1, options["steps"]):
         yield options | {"steps": steps}
-    for kind in ("crash", "takeover", "meddling", *FAULTS):
+    for kind in ("crash", "takeover", "meddling", *BESIDE, *FAULTS):
         if kind not in options["without"]:
             yield options | {"without": options["without"] | {kind}}
     for number in range(options["steps"]):

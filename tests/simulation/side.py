@@ -31,6 +31,7 @@ from connectors.api import (
     Verb,
 )
 from sync.push import DOUBT
+from tests.simulation.clocks import Watch
 
 OVERLAP = timedelta(seconds=90)
 """What an incremental pull reads again; no index of a side lags longer."""
@@ -86,7 +87,7 @@ class Side:
     """One platform: the history of each row, what people and the engine did."""
 
     name: str
-    clock: ManualClock
+    clock: ManualClock | Watch
     habits: Habits
     rates: dict[str, float]
     rng: Random
