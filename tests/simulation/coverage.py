@@ -29,7 +29,7 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Level -> operation -> the faults that can strike it."""
 
-_BESIDE = ("clocks differ", "clock set")
+_BESIDE = ("clocks differ", "clock set", "address changed")
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
 _LIKE = {"restored": "port"}

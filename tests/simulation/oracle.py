@@ -19,8 +19,8 @@ from config.clock import stamp
 from connectors.api import Gone, Verb
 from sync.runs import Report
 from sync.state.schema import conflicts, journal, leads, quarantine, records, streams
-from tests.simulation.people import FIELDS, STAGES, Edit, email_of
-from tests.simulation.side import Row, Side
+from tests.simulation.people import FIELDS, STAGES, Edit
+from tests.simulation.side import Row, Side, email_of
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
@@ -106,6 +106,7 @@ def _check_person(scenario: Scenario, person: _Person) -> None:
         return
     _check_consent(scenario, person)
     _check_stage(scenario, person)
+    _check_address(scenario, person)
     for name in FIELDS:
         _check_field(scenario, person, name)
 
@@ -158,6 +159,21 @@ def _check_stage(scenario: Scenario, person: _Person) -> None:
     ]
     if last and (stage is None or STAGES.index(stage) < max(map(STAGES.index, last))):
         raise Violation(f"P18: stage of {person.email} is {stage}; people said {last}")
+
+
+def _check_address(scenario: Scenario, person: _Person) -> None:
+    """P1, P4, P5 of the address: wherever somebody stands they have the same one, and none that was replaced knowingly.
+    Their first may be entered again anywhere, whoever has changed it."""
+    [address, *others] = sorted({str(row.values["email"]).casefold() for _, row in person.live})
+    if others:
+        raise Violation(f"P1: the address of {person.email} differs: {[address, *others]}")
+    moves = {number: edit for number, edit in person.edits.items() if edit.field == "email"}
+    standing = {_plain(edit) for edit in _standing(scenario, person, moves).values()}
+    again = scenario.people.joined[person.email] > 1
+    if again or not any(_is_heard(scenario, person, edit) for edit in moves.values()):
+        standing.add(person.email)
+    if address not in standing:
+        raise Violation(f"P4: the address of {person.email} is {address!r}; may be {sorted(standing)}")
 
 
 def _is_of(person: _Person, side: str, id: str) -> bool:

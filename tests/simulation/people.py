@@ -3,13 +3,14 @@ where, and which values were in sight then. Every value is given once only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from connectors.api import Gone
-from tests.simulation.side import Side
+from tests.simulation.side import Side, email_of
 
 FIELDS = ("first", "title")
 STAGES = ("subscriber", "lead", "marketing_qualified", "opportunity", "customer")
@@ -41,6 +42,8 @@ class People:
     opted_out: list[tuple[str, str, str]] = field(default_factory=list)  # (side, row, e-mail)
     staged: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (side, row) -> what people said
     decided: dict[tuple[str, str], str | None] = field(default_factory=dict)  # (e-mail, field) -> an answer of theirs
+    moves: dict[str, int] = field(default_factory=dict)  # address that somebody changed to -> the number of the edit
+    joined: Counter[str] = field(default_factory=Counter)  # how often people were entered under their first address
     acts: int = 0
 
     def act(self) -> None:
@@ -73,6 +76,7 @@ class People:
         if here and (here[-1].gone is not None or len(here) > 1 or self.rng.random() < 0.7):
             return
         typed = email.title() if self.rng.random() < 0.2 else email
+        self.joined[email] += 1
         id = side.put({"email": typed, "consent": "subscribed"})
         self._give(side, id, self.rng.choice(FIELDS))
 
@@ -89,6 +93,24 @@ class People:
         self.edits.append(Edit(name, value, replaced, side.name, id, email_of(values), mute))
         side.edit(id, {name: value})
         self.say(f"{side.name}/{id}.{name}={value}")
+
+    def move(self, rng: Random, linked: Collection[tuple[str, str]]) -> bool:
+        """Somebody whom the engine knows by their address, on one of these (side, row), gets another, which nobody else
+        has or had. Whether there is anybody."""
+        side = self.sides[rng.choice(tuple(self.sides))]
+        here = sorted(id for id in side.live() if (side.name, id) in linked)
+        if not here:
+            return False
+        id = rng.choice(here)
+        values = side.history[id][-1].values
+        person, stands = email_of(values), self.moves.get(str(values["email"]).casefold())
+        replaced = frozenset() if stands is None else self.edits[stands].replaced | {stands}
+        address = person.replace("@", f"+{len(self.edits)}@")
+        self.moves[address] = len(self.edits)
+        self.edits.append(Edit("email", address, replaced, side.name, id, person))
+        side.edit(id, {"email": address})
+        self.say(f"{side.name}/{id}.email={address}")
+        return True
 
     def edit_of(self, value: Any) -> int | None:
         """The number of the edit that gave this value; None for a blank."""
@@ -129,7 +151,3 @@ class People:
             if other != id:
                 return (other, id) if self.rng.random() < 0.5 else (id, other)
         return None
-
-
-def email_of(values: dict[str, Any]) -> str:
-    return str(values.get("email")).casefold()

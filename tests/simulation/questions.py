@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from sync.conflicts import Answer, answer, listed
 from sync.state.schema import leads
 from sync.withheld import WRITE
-from tests.simulation.people import email_of
+from tests.simulation.side import email_of
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario

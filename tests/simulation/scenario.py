@@ -27,7 +27,7 @@ from sync.replay import replay
 from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.leases import Lease
-from sync.state.schema import leases, quarantine, runs
+from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
 from tests.simulation import clocks, oracle, questions
 from tests.simulation.marks import MemoryMarks
@@ -38,7 +38,7 @@ from tests.simulation.side import FAULTS, Seat, Side, drawn_habits, drawn_rates
 
 SIDES = ("alpha", "beta", "gamma")
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
-BESIDE = ("clocks",)
+BESIDE = ("clocks", "addresses")
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -85,6 +85,11 @@ _EXPIRE = leases.update().values(expires_at=0.0)
 _HELD = select(leases.c.name, leases.c.token).where(leases.c.expires_at > 0)
 _TOKENS = select(leases.c.name, leases.c.token)
 _UNFINISHED = select(runs.c.id).where(runs.c.command == bindparam("of"), runs.c.state == "running")
+_LINKED = (
+    select(streams.c.connection, records.c.id)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(records.c.lead.is_not(None))
+)
 _REFUSED = select(quarantine.c.id).where(quarantine.c.state == "open")
 
 
@@ -218,6 +223,8 @@ class Scenario:
             self.sides[name] = side
         self.people = People(self.sides, Random(self.rng.random()), self._say, number=self.rng.choice((1, 2, 4)))
         self.chance = Random(self.rng.random())
+        self.moving = Random(f"{self.seed}-addresses")
+        self.moves = self.moving.choice((0.0, 0.0, 0.0, 0.0, 0.1, 0.3)) if self._befalls("addresses") else 0.0
         self._ids = 0
         self._after_takeover: dict[str, int] = {}
         self._side: Side | None = None
@@ -366,7 +373,14 @@ class Scenario:
             self.people.acts += 1
         else:
             self.people.act()
+            if self.moves and self.moving.random() < self.moves and self.people.move(self.moving, self._linked()):
+                self.met["beside/address changed"] += 1
         self._acting = False
+
+    def _linked(self) -> set[tuple[str, str]]:
+        """The records of which the engine has stored whose they are."""
+        with self.workspace.state.read() as tx:
+            return set(map(tuple, tx.execute(_LINKED).all()))
 
     def run(self) -> Outcome:
         """Live through it, heal, and check."""

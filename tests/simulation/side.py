@@ -7,7 +7,7 @@ a clock or a random source of its own. The process behind a call is a `Seat`: of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -233,11 +233,11 @@ class Side:
             self._over(known, replace(operation, values=values))
             self.edit(known.id, values)
             return self.history[known.id][-1], False
-        email = str(operation.values.get("email")).casefold()
-        if any(str(self.history[id][-1].values.get("email")).casefold() == email for id in self.told_gone):
+        email = email_of(operation.values)
+        if any(email_of(self.history[id][-1].values) == email for id in self.told_gone):
             self.revived.add(email)
         gone = [id for id, told in self.history.items() if told[-1].gone and id not in self.told_gone]
-        here = [id for id in gone if str(self.history[id][-1].values.get("email")).casefold() == email]
+        here = [id for id in gone if email_of(self.history[id][-1].values) == email]
         self.unheard[email] = max(self.unheard[email], len(here))
         self.writes.append((Verb.CREATE, None, dict(operation.values)))
         id = self.put(dict(operation.values), operation.object)
@@ -262,6 +262,13 @@ class Side:
             if operation.match and same and row.object == operation.object:
                 return row
         return None
+
+
+def email_of(values: Mapping[str, Any]) -> str:
+    """Whose record it is: the address that the person joined with. Of one they changed to, it is what is before and
+    behind the +."""
+    email = str(values.get("email")).casefold()
+    return email.partition("+")[0] + email[email.index("@") :] if "+" in email else email
 
 
 class Seat:
