@@ -242,9 +242,7 @@ def _wrote_unknown(scenario: Scenario, side: Side, edit: Edit) -> bool:
     """Whether what the edit replaced may have been a write there of which the engine did not learn in time, or, being
     restored, knows no more."""
     lost = any(name.endswith(("/lost_after", "/late_commit")) for name in side.met)
-    values = [scenario.people.edits[number].value for number in edit.replaced]
-    seen = any((edit.row, edit.field, value) in side.shown for value in values)
-    return bool(scenario.crashes) or scenario.restored or (lost and not seen)
+    return bool(scenario.crashes) or scenario.restored or (lost and bool(edit.replaced))
 
 
 def _check_policy(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
