@@ -270,28 +270,33 @@ class Project(_Part):
 def load_project(path: Path) -> Project:
     """The project in `path`. Raises one Misconfigured with every mistake found, each at its place."""
     document = yaml.load(path)
-    if not isinstance(document.data, dict):
-        problem = Problem(document.file, 1, 1, "The project file is empty.", "make one with `closedloop init`")
-        raise Misconfigured(f"{document.file} has mistakes.", problems=[problem])
-    try:
-        project = Project.model_validate(document.data)
-    except ValidationError as error:
-        raise Misconfigured(
-            f"{document.file} has mistakes.", problems=yaml.problems_of(error, document, Project)
-        ) from error
-    problems = list(_cross_checks(project, document))
-    if problems:
+    project = project_of(document)
+    if problems := list(cross_checks(project, document)):
         raise Misconfigured(f"{document.file} has mistakes.", problems=problems)
     return project
 
 
-def _cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem]:
+def project_of(document: yaml.Document) -> Project:
+    """The project of a file, each part for itself. Raises Misconfigured with every mistake, each at its place."""
+    if not isinstance(document.data, dict):
+        problem = Problem(document.file, 1, 1, "The project file is empty.", "make one with `closedloop init`")
+        raise Misconfigured(f"{document.file} has mistakes.", problems=[problem])
+    try:
+        return Project.model_validate(document.data)
+    except ValidationError as error:
+        raise Misconfigured(
+            f"{document.file} has mistakes.", problems=yaml.problems_of(error, document, Project)
+        ) from error
+
+
+def cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem]:
+    """What one part of the project says and another does not bear out."""
     names = list(project.connections)
     if not names:
         yield document.problem(("connections",), "There is no connection.", "add one, or run `closedloop init`")
     if project.handoff and project.handoff.to not in names:
         yield document.problem(
-            ("handoff", "to"), f"There is no connection {project.handoff.to!r}.", _near(project.handoff.to, names)
+            ("handoff", "to"), f"There is no connection {project.handoff.to!r}.", near(project.handoff.to, names)
         )
     rules = [(("lead", "survivorship", name), rule.order) for name, rule in project.lead.survivorship.items()]
     rules += [(("lead", "fields", name), field.order) for name, field in project.lead.fields.items()]
@@ -299,7 +304,7 @@ def _cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem
         for number, name in enumerate(order):
             if name not in names:
                 yield document.problem(
-                    (*where, "order", number), f"There is no connection {name!r}.", _near(name, names)
+                    (*where, "order", number), f"There is no connection {name!r}.", near(name, names)
                 )
     for name, settings in project.connections.items():
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,40}", name):
@@ -322,12 +327,19 @@ def _cron(name: str, settings: ConnectionConfig, document: yaml.Document) -> Ite
 
 
 def _zone(project: Project, document: yaml.Document) -> Iterable[Problem]:
+    if not is_zone(project.time_zone):
+        yield document.problem(("time_zone",), f"There is no time zone {project.time_zone!r}.", "like Europe/Berlin")
+
+
+def is_zone(name: str) -> bool:
+    """Whether there is a time zone of that name."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
-        ZoneInfo(project.time_zone)
+        ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield document.problem(("time_zone",), f"There is no time zone {project.time_zone!r}.", "like Europe/Berlin")
+        return False
+    return True
 
 
 def _hooks(hooks: HooksConfig, names: list[str], document: yaml.Document) -> Iterable[Problem]:
@@ -343,7 +355,7 @@ def _hooks(hooks: HooksConfig, names: list[str], document: yaml.Document) -> Ite
     for number, name in enumerate(hooks.connections):
         if name not in names:
             yield document.problem(
-                (*where, "connections", number), f"There is no connection {name!r}.", _near(name, names)
+                (*where, "connections", number), f"There is no connection {name!r}.", near(name, names)
             )
 
 
@@ -361,15 +373,7 @@ def _is_place(listen: str) -> bool:
     return bool(host) and port.isascii() and port.isdigit() and int(port) < 65_536
 
 
-def _near(name: str, names: Iterable[str]) -> str:
-    near = get_close_matches(name, list(names), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
-
-
-def secret_problems(name: str, connection: ConnectionConfig, secret_names: Iterable[str]) -> list[str]:
-    """The members of `auth:` that stand in clear but are secrets."""
-    return [
-        f"connections.{name}.auth.{member} is a secret: write env:NAME, file:PATH or keyring:SERVICE/NAME"
-        for member in secret_names
-        if member in connection.auth and not secrets.is_reference(connection.auth[member])
-    ]
+def near(name: str, names: Iterable[str]) -> str:
+    """The name that was probably meant, as a hint; else all there are."""
+    close = get_close_matches(name, list(names), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"
