@@ -237,6 +237,9 @@ class Project(_Part):
     handoff: Handoff | None = Field(None, description="Where qualified leads go.")
     daemon: DaemonConfig = Field(default_factory=DaemonConfig, description="The scheduled sync.")
     first_run: FirstRun = Field(default_factory=FirstRun, description="The first writes to an account.")
+    channels: dict[str, list[str]] = Field(
+        default_factory=dict, description="One name per channel of the report: what platforms call it."
+    )
     journal: JournalConfig = Field(default_factory=JournalConfig, description="What is kept of every write.")
     guards: Guards = Field(default_factory=Guards, description="What holds a run before it does harm.")
 
@@ -292,6 +295,7 @@ def project_of(document: yaml.Document) -> Project:
 def cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem]:
     """What one part of the project says and another does not bear out."""
     names = list(project.connections)
+    yield from _channels(project, document)
     if not names:
         yield document.problem(("connections",), "There is no connection.", "add one, or run `closedloop init`")
     if project.handoff and project.handoff.to not in names:
@@ -316,6 +320,16 @@ def cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem]
     yield from _hooks(project.daemon.hooks, names, document)
     if project.state and not re.match(r"(sqlite:///.+|postgresql(\+psycopg)?://)", project.state):
         yield document.problem(("state",), "The state is neither SQLite nor PostgreSQL.", "sqlite:///closedloop.db")
+
+
+def _channels(project: Project, document: yaml.Document) -> Iterable[Problem]:
+    """A word can mean one channel only."""
+    meant: dict[str, str] = {}
+    for name, words in project.channels.items():
+        for number, word in enumerate(words):
+            if meant.setdefault(word.casefold(), name) != name:
+                message = f"{word!r} is {meant[word.casefold()]!r} already."
+                yield document.problem(("channels", name, number), message, "name each word once")
 
 
 def _cron(name: str, settings: ConnectionConfig, document: yaml.Document) -> Iterable[Problem]:

@@ -121,6 +121,16 @@ lead:
   survivorship: {}
   fields: {}         # fields of your own: favourite_colour: {type: text, about: ..., rule: most_recent}
 
+# One name per channel, and what platforms call it where more than spelling differs; `report` counts by these names
+channels:
+  Organic search: [ORGANIC_SEARCH]
+  Paid search: [PAID_SEARCH]
+  Social: [SOCIAL_MEDIA, Organic Social]
+  Paid social: [PAID_SOCIAL]
+  Email: [EMAIL_MARKETING]
+  Direct: [DIRECT_TRAFFIC]
+  Referral: [REFERRALS]
+
 # The first writes to an account: so many go first and are checked
 first_run:
   canary: 10

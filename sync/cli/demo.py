@@ -167,7 +167,7 @@ def _results(workspace: Any, console: Console) -> None:
 
     with workspace.state.read() as tx:
         console.print()
-        show_funnel(funnel(tx, "source", workspace.project.currency), console)
+        show_funnel(funnel(tx, "source", workspace.project.currency, workspace.project.channels), console)
         _handed_off(tx, console)
         _outcomes(tx, console)
         for row in read_status(tx)["quarantine"]:

@@ -232,7 +232,7 @@ def report(
         case _:
             raise Misconfigured(f"There is no report by {by!r}.", fix="Choose source, campaign, month or owner.")
     with opened() as workspace, workspace.state.read() as tx:
-        found = funnel(tx, by, workspace.project.currency)
+        found = funnel(tx, by, workspace.project.currency, workspace.project.channels)
     written = found.csv() if csv else orjson.dumps(found.plain(), option=orjson.OPT_INDENT_2).decode() + "\n"
     if out is not None:
         write_file(out, written)
@@ -265,6 +265,8 @@ def show_funnel(found: Any, console: Console) -> None:
         console.print(f"Lost {found.total.lost}: {lost}", markup=False)
     if found.left_out:
         console.print(f"{found.left_out} leads' revenue is in other currencies and left out.", style="yellow")
+    if found.idle:
+        console.print(f"Of the cost {_amount(found.idle)} went to campaigns that brought nobody.")
 
 
 def _figures(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console) -> None:
