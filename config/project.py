@@ -216,6 +216,49 @@ class Guards(_Part):
     describe_every: Duration = Field(3600, description="How often the mapped fields are compared with the account's.")
 
 
+Count = Literal["leads", "qualified", "handed_off", "followed_up", "opportunities", "customers", "revenue", "win_rate"]
+_OF_LEADS = ("leads", "qualified", "handed_off", "followed_up", "customers")
+
+
+def _number(value: Any) -> Any:
+    return share(value) if isinstance(value, str) and value.strip().endswith("%") else value
+
+
+_NUMBER = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]}
+Number = Annotated[float, BeforeValidator(_number), Field(ge=0), WithJsonSchema(_NUMBER)]
+
+
+class Goal(_Part):
+    """What marketing and sales promised each other, counted per period."""
+
+    name: str = Field("", description="What it is called; what is counted when left out.")
+    count: Count = Field(description="What is counted; followed_up and win_rate are shares.")
+    at_least: Number | None = Field(None, description="A number, an amount in the project's currency, or a share: 25%.")
+    at_most: Number | None = Field(None, description="The same, as an upper bound.")
+    every: Literal["week", "month", "quarter", "year"] = Field("month", description="The period.")
+    within: Duration = Field(86_400, description="Of followed_up: how soon after the hand-off sales does something.")
+    where: str = Field("", description="A CEL condition over `lead`: only these leads count.")
+
+    @property
+    def title(self) -> str:
+        return self.name or self.count.replace("_", " ")
+
+    @property
+    def is_rate(self) -> bool:
+        return self.count in ("followed_up", "win_rate")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Goal:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("say at_least or at_most")
+        bound = self.at_least if self.at_most is None else self.at_most
+        if self.is_rate and (bound or 0) > 1:
+            raise ValueError(f"{self.count} is a share: write 25% or 0.25")
+        if self.where and self.count not in _OF_LEADS:
+            raise ValueError(f"`where` asks about leads, and {self.count} counts deals")
+        return self
+
+
 class JournalConfig(_Part):
     """What is kept of every write."""
 
@@ -234,6 +277,7 @@ class Project(_Part):
     connections: dict[str, ConnectionConfig] = Field(description="The accounts to keep in step, by a name of your own.")
     lead: LeadConfig = Field(default_factory=LeadConfig, description="The unified lead.")
     qualification: Qualification = Field(default_factory=Qualification, description="When a lead is qualified.")
+    goals: list[Goal] = Field(default_factory=list, description="What marketing and sales promised each other.")
     handoff: Handoff | None = Field(None, description="Where qualified leads go.")
     daemon: DaemonConfig = Field(default_factory=DaemonConfig, description="The scheduled sync.")
     first_run: FirstRun = Field(default_factory=FirstRun, description="The first writes to an account.")

@@ -94,7 +94,7 @@ def _handoff(project: Project, document: Document) -> Iterator[Problem]:
 
 
 def _conditions(project: Project, document: Document) -> Iterator[Problem]:
-    """The definition of a qualified lead, tried on somebody of whom nothing is known."""
+    """The definition of a qualified lead, and who counts for a goal, tried on somebody of whom nothing is known."""
     try:
         fields = lead_fields(project).fields
     except Misconfigured as error:
@@ -106,6 +106,8 @@ def _conditions(project: Project, document: Document) -> Iterator[Problem]:
     asked: list[tuple[Where, str]] = [(("score", n, "when"), signal.when) for n, signal in enumerate(agreed.score)]
     for where, text in (*asked, (("qualified_when",), agreed.qualified_when)):
         yield from check_condition(("qualification", *where), text, document, sample)
+    for number, goal in enumerate(project.goals):
+        yield from check_condition(("goals", number, "where"), goal.where, document, {"lead": sample["lead"]})
 
 
 def _connection(

@@ -116,6 +116,13 @@ qualification:
 """
 
 _TAIL = """
+# What marketing and sales promised each other; `closedloop goals` shows how it stands
+goals: []
+#  - {name: Leads for sales, count: qualified, at_least: 50, every: month}
+#  - {name: Sales calls within a day, count: followed_up, within: 24h, at_least: 90%, every: month}
+#  - {count: win_rate, at_least: 25%, every: quarter}
+#  - {count: revenue, at_least: 100000, every: quarter}
+
 # How each field is decided when several platforms hold it; the usual rules are in docs/mapping.md
 lead:
   survivorship: {}

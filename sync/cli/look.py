@@ -294,6 +294,39 @@ def _amount(amount: Decimal | None) -> str:
     return f"{amount:,.0f}" if amount else "–"
 
 
+@app.command()
+def goals(json: Json = False) -> None:
+    """What marketing and sales promised each other: the last period, and this one so far."""
+    from sync.insight.goals import standings
+
+    with opened() as workspace, workspace.state.read() as tx:
+        found = standings(tx, workspace)
+        currency = workspace.project.currency
+    if json:
+        show.json([one.plain() for one in found])
+    elif found:
+        show_goals(found, currency, show.stdout())
+    else:
+        show.stdout().print("The project has no goals. Write some under `goals:` in closedloop.yaml.")
+
+
+def show_goals(found: Sequence[Any], currency: str, console: Console) -> None:
+    """The goals on the screen."""
+    rows = []
+    for one in found:
+        goal, bound = one.goal, "at least" if one.goal.at_most is None else "at most"
+        target = goal.at_least if goal.at_most is None else goal.at_most
+        value = "–" if one.value is None else _figure(goal, one.value)
+        share = f" of {one.of}" if one.of is not None else ""
+        rows.append((goal.title, one.period.name, f"{bound} {_figure(goal, target)}", value + share, one.state))
+    columns = ("goal", "period", "promised", "is", "stands")
+    console.print(show.table(f"Goals ({currency})", columns, rows, right=("is",)))
+
+
+def _figure(goal: Any, value: Any) -> str:
+    return f"{float(value):.1%}" if goal.is_rate else f"{float(value):,.0f}"
+
+
 # quarantine
 
 
