@@ -130,6 +130,10 @@ _COUNTED = {
 }
 
 
+_OURS = ("qualified", "handed_off", "followed_up")
+"""What only we know: of a period that was over before we came there is nothing to say."""
+
+
 def standings(tx: Connection, workspace: Workspace) -> list[Standing]:
     """Each goal of the project: how it came out in the last period, and how it stands in this one."""
     goals = workspace.project.goals
@@ -144,7 +148,12 @@ def standings(tx: Connection, workspace: Workspace) -> list[Standing]:
         last = period(goal.every, this.first - timedelta(days=1), zone)
         asked += [(goal, last), (goal, this)]
     tallies = _tallies(tx, workspace, asked, now)
-    return [_standing(goal, when, tally, now) for (goal, when), tally in zip(asked, tallies, strict=True)]
+    begun = tx.execute(select(func.min(leads.c.created_at))).scalar() or now
+    found = [_standing(goal, when, tally, now) for (goal, when), tally in zip(asked, tallies, strict=True)]
+    for one in found:
+        if one.goal.count in _OURS and one.period.ends <= begun:
+            one.value, one.state = None, "no figures"
+    return found
 
 
 def _tallies(tx: Connection, workspace: Workspace, asked: list[tuple[Goal, Period]], now: str) -> list[_Tally]:
@@ -188,9 +197,9 @@ def _standing(goal: Goal, when: Period, tally: _Tally, now: str) -> Standing:
 
 
 def _state(goal: Goal, value: Decimal | None, elapsed: float) -> str:
-    """`reached`, `on track`, `behind` (there is time left), `missed`, or `nothing yet`."""
+    """`reached`, `on track`, `behind` (there is time left), `missed`, or `no figures`."""
     if value is None:
-        return "nothing yet"
+        return "no figures"
     over = elapsed >= 1
     if goal.at_most is not None:
         within = float(value) <= goal.at_most

@@ -71,7 +71,7 @@ RATE: dict[str, Any] = {"count": "win_rate"}
         ({**RATE, "at_least": "25%"}, 0.2, 1, "missed"),
         ({**RATE, "at_most": "25%"}, 0.3, 0.5, "behind"),
         ({**RATE, "at_most": "25%"}, 0.3, 1, "missed"),
-        ({**RATE, "at_least": "25%"}, None, 1, "nothing yet"),
+        ({**RATE, "at_least": "25%"}, None, 1, "no figures"),
     ],
 )
 def test_how_a_goal_stands(goal: dict[str, Any], value: float | None, elapsed: float, state: str) -> None:
@@ -165,7 +165,9 @@ def test_figures_of_leads_and_deals_by_period(loop: Loop) -> None:
     assert told[("revenue", "2026")] == (Decimal(700), None, "on track")
     assert told[("opportunities", "2026-W12")][2] == "on track"
     assert (found[("leads", "2026-02")].value, found[("leads", "2026-02")].state) == (Decimal(0), "missed")
-    assert found[("win rate", "2025-Q4")].state == "nothing yet"
+    assert found[("win rate", "2025-Q4")].state == "no figures"
+    before = found[("qualified", "2026-02")]  # nobody was asked then
+    assert (before.value, before.state) == (None, "no figures")
 
     at(loop, 4, 2)
     later = standing(loop)
@@ -200,7 +202,7 @@ def test_the_screen_and_the_json(loop: Loop) -> None:
     assert "Called within a day" in text
     assert "at least 90.0%" in text
     assert "at most 5" in text
-    assert "nothing yet" in text
+    assert "no figures" in text
     first = found[1].plain()
     assert first == {
         "goal": "leads",
