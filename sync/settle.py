@@ -20,7 +20,7 @@ from mappings.model import Kind, Rule, Values
 from sync import copies, pins
 from sync.absorb import StreamRow, body_bytes, content_hash, stream_for
 from sync.conversions import told
-from sync.core.echo import came_of
+from sync.core.echo import came_of, later
 from sync.core.plan import Planned, fingerprint
 from sync.entries import entry, quarantine_rows
 from sync.handoff import record_handoffs
@@ -195,7 +195,7 @@ class _Baselines:
             park(self.tx, kind="match", options=options, at=self.at, **place)
             return
         body, changed, held = self._held(operation, result.record, known)
-        news = self._overheard(operation, result.record, known, body, held)
+        news = self._overheard(operation, result.record, known, body, held, changed)
         changed.update(news)
         self.wrote.append((result.id, operation, body))
         stored = body_bytes(body)
@@ -252,7 +252,13 @@ class _Baselines:
         return body, changed, held
 
     def _overheard(
-        self, operation: Planned, returned: Record | None, known: Any, body: Values, held: Mapping[str, Any]
+        self,
+        operation: Planned,
+        returned: Record | None,
+        known: Any,
+        body: Values,
+        held: Mapping[str, Any],
+        changed: Mapping[str, str],
     ) -> dict[str, str]:
         """What the answer to an update tells of other fields than those written, taken into `body`: somebody gave them
         values that no pull has brought yet. Which, and since when."""
@@ -265,7 +271,7 @@ class _Baselines:
             if value is not None and name in self.mapped.pulled and name not in ours and body.get(name) != value
         }
         body.update(news)
-        return dict.fromkeys(news, returned.version)
+        return {name: later(returned.version, changed.get(name, "")) for name in news}
 
     def store(self) -> None:
         if self.rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from mappings.model import Values
@@ -13,6 +14,8 @@ def revise(
     """Which fields changed and when, and which still hold what the platform made of a value of ours.
 
     A blank where nothing was known is unset, not cleared: no change. What the platform rewrote is no person's change.
+    Whoever replaces a value spoke after it, whatever their clock says: where the value came from a platform whose clock
+    is ahead, the new one counts from just after it.
     """
     changed, held = dict(changed), dict(held)
     for name, value in new.items():
@@ -22,8 +25,17 @@ def revise(
             held[name] = [held[name][0], value]
             continue
         held.pop(name, None)
-        changed[name] = since
+        changed[name] = later(since, changed.get(name, ""))
     return changed, held
+
+
+def later(since: str, replaced: str) -> str:
+    """When a value counts from that was given at `since`, by its platform's clock, over one that counts from
+    `replaced`, perhaps by another's: a millisecond after that one at least."""
+    if since > replaced:
+        return since
+    after = datetime.fromisoformat(replaced) + timedelta(milliseconds=1)
+    return f"{after.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def is_rewrite(held: list[Any], value: Any) -> bool:

@@ -45,3 +45,10 @@ def test_an_echo_keeps_its_date_and_is_remembered_and_an_edit_over_it_is_not() -
     )
     assert told == ({"city": "t2"}, {"title": ["Head of Sales", "HEAD OF SALES"]})
     assert held["title"] == ["Head of Sales", None]
+
+
+def test_whoever_replaces_a_value_spoke_after_it_by_whatever_clock() -> None:
+    by_a_clock_ahead = {"title": "2026-03-01T12:00:00.999Z", "city": "2026-03-01T12:00:00.000Z"}
+    old, new = {"title": "Head", "city": "Rome"}, {"title": "Chief", "city": "Oslo"}
+    changed, _ = revise(by_a_clock_ahead, {}, old, new, "2026-03-01T12:00:00.500Z")
+    assert changed == {"title": "2026-03-01T12:00:01.000Z", "city": "2026-03-01T12:00:00.500Z"}
