@@ -20,6 +20,7 @@ from connectors.api import Page, Record
 from mappings.compiler import Mapped, ValueProblem
 from mappings.model import Kind, Values
 from sync import retold, ties
+from sync.agreed import Agreed
 from sync.complaints import Complaints
 from sync.core.echo import revise
 from sync.state import rows
@@ -184,6 +185,7 @@ class _Known(NamedTuple):
     version: str
     gone: str | None
     into: str | None
+    lead: str | None
 
 
 class _Group:
@@ -203,6 +205,7 @@ class _Group:
         self.new = self.changed = self.gone = self.filtered = self.quarantined = self.suppressed = 0
         self.forgotten: Suppression | None = None
         self.keep_gone = False
+        self.agreed = Agreed(tx, ())
 
     def counts(self, arrived: int) -> Absorbed:
         """The accounts: what was none of the others was unchanged, ids that came again included."""
@@ -226,7 +229,10 @@ class _Group:
             return
         self.complaints.recall(list(fresh))
         again = [id for id in fresh if id in known]
-        for stood in map(_Known._make, rows.find(self.tx, records, self.stream.id, _Known._fields, "id", again)):
+        found = rows.find(self.tx, records, self.stream.id, _Known._fields, "id", again)
+        before_them = list(map(_Known._make, found))
+        self.agreed = Agreed(self.tx, [stood.lead for stood in before_them if stood.lead])
+        for stood in before_them:
             self._take_known(by_id[stood.id], fresh[stood.id], stood)
         new = [by_id[id] for id in fresh if id not in known]
         for record in self._take_plain(new, fresh):
@@ -348,7 +354,8 @@ class _Group:
     ) -> rows.Row:
         known: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
         rewritten: dict[str, list[Any]] = orjson.loads(before.held) if before.held else {}
-        changed, held = revise(known, rewritten, old, body, record.version or self.at)
+        agreed = self.agreed.of(before.lead, old, body)
+        changed, held = revise(known, rewritten, old, body, record.version or self.at, agreed)
         return (
             record.id,
             raw_hash,

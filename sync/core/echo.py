@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from mappings.model import Values
 
 
 def revise(
-    changed: dict[str, str], held: dict[str, list[Any]], old: Values, new: Values, since: str
+    changed: dict[str, str],
+    held: dict[str, list[Any]],
+    old: Values,
+    new: Values,
+    since: str,
+    agreed: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[dict[str, str], dict[str, list[Any]]]:
     """Which fields changed and when, and which still hold what the platform made of a value of ours.
 
     A blank where nothing was known is unset, not cleared: no change. What the platform rewrote is no person's change.
     Whoever replaces a value spoke after it, whatever their clock says: where the value came from a platform whose clock
-    is ahead, the new one counts from just after it.
+    is ahead, the new one counts from just after it. `agreed` has, by field, since when an old value counts that the
+    record's lead has as well.
     """
     changed, held = dict(changed), dict(held)
     for name, value in new.items():
@@ -25,7 +33,7 @@ def revise(
             held[name] = [held[name][0], value]
             continue
         held.pop(name, None)
-        changed[name] = later(since, changed.get(name, ""))
+        changed[name] = later(since, max(changed.get(name, ""), agreed.get(name, "")))
     return changed, held
 
 

@@ -52,3 +52,9 @@ def test_whoever_replaces_a_value_spoke_after_it_by_whatever_clock() -> None:
     old, new = {"title": "Head", "city": "Rome"}, {"title": "Chief", "city": "Oslo"}
     changed, _ = revise(by_a_clock_ahead, {}, old, new, "2026-03-01T12:00:00.500Z")
     assert changed == {"title": "2026-03-01T12:00:01.000Z", "city": "2026-03-01T12:00:00.500Z"}
+
+
+def test_whoever_replaces_what_their_lead_says_spoke_after_it() -> None:
+    edit = ({}, {}, {"title": "Head"}, {"title": "Chief"}, "2026-03-01T12:00:00.500Z")
+    assert revise(*edit, {"title": "2026-03-01T12:00:02.000Z"})[0] == {"title": "2026-03-01T12:00:02.001Z"}
+    assert revise(*edit, {"city": "2026-03-01T12:00:02.000Z"})[0] == {"title": "2026-03-01T12:00:00.500Z"}

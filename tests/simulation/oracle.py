@@ -128,11 +128,12 @@ def _check_records(scenario: Scenario, person: _Person) -> None:
 def _check_consent(scenario: Scenario, person: _Person) -> None:
     told = {str(row.values.get("consent")) for _, row in person.live}
     opted = [(side, id) for side, id, email in scenario.people.opted_out if email == person.email]
-    # who joined and was deleted before anybody looked was never known to have said anything
+    # who joined and was deleted before anybody looked was never known to have said anything; and of some nothing tells
     heard = [
         id
         for side, id in opted
-        if id in scenario.sides[side].known or scenario.sides[side].history[id][-1].gone is None
+        if (id in scenario.sides[side].known or scenario.sides[side].history[id][-1].gone is None)
+        and id not in scenario.sides[side].silent
     ]
     if heard and told != {"unsubscribed"}:
         raise Violation(f"P16: {person.email} opted out, and stands as {told}")
@@ -225,17 +226,22 @@ def _standing(scenario: Scenario, person: _Person, edits: Mapping[int, Edit]) ->
 
 def _is_heard(scenario: Scenario, person: _Person, edit: Edit) -> bool:
     """Whether the engine could know of an edit. What was said on a record that is gone it need not have heard; nor what
-    it wrote over before anybody was shown it; and a blank says something only where it knew the field to be filled.
-    Where clocks differ, it tells by what it wrote itself which of two values replaced the other: of a write whose
-    answer was lost it cannot."""
+    it wrote over before anybody was shown it, nor what people had replaced there by then; and a blank says something
+    only where it knew the field to be filled. Where clocks differ, it tells by what it wrote itself which of two values
+    replaced the other: of a write whose answer was lost it cannot."""
     side = scenario.sides[edit.side]
     if scenario.clocks.differ and _wrote_unknown(scenario, side, edit):
         return False
     if person.lost and (edit.side, edit.row) not in {(name, row.id) for name, row in person.live}:
         return False
-    if any((edit.row, edit.field, value) in side.blind for value in (edit.value, str(edit.value or "").upper())):
-        return False
-    return not edit.mute
+    return not edit.mute and not _was_missed(side, edit)
+
+
+def _was_missed(side: Side, edit: Edit) -> bool:
+    """Whether a value was written over before anybody was shown it, or was never shown: other people had replaced it,
+    and what they said tells by itself what they saw."""
+    held = [(edit.row, edit.field, value) for value in (edit.value, str(edit.value or "").upper())]
+    return any(one in side.blind for one in held) or not any(one in side.shown for one in held)
 
 
 def _wrote_unknown(scenario: Scenario, side: Side, edit: Edit) -> bool:

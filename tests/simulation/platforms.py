@@ -247,9 +247,10 @@ class PairScenario:
         name = self.rng.choice([name for name in self.names if name in self.objects or name in sources.ACTS])
         email = f"p{self.rng.randrange(3)}@x.example"
         if name not in self.objects:
-            value = self._value(email, "last_name", None)
-            sources.ACTS[name](self.pair.sandboxes[name], email, value)
-            self.told.append(f"{name}: {email} says {value}")
+            fields, does = sources.ACTS[name]
+            said = {one: self._value(email, one, None) for one in fields}
+            does(self.pair.sandboxes[name], email, said)
+            self.told.append(f"{name}: {email} says {said}")
             return
         found = self._find(name, email)
         if found is None:

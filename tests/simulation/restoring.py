@@ -47,6 +47,9 @@ def load(memory: Memory, kept: Dump) -> None:
 
 
 _TABLES = metadata.sorted_tables
+_OUT = "unsubscribed"
+_ID, _BODY = (list(records.c.keys()).index(name) for name in ("id", "body"))
+_FIELD = {"first": "first_name", "stage": "lifecycle_stage", "consent": "email_consent", "key": "closedloop_id"}
 
 
 @dataclass
@@ -77,6 +80,7 @@ class _Restoring:
         scenario._say("the backup is restored")
         load(self.memory, self.kept)
         self._empty_bins()
+        self._unlearn()
         scenario.reborn()
         scenario.restored = True
         told = {str(name): str(value) for name, value in self.kept["meta"]}.get("epoch", "0")
@@ -85,21 +89,37 @@ class _Restoring:
             self._is_refused()
         self._take_up()
 
+    def _unlearn(self) -> None:
+        """What the lost state knew to be filled, the older one need not know."""
+        kept = {row[_ID]: orjson.loads(row[_BODY]) for row in self.kept["records"]}
+        for side in self.scenario.sides.values():
+            side.filled = {(id, name) for id, name in side.filled if kept.get(id, {}).get(_FIELD.get(name, name))}
+
     def _empty_bins(self) -> None:
         """Some platforms tell no more of what was deleted, and what the backup never knew nobody knows. Somebody is
         deleted there just before, and the state that is lost had heard of it."""
-        kept = {row[1] for row in self.kept["records"]}
+        kept = {row[_ID] for row in self.kept["records"]}
         for side in self.scenario.sides.values():
             if self.rng.random() < 0.5:
                 for id in sorted(side.known & set(side.live()) - kept)[:1]:
                     self._empty(side, id)
                 side.purged = {id for id, row in side.rows().items() if row.gone is Gone.DELETED} - kept
+        self._silence()
+
+    def _silence(self) -> None:
+        """An opt-out on a record of which nothing tells any more, and that no other record had been told, is gone."""
+        sides = self.scenario.sides.values()
+        opted = [(side, row) for side in sides for row in side.rows().values() if row.values.get("consent") == _OUT]
+        told = {email_of(row.values) for side, row in opted if row.id not in side.purged}
+        for side, row in opted:
+            if row.id in side.purged and email_of(row.values) not in told:
+                side.silent.add(row.id)
 
     def _empty(self, side: Side, id: str) -> None:
         """Whoever stands nowhere else is not known to have been there at all: not them. Nor who opted out there."""
         values = side.history[id][-1].values
         email = email_of(values)
-        if values.get("consent") == "unsubscribed":
+        if values.get("consent") == _OUT:
             return
         others = (other for other in self.scenario.sides.values() if other is not side)
         if any(email_of(row.values) == email for other in others for row in other.live().values()):

@@ -369,6 +369,8 @@ class Scenario:
     def act(self) -> None:
         self._acting = True
         self.clock.advance(self.rng.choice((0.2, 1.0, 7.0)))
+        for side in self.sides.values():
+            side.catch_up()  # before the people look
         if self.people.acts in self.idle:
             self.people.acts += 1
         else:

@@ -101,6 +101,7 @@ class Side:
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
     purged: set[str] = field(default_factory=set)  # gone for so long that nothing tells of them
+    silent: set[str] = field(default_factory=set)  # of those: opted out, which stood nowhere else by then
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
     filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
@@ -114,6 +115,7 @@ class Side:
     between: Callable[[], None] = lambda: None  # what happens in the world before each call
     boundary: Callable[[str], None] = lambda name: None
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
+    moment: datetime | None = None  # when what is being done was done; None for now
     doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
     _ids: int = 0
@@ -161,7 +163,7 @@ class Side:
         into: str = "",
         into_object: str = "",
     ) -> None:
-        now = self.clock.now()
+        now = self.moment or self.clock.now()
         shown = now.replace(microsecond=0) if self.habits.whole_seconds else now
         told = dict(values)
         if self.habits.shouts and isinstance(told.get("first"), str):
@@ -185,12 +187,17 @@ class Side:
         self.clock.advance(self.rng.choice(self.pause))
         self.between()
         self.calls += 1
-        if self.late:
-            now = self.clock.now()
-            due = [one for one in self.late if one[0] <= self.calls or one[1] <= now]
-            self.late = [one for one in self.late if one not in due]
-            for *_, operation in due:
-                self.apply(operation)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """What is late and due by now is done: at the moment when it was due, if nobody called just then."""
+        now = self.clock.now()
+        due = [one for one in self.late if one[0] <= self.calls or one[1] <= now]
+        self.late = [one for one in self.late if one not in due]
+        for _, by, operation in due:
+            self.moment = min(now, by)
+            self.apply(operation)
+        self.moment = None
 
     def shown_rows(self, object: str) -> list[Row]:
         """Every row as the index shows it, which may be as it was a while ago."""

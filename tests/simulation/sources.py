@@ -20,16 +20,19 @@ from sync.state.schema import conversions, quarantine
 from tests.simulation.oracle import Violation
 
 
-def _books(sandbox: Any, email: str, value: str) -> None:
-    sandbox.book(email, name=f"Somebody {value}", first_name="Somebody", last_name=value)
+def _books(sandbox: Any, email: str, said: Mapping[str, str]) -> None:
+    sandbox.book(email, name=" ".join(said.values()), **said)
 
 
-def _answers(sandbox: Any, email: str, value: str) -> None:
-    sandbox.submit({"EMAIL": email, "LAST_NAME": value})
+def _answers(sandbox: Any, email: str, said: Mapping[str, str]) -> None:
+    sandbox.submit({"EMAIL": email, "LAST_NAME": said["last_name"]})
 
 
-ACTS: Mapping[str, Callable[[Any, str, str], None]] = {"calendly": _books, "linkedin": _answers}
-"""What people do on a platform that nobody writes to: they say who they are, and a last name."""
+ACTS: Mapping[str, tuple[tuple[str, ...], Callable[[Any, str, Mapping[str, str]], None]]] = {
+    "calendly": (("first_name", "last_name"), _books),
+    "linkedin": (("last_name",), _answers),
+}
+"""What people do on a platform that nobody writes to: they say who they are, and give these fields values."""
 
 QUALIFIED = "\"lead.event == 'qualified'\""
 _TELLS_WHEN = re.compile(
