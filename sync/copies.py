@@ -145,9 +145,18 @@ def leave_out(tx: Connection, stream: int, copy: Place, home: Place, at: str) ->
 
 
 def kin(tx: Connection, changed: Iterable[Changed]) -> list[Changed]:
-    """The copies of those of these changed deals that have any: whether they count hangs on their home."""
-    homes = sorted({(connection, object, id) for _, id, connection, object in changed})
-    return [(0, id, connection, object) for found in of_homes(tx, homes).values() for connection, object, id in found]
+    """The copies of those of these changed deals that have any: whether they count hangs on their home.
+
+    And the homes of those that are copies: they are set back on account of the people in the home, who may be others.
+    """
+    places = sorted({(connection, object, id) for _, id, connection, object in changed})
+    found = [copy for those in of_homes(tx, places).values() for copy in those]
+    for some in chunks(places):
+        found += [(row[0], row[1], row[2]) for row in tx.execute(_HOMES_OF.where(_RECORD.in_(some)))]
+    return [(0, id, connection, object) for connection, object, id in found]
+
+
+_HOMES_OF = select(copies.c.home_connection, copies.c.home_object, copies.c.home_record)
 
 
 def settled(tx: Connection, stream: int, made: Iterable[tuple[Place, str]], at: str) -> int:

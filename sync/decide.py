@@ -174,7 +174,7 @@ def _merged(
     evidence: _Evidence, workspace: Workspace, qualified_at: str | None
 ) -> tuple[Values, dict[str, Provenance]]:
     merged = _merge(evidence, workspace, qualified_at)
-    folded, why = outcomes.fold(evidence.deals)
+    folded, why = outcomes.fold(evidence.deals, evidence.lead.reasons.get("is_customer"))
     return {**merged.values, **folded}, {**merged.reasons, **why}
 
 

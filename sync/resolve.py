@@ -49,7 +49,7 @@ class Resolved:
 def resolve_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> Resolved:
     """Link up to `limit` dirty person records; `records` is 0 when none is left."""
     batch = _Batch(tx, workspace, _dirty(tx, limit))
-    for row in batch.rows:
+    for row in sorted(batch.rows, key=lambda row: bool(row.into)):  # what another lives on as has keys of its own
         batch.take(row)
     batch.store()
     return batch.done

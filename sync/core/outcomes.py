@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,15 +11,27 @@ from mappings.model import Values
 from sync.core.merge import Voice
 from sync.core.views import OURSELVES, DealView, Provenance
 
+FIELDS = (
+    "is_customer",
+    "won_deals",
+    "open_deals",
+    "deal_stage",
+    "customer_since",
+    "won_amount",
+    "open_amount",
+    "lost_reason",
+)
 
-def fold(deals: Sequence[DealView]) -> tuple[Values, dict[str, Provenance]]:
-    """The outcome fields that `deals` make, and why.
+
+def fold(deals: Sequence[DealView], before: Provenance | None = None) -> tuple[Values, dict[str, Provenance]]:
+    """The outcome fields that `deals` make, and why. What they do not say is cleared wherever it was told before.
 
     Amounts are added within one currency, that of the earliest deal of the sum: money of two currencies has no sum.
-    A lead without deals has no outcome fields at all.
+    A lead without deals has no outcome fields at all; one that had some (`before`: why it was a customer or not) is no
+    customer, and the rest is blank.
     """
     if not deals:
-        return {}, {}
+        return _none_left(before) if before is not None else ({}, {})
     won = sorted((deal for deal in deals if deal.body.get("is_won")), key=_closed)
     lost = sorted((deal for deal in deals if _is_lost(deal)), key=_closed)
     open_ = [deal for deal in deals if not deal.body.get("is_closed")]
@@ -34,8 +47,17 @@ def fold(deals: Sequence[DealView]) -> tuple[Values, dict[str, Provenance]]:
         "lost_reason": lost[-1].body.get("lost_reason") if lost and not won else None,
     }
     decider = won[0] if won else lost[-1] if lost else moved
-    why = Provenance(decider.name, decider.at, "outcome")
-    return values, dict.fromkeys(values, why)
+    return values, _reasons(values, Provenance(decider.name, decider.at, "outcome"))
+
+
+def _none_left(before: Provenance) -> tuple[Values, dict[str, Provenance]]:
+    values: Values = {**dict.fromkeys(FIELDS), "is_customer": False}
+    return values, _reasons(values, Provenance(before.source, before.at, "outcome: no deal is left"))
+
+
+def _reasons(values: Values, why: Provenance) -> dict[str, Provenance]:
+    blank = replace(why, cleared=True)
+    return {name: blank if value is None else why for name, value in values.items()}
 
 
 def stage_voice(deals: Sequence[DealView]) -> Voice | None:

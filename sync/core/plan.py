@@ -218,7 +218,7 @@ def _farewell(lead: LeadView, record: RecordView, theirs: Sequence[Target], why:
     target = next((t for t in theirs if t.object == record.object), None)
     if target is None:
         return
-    if "deal_stage" in lead.values:
+    if lead.values.get("open_deals") is not None:
         outcome.problems.append((target, record.id, "", f"{why}, but the person is in a deal"))
     elif not target.can_archive:
         outcome.problems.append((target, record.id, "", f"{why}, but no program can put the record away here"))

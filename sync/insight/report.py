@@ -211,10 +211,11 @@ def _count(row: Row, values: Mapping[str, Any], lead: Any) -> None:
     row.leads += 1
     row.qualified += lead.qualified_at is not None
     row.handed_off += lead.handed_off_at is not None
-    row.opportunities += values.get("is_customer") is not None or values.get("lifecycle_stage") in _STAGES
+    in_a_deal = values.get("open_deals") is not None
+    row.opportunities += in_a_deal or values.get("lifecycle_stage") in _STAGES
     row.customers += bool(values.get("is_customer"))
     row.won_deals += values.get("won_deals") or 0
-    if values.get("is_customer") is False and not values.get("open_deals"):
+    if in_a_deal and not values.get("is_customer") and not values.get("open_deals"):
         row.lost += 1
         row.lost_reasons[values.get("lost_reason") or "no reason given"] += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,7 +43,9 @@ def test_deals_won_fold_into_outcomes() -> None:
         "lost_reason": None,
     }
     assert set(why) == set(folded)
-    assert set(why.values()) == {Provenance("crm/deals/1", "2", "outcome")}
+    told = Provenance("crm/deals/1", "2", "outcome")
+    assert why["is_customer"] == why["won_amount"] == told
+    assert why["open_amount"] == why["lost_reason"] == replace(told, cleared=True)
 
 
 def test_the_last_lost_deal_tells_the_reason() -> None:
@@ -50,6 +53,7 @@ def test_the_last_lost_deal_tells_the_reason() -> None:
     assert (folded["is_customer"], folded["won_deals"], folded["open_deals"]) == (False, 0, 0)
     assert (folded["lost_reason"], folded["customer_since"], folded["won_amount"]) == ("price", None, None)
     assert why["lost_reason"] == Provenance("crm/deals/2", "1", "outcome")
+    assert why["customer_since"].cleared, "what was told of a deal that was won until then is taken back"
 
 
 def test_who_bought_has_no_reason_for_not_buying() -> None:
@@ -108,6 +112,17 @@ def test_a_deal_without_an_amount_adds_nothing() -> None:
         euros("3")
     )
     assert fold([deal("1", "1")])[0]["open_amount"] is None
+
+
+def test_of_whom_no_deal_is_left_nothing_stands() -> None:
+    folded, why = fold([], Provenance("crm/deals/7", "3", "outcome"))
+    assert folded.pop("is_customer") is False
+    assert set(folded) == set(fold([deal("1", "1")])[0]) - {"is_customer"}
+    assert set(folded.values()) == {None}
+    gone = Provenance("crm/deals/7", "3", "outcome: no deal is left")
+    assert why.pop("is_customer") == gone
+    assert set(why.values()) == {replace(gone, cleared=True)}
+    assert set(why) == set(folded)
 
 
 def test_no_deal_tells_nothing() -> None:

@@ -334,7 +334,7 @@ def test_where_it_was_put_away_once_a_record_is_kept_in_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "can", "why"), [({"deal_stage": None}, True, "in a deal"), ({}, False, "no program can")]
+    ("values", "can", "why"), [({"open_deals": 0}, True, "in a deal"), ({"open_deals": None}, False, "no program can")]
 )
 def test_who_cannot_be_put_away_is_told(values: Any, can: bool, why: str) -> None:
     where = target(can_archive=can)

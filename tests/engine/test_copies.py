@@ -174,6 +174,50 @@ def test_what_somebody_changes_in_a_copy_is_set_back_once(both: Deals) -> None:
     assert values(both)["open_amount"] == {"amount": "900", "currency": "EUR"}
 
 
+def test_a_copy_is_set_back_though_it_is_tied_to_somebody_who_left_the_deal(both: Deals) -> None:
+    _, first = ana(both)
+    second = both.beta.put("prospects", {"email": "bob@x.io"})
+    deal(both, first, second)
+    both.settled()
+    both.clock.advance(60)
+    [(tied, _)] = both.beta.rows["deal_contacts"].items()
+    both.beta.edit("deal_contacts", tied, {"to_ids": [second]})
+    both.settled()
+    both.clock.advance(60)
+    [id] = both.alpha.rows["deals"]
+    both.alpha.edit("deals", id, {"worth": "1"})
+    both.settled()
+    assert both.mine() == [COPY]
+
+
+def test_what_came_of_a_person_is_taken_back_with_the_deal(both: Deals) -> None:
+    contact, prospect = ana(both)
+    home = deal(both, prospect, **WON)
+    both.settled()
+    told = both.alpha.rows["contacts"][contact].values
+
+    def since() -> Any:
+        return told["customer_since"]
+
+    assert since() == "2026-03-01"
+    both.clock.advance(60)
+    both.beta.edit("deals", home, {"stage": "Negotiation", "closed": False, "won": False})
+    both.settled()
+    assert since() is None
+    both.clock.advance(60)
+    both.beta.edit("deals", home, WON)
+    both.settled()
+    assert since() == "2026-03-01"
+    both.clock.advance(60)
+    both.beta.remove("deals", home)
+    both.settled()
+    assert since() is None
+    assert (values(both)["is_customer"], values(both)["won_deals"]) == (False, None)
+    with both.workspace.state.read() as tx:
+        total = funnel(tx, currency="EUR").total
+    assert (total.customers, total.lost) == (0, 0), "a deal that was deleted is not a lost one"
+
+
 def test_what_the_platform_makes_of_a_value_is_left_so(both: Deals) -> None:
     _, prospect = ana(both)
     both.alpha.rewrite = lambda values: {

@@ -52,6 +52,18 @@ def test_a_changed_address_keeps_the_link(loop: Loop) -> None:
     assert loop.beta.rows["contacts"][theirs].values["email"] == "ana@new.io"
 
 
+def test_a_record_merged_before_we_knew_of_it_brings_no_second_lead(loop: Loop) -> None:
+    """Nor a twin there of whom it was merged into: that record's own address says who it is."""
+    loser = loop.beta.put("contacts", {"email": "old@x.io"}, "b1")
+    winner = loop.beta.put("contacts", {"email": "ana@x.io"}, "b2")
+    loop.beta.remove("contacts", loser, Gone.MERGED, into=winner)
+    loop.alpha.put("contacts", {"email": "ana@x.io"})
+    loop.settled()
+    assert (live(loop), len(links(loop))) == (1, 1)
+    with loop.workspace.state.read() as tx:
+        assert tx.execute(select(conflicts.c.id).where(conflicts.c.state == "open")).all() == []
+
+
 def test_a_merge_on_a_platform_makes_one_lead_of_two(loop: Loop) -> None:
     loser = loop.beta.put("contacts", {"email": "old@x.io"})
     winner = loop.beta.put("contacts", {"email": "new@x.io"})

@@ -1,9 +1,9 @@
 """Scenarios by the thousand: `make campaign MINUTES=n`, on all cores, from a seed onwards.
 
 All levels run: a share of the time goes to the real connectors over the real sandboxes, another to states that are lost
-and restored, the rest to platforms in memory. What was met is printed, and each violation with what replays it:
-`--seed N --level port|http|restored --once` tells one scenario step by step, and what is left of it when all that does
-not matter is taken away. The last line is one JSON object.
+and restored, another to deals, the rest to people on platforms in memory. What was met is printed, and each violation
+with what replays it: `--seed N --level port|http|restored|deals --once` tells one scenario step by step, and what is
+left of it when all that does not matter is taken away. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Any
 import orjson
 import structlog
 
-from tests.simulation import platforms, restoring, scenario, shrink
+from tests.simulation import deals, platforms, restoring, scenario, shrink
 from tests.simulation.coverage import Coverage
 from tests.simulation.scenario import Outcome
 
-BATCHES = {"port": 100, "http": 10, "restored": 20}
+BATCHES = {"port": 100, "http": 10, "restored": 20, "deals": 40}
 """Scenarios handed to a process at once; about the same time."""
 RAREST = 8
 """Combinations shown, of those that were met."""
@@ -34,7 +34,16 @@ HTTP_EVERY = 3
 """Of so many batches one is of the HTTP level."""
 RESTORED_EVERY = 12
 """Of so many one is of states that are lost on the way."""
-LEVELS: dict[str, Callable[..., Outcome]] = {"port": scenario.run, "http": platforms.run, "restored": restoring.run}
+DEALS_EVERY = 6
+"""Of so many one is of deals."""
+LEVELS: dict[str, Callable[..., Outcome]] = {
+    "port": scenario.run,
+    "http": platforms.run,
+    "restored": restoring.run,
+    "deals": deals.run,
+}
+_SMALLER: dict[str, type[scenario.Scenario]] = {"port": scenario.Scenario, "deals": deals.DealScenario}
+"""Levels whose failing seeds can be made small."""
 
 
 def quietly() -> None:
@@ -76,15 +85,24 @@ class Tally:
             self.violations.append(outcome)
 
 
+def _level(number: int) -> str:
+    """Whose turn the batch of this number is."""
+    if number % RESTORED_EVERY == 3:
+        return "restored"
+    if number % DEALS_EVERY == 2:
+        return "deals"
+    return "http" if number % HTTP_EVERY == 1 else "port"
+
+
 def outcomes(first: int, until: float, workers: int) -> Iterator[tuple[str, Outcome]]:
-    """Scenarios of both levels from seed `first` on until the (monotonic) time."""
+    """Scenarios of all levels from seed `first` on until the (monotonic) time."""
     following = dict.fromkeys(LEVELS, first)
     number = 0
     with ProcessPoolExecutor(workers) as pool:
         running: dict[Any, str] = {}
         while running or number == 0 or time.monotonic() < until:
             while len(running) < workers * 2 and (number == 0 or time.monotonic() < until):
-                level = "restored" if number % RESTORED_EVERY == 3 else "http" if number % HTTP_EVERY == 1 else "port"
+                level = _level(number)
                 running[pool.submit(batch, level, following[level])] = level
                 following[level] += BATCHES[level]
                 number += 1
@@ -99,8 +117,8 @@ def once(level: str, seed: int) -> int:
     outcome = LEVELS[level](seed)
     print("\n".join(outcome.told))
     print(outcome.violation or "holds", f"(trace {outcome.trace[:16]})")
-    if outcome.violation and level == "port":
-        options, small = shrink.shrunk(seed, outcome)
+    if outcome.violation and level in _SMALLER:
+        options, small = shrink.shrunk(seed, outcome, _SMALLER[level])
         print("\nNeeded for it:", *small.told, small.violation, sep="\n")
         print(f"run({seed}, {', '.join(f'{name}={value!r}' for name, value in options.items())})")
     return 1 if outcome.violation else 0

@@ -16,14 +16,36 @@ from tests.simulation import wire
 
 WELL = "well"
 _OF_PUSHES = ("push_breaks", "later", "refused", "lost_before", "late_commit", "lost_after")
+_OBJECTS = {
+    "pull": ("contacts", "deals", "ties", "companies", "works"),
+    "read": ("contacts", "deals", "outcomes"),
+    "create": ("contacts", "deals", "outcomes"),
+    "update": ("contacts", "deals"),
+}
+"""Operation -> the objects of a world with deals that it is on: these are told apart."""
+_OF_PULLS = ("pull_breaks", "left_out")
+
+
+def _on(operation: str, faults: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    return {f"{object}.{operation}": faults for object in _OBJECTS[operation]}
+
+
 _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "port": {
         "check": ("login_lost",),
         "describe": (),
-        "pull": ("pull_breaks", "left_out"),
+        "pull": _OF_PULLS,
         "read": ("read_breaks",),
         "create": _OF_PUSHES,
         "update": _OF_PUSHES,
+    },
+    "deals": {
+        "check": ("login_lost",),
+        "describe": (),
+        **_on("pull", _OF_PULLS),
+        **_on("read", ("read_breaks",)),
+        **_on("create", _OF_PUSHES),
+        **_on("update", _OF_PUSHES),
     },
     "http": {"read": wire.FAULTS, "write": wire.FAULTS},
 }
@@ -37,6 +59,12 @@ _LIKE = {"restored": "port"}
 
 _ANSWERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "port": {"pull": (WELL, "left_out"), "read": (WELL,), "create": (WELL,), "update": (WELL,)},
+    "deals": {
+        **_on("pull", (WELL, "left_out")),
+        **_on("read", (WELL,)),
+        **_on("create", (WELL,)),
+        **_on("update", (WELL,)),
+    },
     "http": {"read": (WELL, *wire.FAULTS), "write": (WELL, *wire.FAULTS)},
 }
 """After which calls there is a boundary, and with what behind them: other faults end a call earlier, or come later."""
@@ -84,10 +112,10 @@ def _combinations(level: str) -> Iterator[str]:
 
 
 def _ends(operation: str, fault: str, points: tuple[str, ...], level: str) -> Iterator[str]:
-    """How a process can end there; two processes are at the level of the port only."""
+    """How a process can end there; two processes are at the levels of the port and of deals only."""
     for point in points:
         yield f"{operation}/{fault}/died at {point}"
-        if level == "port" and point.endswith("after"):
+        if level in ("port", "deals") and point.endswith("after"):
             yield f"{operation}/{fault}/taken over at {point}"
 
 

@@ -90,6 +90,8 @@ class _Compiled:
         fixed: list[Any] = []
         open_: list[tuple[int, str, Any]] = []
         for number, (key, place, own, process) in enumerate(self.parameters):
+            if isinstance(process, tuple):  # of a list of tuples: what the engine compares so is plain text
+                process = None
             if process is not None and own.expanding:
                 process = partial(_each, process)
             if key in names:
@@ -115,7 +117,7 @@ class _Bound:
         self.text, self.shape = text, shape
         self._fixed, self._open, self._expands = fixed, open_, expands
         self.expanded = any(expands)
-        self._texts: dict[tuple[int, ...], str] = {}
+        self._texts: dict[tuple[tuple[int, int], ...], str] = {}
         self.values: Callable[[Any], Sequence[Any]] = self._values
         if not open_:
             self.values = self._as_fixed
@@ -135,20 +137,29 @@ class _Bound:
     def spread(self, values: Sequence[Any]) -> tuple[str, list[Any]]:
         """The text and the parameters with every list in its place."""
         flat: list[Any] = []
-        lengths = []
+        sizes = []
         for value, expands in zip(values, self._expands, strict=True):
-            if expands:
-                lengths.append(len(value))
-                flat.extend(value)
-            else:
+            if not expands:
                 flat.append(value)
-        place = tuple(lengths)
+            elif value and isinstance(value[0], tuple):
+                sizes.append((len(value), len(value[0])))
+                flat.extend(one for whole in value for one in whole)
+            else:
+                sizes.append((len(value), 0))
+                flat.extend(value)
+        place = tuple(sizes)
         text = self._texts.get(place)
         if text is None:
-            following = iter(lengths)
-            marks = lambda _: ", ".join("?" * next(following)) or "SELECT 1 WHERE 1 != 1"  # noqa: E731
-            text = self._texts[place] = _EXPANDED.sub(marks, self.text)
+            following = iter(sizes)
+            text = self._texts[place] = _EXPANDED.sub(lambda _: _marks(*next(following)), self.text)
         return text, flat
+
+
+def _marks(number: int, width: int) -> str:
+    """The places of a list of `number` values, or of tuples of `width` values."""
+    if width:
+        return "VALUES " + ", ".join(["(" + ", ".join("?" * width) + ")"] * number)
+    return ", ".join("?" * number) or "SELECT 1 WHERE 1 != 1"
 
 
 def _only(key: str, given: Any) -> tuple[Any]:

@@ -12,24 +12,24 @@ AT_MOST = 400
 """Tries."""
 
 
-def shrunk(seed: int, failing: Outcome) -> tuple[dict[str, Any], Outcome]:
+def shrunk(seed: int, failing: Outcome, world: type[Scenario] = Scenario) -> tuple[dict[str, Any], Outcome]:
     """The options under which the seed fails in the same way with the least of it, and what it came to then."""
-    best, options = failing, _whole(seed)
+    best, options = failing, _whole(seed, world)
     tries = 0
     improved = True
     while improved and tries < AT_MOST:
         improved = False
         for smaller in _smaller(options):
             tries += 1
-            outcome = Scenario(seed, **smaller).run()
+            outcome = world(seed, **smaller).run()
             if _property(outcome) == _property(failing):
                 best, options, improved = outcome, smaller, True
                 break
     return options, best
 
 
-def _whole(seed: int) -> dict[str, Any]:
-    return {"steps": Scenario(seed).planned, "without": frozenset(), "idle": frozenset()}
+def _whole(seed: int, world: type[Scenario]) -> dict[str, Any]:
+    return {"steps": world(seed).planned, "without": frozenset(), "idle": frozenset()}
 
 
 def _property(outcome: Outcome) -> str:

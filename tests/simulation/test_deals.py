@@ -1,0 +1,98 @@
+"""What must hold of deals and their copies whatever goes wrong: see `deals.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.simulation.campaign import Tally
+from tests.simulation.coverage import Coverage, possible
+from tests.simulation.deals import DealScenario, run
+
+SEEDS, BATCH, FIRST = 160, 20, 30_000
+ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
+    # blanks among the outcomes were never written; a copy whose person had left its deal was not set back
+    *((seed, {"faults": False, "without": frozenset({"meddling"})}) for seed in (4, 24)),
+    # somebody merged before they were known brought a second lead
+    (1281, {}),
+    # an outcome of an uncertain fate is a person's to judge; an answer left a reason out
+    *((seed, {}) for seed in (1476, 1550, 1701, 3064)),
+)
+"""Scenarios that found something once, in the engine or in the simulation itself."""
+EXHAUSTED = (190, 372, 502)
+SHORT: dict[str, Any] = {"steps": 4, "faults": False, "without": frozenset({"meddling"})}
+"""Of scenarios that die after every commit and call in turn, until they come to rest. To die before one leaves what
+dying after the last left."""
+
+
+@pytest.mark.parametrize(("seed", "options"), ARCHIVE)
+def test_what_failed_once_holds(seed: int, options: dict[str, Any]) -> None:
+    assert run(seed, **options).violation == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, BATCH))
+def test_no_deal_is_lost_doubled_or_brought_back(first: int) -> None:
+    """And the last of each batch goes the same way again."""
+    for seed in range(first, first + BATCH):
+        outcome = run(seed)
+        assert outcome.violation == "", f"seed {seed}"
+    assert run(seed).trace == outcome.trace
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", EXHAUSTED)
+def test_a_death_at_any_boundary_changes_nothing_in_the_end(seed: int) -> None:
+    whole = DealScenario(seed, **SHORT)
+    assert whole.run().violation == ""
+    assert whole.trade.mail.made, "there is no copy in it"
+    for boundary in whole.deeds:
+        outcome = run(seed, die_at=boundary, **SHORT)
+        assert outcome.violation == "", f"dies at boundary {boundary}"
+        assert outcome.crashes == 1
+
+
+def test_the_state_in_memory_is_as_good_as_the_true_one() -> None:
+    assert run(5, true_state=True) == run(5)
+
+
+def test_what_is_met_is_told_by_object() -> None:
+    tally = Tally()
+    for seed in range(40, 65):
+        tally.add(run(seed))
+    told = Coverage.of("deals", tally.met)
+    assert told.strange == ()
+    assert "ties.pull/pull_breaks" in told.met
+    assert any(name.startswith("deals.create/") for name in told.met)
+    assert len(told.met) + len(told.never) == told.possible == len(possible("deals"))
+
+
+def _copied(scenario: DealScenario) -> None:
+    """Somebody copies a copy by hand, home and all: it is one too many."""
+    for row in list(scenario.trade.mail.standing("deals").values()):
+        if row.values.get("home"):
+            scenario.trade.mail.put(dict(row.values), "deals")
+
+
+def _told(scenario: DealScenario) -> None:
+    for id in scenario.trade.mail.standing("contacts"):
+        scenario.trade.mail.edit(id, {"wins": 7})
+
+
+def _lost(scenario: DealScenario) -> None:
+    for id in scenario.trade.mail.standing("deals"):
+        scenario.trade.mail.edit(id, {"worth": "1"})
+
+
+@pytest.mark.parametrize(("spoil", "told"), [(_copied, "P3"), (_told, "P1: alpha/"), (_lost, "P1: beta/deals/")])
+def test_the_oracle_sees_what_is_wrong(spoil: Any, told: str) -> None:
+    scenario = DealScenario(4, faults=False)
+    check = scenario._check
+
+    def spoiled() -> None:
+        spoil(scenario)
+        check()
+
+    scenario._check = spoiled  # type: ignore[method-assign]
+    assert told in scenario.run().violation
