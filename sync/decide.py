@@ -33,7 +33,7 @@ from sync.load import (
     record_views,
 )
 from sync.resolve import resolve_batch, touch_leads
-from sync.state.schema import connections, leads
+from sync.state.schema import connections, dirty_leads, leads
 from sync.withheld import asks_at_all, contested
 from sync.workspace import Workspace
 
@@ -77,9 +77,7 @@ class _Evidence:
     contested: frozenset[str] = frozenset()
 
 
-_TO_MERGE = (
-    select(leads).where(leads.c.dirty == 1, leads.c.state == "live").order_by(leads.c.id).limit(bindparam("limit"))
-)
+_TO_MERGE = select(leads).where(dirty_leads(1), leads.c.state == "live").order_by(leads.c.id).limit(bindparam("limit"))
 
 
 _COLUMNS = ("body", "reasons", "score", "stage", "qualified_at", "qualified_why", "dirty", "updated_at")

@@ -20,7 +20,7 @@ from sync.core.plan import Planned
 from sync.planning import plan_batches
 from sync.settle import AWAY
 from sync.state.database import upsert
-from sync.state.schema import deal_people, leads, meta, records, streams
+from sync.state.schema import deal_people, dirty_leads, leads, meta, records, streams
 from sync.targets import deal_targets
 from sync.workspace import Workspace
 
@@ -184,12 +184,12 @@ _PEOPLE = (
     .group_by(streams.c.connection)
 )
 """The person records that stand on each connection, and those of them whose leads wait to be planned."""
-_PEOPLE_DUE = _PEOPLE.join(leads, leads.c.id == records.c.lead).where(leads.c.dirty == 2)
-_DUE = select(func.count()).select_from(leads).where(leads.c.dirty == 2)
+_PEOPLE_DUE = _PEOPLE.join(leads, leads.c.id == records.c.lead).where(dirty_leads(2))
+_DUE = select(func.count()).select_from(leads).where(dirty_leads(2))
 _LEFT = (
     select(func.count(leads.c.id.distinct()))
     .join(records, records.c.lead == leads.c.id)
-    .where(leads.c.dirty == 2, records.c.gone.is_not(None))
+    .where(dirty_leads(2), records.c.gone.is_not(None))
 )
 
 
@@ -201,7 +201,7 @@ _DEALS_DUE = (
     )
     .join(records, (records.c.stream == streams.c.id) & (records.c.id == deal_people.c.person))
     .join(leads, leads.c.id == records.c.lead)
-    .where(leads.c.dirty == 2)
+    .where(dirty_leads(2))
 )
 """The deals of the leads that wait to be planned: each may have a copy to be made or changed."""
 

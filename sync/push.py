@@ -33,7 +33,7 @@ from sync.doubt import ask_about_blanks, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.settle import AWAY, adopt, date, settle, uncounted
-from sync.state.schema import journal, records, streams
+from sync.state.schema import OPEN_WRITES, journal, records, streams
 from sync.workspace import Workspace
 
 log = Log(__name__)
@@ -199,8 +199,8 @@ def _journal_row(run: str, operation: Planned, at: str, seen: Mapping[str, str])
     }
 
 
-_UNKNOWN = (journal.c.connection == bindparam("of")) & journal.c.state.in_(["intent", "sent", "in_doubt"])
-_OPEN = select(journal).where(_UNKNOWN)
+_UNKNOWN = (journal.c.connection == bindparam("of")) & OPEN_WRITES
+_OPEN = select(journal).where(_UNKNOWN).order_by(journal.c.id)
 _OPEN_TARGETS = select(journal.c.object, journal.c.record, journal.c.lead).where(_UNKNOWN)
 
 
@@ -209,9 +209,7 @@ def open_targets(tx: Connection, connection: str) -> set[tuple[str, str, str]]:
     return {(row.object, row.record, row.lead or "") for row in tx.execute(_OPEN_TARGETS, {"of": connection})}
 
 
-_ALL_OPEN = select(journal.c.connection, journal.c.object, journal.c.record, journal.c.lead).where(
-    journal.c.state.in_(["intent", "sent", "in_doubt"])
-)
+_ALL_OPEN = select(journal.c.connection, journal.c.object, journal.c.record, journal.c.lead).where(OPEN_WRITES)
 
 
 def all_open_targets(tx: Connection) -> dict[str, set[tuple[str, str, str]]]:
@@ -222,7 +220,7 @@ def all_open_targets(tx: Connection) -> dict[str, set[tuple[str, str, str]]]:
     return found
 
 
-_UNSURE = select(journal.c.connection).where(journal.c.state.in_(["intent", "sent", "in_doubt"])).distinct()
+_UNSURE = select(journal.c.connection).where(OPEN_WRITES).distinct()
 
 
 def in_doubt(tx: Connection) -> set[str]:
