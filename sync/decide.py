@@ -147,7 +147,8 @@ def _decide(evidence: _Evidence, workspace: Workspace, at: str) -> tuple[LeadVie
     """The lead as its evidence makes it. Qualified once is qualified: sales were promised it."""
     lead = evidence.lead
     values, reasons = _merged(evidence, workspace, lead.qualified_at)
-    verdict = qualify.judge(workspace.definition, lead_context(values, workspace.fields), evidence.activity)
+    told = lead_context(values, workspace.fields) if workspace.definition.asks else {}
+    verdict = qualify.judge(workspace.definition, told, evidence.activity)
     qualified_at = lead.qualified_at or (at if verdict.qualified else None)
     if qualified_at and not lead.qualified_at:
         values, reasons = _merged(evidence, workspace, qualified_at)

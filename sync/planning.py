@@ -63,6 +63,8 @@ def plan_batches(workspace: Workspace, run: str, *, store: bool = True) -> Itera
             return
         after = batch.last
         yield batch
+        if batch.leads < BATCH:
+            return
 
 
 _TO_PLAN = select(leads.c.id).where(dirty_leads(2), leads.c.id > bindparam("after")).order_by(leads.c.id).limit(BATCH)

@@ -153,7 +153,7 @@ def _some(results: Iterator[Result]) -> Iterator[list[Result]]:
 
 
 _OPS = journal.c.op.in_(bindparam("some", expanding=True))
-_SETTLED = select(journal.c.op).where(_OPS, journal.c.state == "settled")
+_TRIED = select(journal.c.op, journal.c.state).where(_OPS)
 _AGAIN = journal.delete().where(_OPS, journal.c.state != "settled")
 _INTEND = journal.insert()
 
@@ -167,8 +167,10 @@ def _intend(tx: Connection, run: str, planned: Sequence[Planned], at: str) -> li
     names = {operation.op(run): operation for operation in planned}
     settled: set[str] = set()
     for some in chunks(list(names)):
-        settled.update(tx.execute(_SETTLED, {"some": some}).scalars())
-        tx.execute(_AGAIN, {"some": some})
+        tried = tx.execute(_TRIED, {"some": some}).all()
+        settled.update(row.op for row in tried if row.state == "settled")
+        if any(row.state != "settled" for row in tried):
+            tx.execute(_AGAIN, {"some": some})
     leaving = [operation for name, operation in names.items() if name not in settled]
     if leaving:
         ids = [operation.record for operation in leaving if operation.verb == Verb.UPDATE]
