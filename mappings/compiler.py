@@ -159,6 +159,8 @@ class Mapped:
         """Whether a lead without a record here gets one, by the mapping's `create_when`."""
         if self._create_when is None:
             return False
+        if self._create_when.constant is not None:
+            return self._create_when.constant
         return self._create_when.truth({"lead": lead_context(lead, self._lead)})
 
     def copies(self, deal: Values, lead: Values) -> bool:

@@ -31,6 +31,8 @@ class Expression:
             self._program = _compile(text)
         except (ValueError, TypeError, RuntimeError) as error:
             raise Misconfigured(f"This is not CEL: {_first_line(error)}.") from error
+        self.constant = _CONSTANTS[text].value if text in _CONSTANTS else None
+        """What it always is; None for what hangs on its context."""
 
     def evaluate(self, context: Mapping[str, Any]) -> Any:
         """The value over `context`. Raises Misconfigured for a condition that cannot be evaluated there."""
@@ -54,10 +56,10 @@ class _Always:
     """The program of a condition that is a constant, as most are."""
 
     def __init__(self, value: bool) -> None:
-        self._value = value
+        self.value = value
 
     def execute(self, _: Mapping[str, Any]) -> bool:
-        return self._value
+        return self.value
 
 
 _CONSTANTS = {"true": _Always(True), "false": _Always(False)}

@@ -86,8 +86,11 @@ def stream_for(tx: Connection, connection: str, object: str, kind: Kind | str) -
 def known_stream(tx: Connection, connection: str, object: str) -> StreamRow | None:
     """The stream of this object; None before anything of it was pulled."""
     row = tx.execute(_STREAM, {"of": connection, "named": object}).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else stream_row(row)
+
+
+def stream_row(row: Any) -> StreamRow:
+    """A row of `streams`."""
     return StreamRow(row.id, row.connection, row.object, Kind(row.kind), row.cursor, bool(row.complete), row.mapping)
 
 

@@ -48,11 +48,9 @@ def takers(workspace: Workspace, connections: Sequence[str] | None = None) -> li
     """Where conversions go: pushed objects of that kind, of `connections` (all when None)."""
     found = []
     for connection in workspace.connections if connections is None else connections:
-        if not workspace.project.connections[connection].push:
-            continue
-        for object, facts in workspace.manifest(connection).objects.items():
+        for object, facts in workspace.taking(connection, Kind.CONVERSION):
             mapped = workspace.mapped(connection).get(object)
-            if facts.kind is Kind.CONVERSION and mapped is not None:
+            if mapped is not None:
                 found.append(Taker(connection, object, mapped, facts))
     return found
 

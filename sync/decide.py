@@ -33,7 +33,7 @@ from sync.load import (
     record_views,
 )
 from sync.resolve import resolve_batch, touch_leads
-from sync.state.schema import connections, leads
+from sync.state.schema import connections, dirty_leads, leads
 from sync.withheld import asks_at_all, contested
 from sync.workspace import Workspace
 
@@ -77,9 +77,7 @@ class _Evidence:
     contested: frozenset[str] = frozenset()
 
 
-_TO_MERGE = (
-    select(leads).where(leads.c.dirty == 1, leads.c.state == "live").order_by(leads.c.id).limit(bindparam("limit"))
-)
+_TO_MERGE = select(leads).where(dirty_leads(1), leads.c.state == "live").order_by(leads.c.id).limit(bindparam("limit"))
 
 
 _COLUMNS = ("body", "reasons", "score", "stage", "qualified_at", "qualified_why", "dirty", "updated_at")
@@ -149,7 +147,8 @@ def _decide(evidence: _Evidence, workspace: Workspace, at: str) -> tuple[LeadVie
     """The lead as its evidence makes it. Qualified once is qualified: sales were promised it."""
     lead = evidence.lead
     values, reasons = _merged(evidence, workspace, lead.qualified_at)
-    verdict = qualify.judge(workspace.definition, lead_context(values, workspace.fields), evidence.activity)
+    told = lead_context(values, workspace.fields) if workspace.definition.asks else {}
+    verdict = qualify.judge(workspace.definition, told, evidence.activity)
     qualified_at = lead.qualified_at or (at if verdict.qualified else None)
     if qualified_at and not lead.qualified_at:
         values, reasons = _merged(evidence, workspace, qualified_at)

@@ -8,6 +8,7 @@ now, nobody can tell a write that was never done from a value that somebody took
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -76,11 +77,17 @@ def _store(tx: Connection, connection: str, found: dict[str, str]) -> None:
         tx.execute(delete(meta).where(meta.c.name == _name(connection)))
 
 
+_NOTED = select(meta.c.name).where(meta.c.name.in_(bindparam("some", expanding=True)))
+
+
+def watched(tx: Connection, connections: Sequence[str]) -> list[str]:
+    """Those of `connections` on which creates are watched."""
+    found = set(tx.execute(_NOTED, {"some": [_name(connection) for connection in connections]}).scalars())
+    return [connection for connection in connections if _name(connection) in found]
+
+
 def date_late(workspace: Workspace, connection: str) -> None:
     """Values that watched creates wrote to other records of their person count from when they were meant to."""
-    with workspace.state.read() as tx:
-        if not _watched(tx, connection):
-            return
     now = workspace.clock.now()
     with workspace.state.begin() as tx:
         found = _watched(tx, connection)

@@ -39,10 +39,9 @@ def compare(workspace: Workspace, connection: str, object: str) -> bool:
     with workspace.state.read() as tx:
         notes = dict(tx.execute(_NOTES, {"one": f"described:{place}", "other": f"frozen:{place}"}).all())
     described, held = notes.get(f"described:{place}"), notes.get(f"frozen:{place}")
-    before: list[str] = orjson.loads(held) if held else []
-    if described and now - unstamp(described) < timedelta(seconds=workspace.project.guards.describe_every):
-        workspace.freeze(connection, object, before)
+    if is_known(workspace, connection, object, described, held):
         return False
+    before = _fields(held)
     try:
         schema = workspace.connector(connection).describe(object)
     except (PermissionMissing, RetryLater) as error:  # pulling will tell; what was frozen stays so
@@ -57,6 +56,19 @@ def compare(workspace: Workspace, connection: str, object: str) -> bool:
         _keep(tx, f"frozen:{place}", orjson.dumps(gone).decode() if gone else "")
     workspace.freeze(connection, object, gone)
     return bool(set(before) - set(gone))
+
+
+def is_known(workspace: Workspace, connection: str, object: str, described: str | None, held: str | None) -> bool:
+    """Whether the object was described not long ago, by these two notes of it; what was frozen then stays so."""
+    often = timedelta(seconds=workspace.project.guards.describe_every)
+    if not described or workspace.clock.now() - unstamp(described) >= often:
+        return False
+    workspace.freeze(connection, object, _fields(held))
+    return True
+
+
+def _fields(held: str | None) -> list[str]:
+    return list(orjson.loads(held)) if held else []
 
 
 def thaw(workspace: Workspace, connection: str, object: str) -> None:

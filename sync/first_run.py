@@ -81,7 +81,7 @@ class Canary:
     def judge(self, first: Sequence[Planned]) -> dict[str, ClosedloopError]:
         """Remember the connections whose canary went well; an error for each where more than half was refused."""
         stopped: dict[str, ClosedloopError] = {}
-        for name in {operation.connection for operation in first}:
+        for name in dict.fromkeys(operation.connection for operation in first):
             mine = [operation for operation in first if operation.connection == name]
             refused = self._refused(mine)
             if refused * 2 > len(mine):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy import Connection, bindparam, false, func, or_, select
 
 from config.project import Limit
 from connectors.api import Verb
@@ -20,7 +20,7 @@ from sync.core.plan import Planned
 from sync.planning import plan_batches
 from sync.settle import AWAY
 from sync.state.database import upsert
-from sync.state.schema import deal_people, leads, meta, records, streams
+from sync.state.schema import deal_people, dirty_leads, leads, meta, records, streams
 from sync.targets import deal_targets
 from sync.workspace import Workspace
 
@@ -99,7 +99,7 @@ def guard(tx: Connection, connection: str, at: str) -> None:
 def judge(workspace: Workspace, names: Sequence[str], run: str) -> dict[str, Held]:
     """Those of `names` for which more is planned than the project's limits allow.
 
-    The plan is counted only where the leads that wait for one are enough to break a limit: most runs pay two counts.
+    The plan is counted only where the leads that wait for one are enough to break a limit: most runs pay one look.
     """
     limits = workspace.project.guards
     with workspace.state.read() as tx:
@@ -142,17 +142,14 @@ class _Due:
 
 
 def _due(tx: Connection, workspace: Workspace) -> _Due:
-    number = _count(tx, _DUE)
-    if not number:
-        return _Due(0, 0, 0)
     signs = tuple(
         f'"{known.name}":"{option}"'
         for known in workspace.fields.values()
         if known.rule is Rule.MOST_RESTRICTIVE
         for option in closed(known)
     )
-    told = _count(tx, _closing(signs)) if signs else 0
-    return _Due(number, told, _count(tx, _LEFT))
+    number, told, left = tx.execute(_counts(signs)).one()
+    return _Due(number, told, left)
 
 
 def _may_break(tx: Connection, connection: str, here: int, total: int, due: _Due, workspace: Workspace) -> bool:
@@ -184,12 +181,12 @@ _PEOPLE = (
     .group_by(streams.c.connection)
 )
 """The person records that stand on each connection, and those of them whose leads wait to be planned."""
-_PEOPLE_DUE = _PEOPLE.join(leads, leads.c.id == records.c.lead).where(leads.c.dirty == 2)
-_DUE = select(func.count()).select_from(leads).where(leads.c.dirty == 2)
+_PEOPLE_DUE = _PEOPLE.join(leads, leads.c.id == records.c.lead).where(dirty_leads(2))
+_DUE = select(func.count()).select_from(leads).where(dirty_leads(2))
 _LEFT = (
     select(func.count(leads.c.id.distinct()))
     .join(records, records.c.lead == leads.c.id)
-    .where(leads.c.dirty == 2, records.c.gone.is_not(None))
+    .where(dirty_leads(2), records.c.gone.is_not(None))
 )
 
 
@@ -201,14 +198,16 @@ _DEALS_DUE = (
     )
     .join(records, (records.c.stream == streams.c.id) & (records.c.id == deal_people.c.person))
     .join(leads, leads.c.id == records.c.lead)
-    .where(leads.c.dirty == 2)
+    .where(dirty_leads(2))
 )
 """The deals of the leads that wait to be planned: each may have a copy to be made or changed."""
 
 
 @cache
-def _closing(signs: tuple[str, ...]) -> Any:
-    return _DUE.where(or_(*(leads.c.body.contains(sign, autoescape=True) for sign in signs)))
+def _counts(signs: tuple[str, ...]) -> Any:
+    """Leads that wait to be planned; those of them whose values hold one of these signs; those that lost a record."""
+    closing = _DUE.where(or_(false(), *(leads.c.body.contains(sign, autoescape=True) for sign in signs)))
+    return select(_DUE.scalar_subquery(), closing.scalar_subquery(), _LEFT.scalar_subquery())
 
 
 def _count(tx: Connection, query: Any, given: Mapping[str, Any] | None = None) -> int:

@@ -22,7 +22,7 @@ from sync.load import chunks, lead_rows, lead_view, record_views
 from sync.pins import pinned
 from sync.push import all_open_targets, open_targets
 from sync.state.schema import connections as connections_table
-from sync.state.schema import handoffs, leads, quarantine, records, streams
+from sync.state.schema import dirty_leads, handoffs, leads, quarantine, records, streams
 from sync.targets import targets
 from sync.withheld import keep_back
 from sync.workspace import Workspace
@@ -63,11 +63,11 @@ def plan_batches(workspace: Workspace, run: str, *, store: bool = True) -> Itera
             return
         after = batch.last
         yield batch
+        if batch.leads < BATCH:
+            return
 
 
-_TO_PLAN = (
-    select(leads.c.id).where(leads.c.dirty == 2, leads.c.id > bindparam("after")).order_by(leads.c.id).limit(BATCH)
-)
+_TO_PLAN = select(leads.c.id).where(dirty_leads(2), leads.c.id > bindparam("after")).order_by(leads.c.id).limit(BATCH)
 _REST = update(leads).where(leads.c.id.in_(bindparam("some", expanding=True)), leads.c.dirty == 2).values(dirty=0)
 _REFUSED = select(quarantine).where(
     quarantine.c.direction == "push",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, bindparam, delete, update
 
@@ -35,12 +35,16 @@ class Pulled:
 def restart(state: State, connection: str, object: str, kind: str) -> None:
     """Forget how far the object was pulled: the next pull begins at the beginning. What is known stays known."""
     with state.begin() as tx:
-        stream = stream_for(tx, connection, object, kind)
-        tx.execute(_RESTART, {"stream": stream.id})
+        if not tx.execute(_RESTART, {"of": connection, "named": object}).rowcount:
+            stream_for(tx, connection, object, kind)
 
 
 _READ_BY = update(streams).where(streams.c.id == bindparam("stream")).values(mapping=bindparam("by"))
-_RESTART = update(streams).where(streams.c.id == bindparam("stream")).values(cursor=None, complete=False)
+_RESTART = (
+    update(streams)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .values(cursor=None, complete=False)
+)
 
 
 def pull_object(
@@ -57,6 +61,7 @@ def pull_object(
     keep_gone: bool = False,
     stop: Callable[[], bool] = lambda: False,
     page_limit: int = 0,
+    known: StreamRow | None = None,
     inside: Callable[[Connection, Absorbed], None] = lambda tx, counts: None,
     on_group: Callable[[Absorbed, int | None], None] = lambda counts, total: None,
 ) -> Pulled:
@@ -66,10 +71,11 @@ def pull_object(
     group brought, and may raise Fenced; `on_group` after it, with the sum so far.
     A stream whose mapping changed since is read anew from the beginning: the new mapping fills old records too.
     A pull that was cut off goes on where it stood, which ends where it would have ended then; what came since follows.
+    `known` is the stream where it has just been looked up.
     """
     counts, pages = Absorbed(), 0
     for catching_up in (False, True):
-        stream = _stream(state, connection, mapped)
+        stream = _stream(state, connection, mapped, None if catching_up else known)
         resumed = not catching_up and stream.cursor is not None and not stream.complete
         arriving = connector.pull(mapped.object, stream.cursor, mapped.remote_fields, since=since, bulk=bulk)
         for group in _groups(arriving, state.clock):
@@ -88,9 +94,10 @@ def pull_object(
     return Pulled(counts, True, pages)
 
 
-def _stream(state: State, connection: str, mapped: Mapped) -> StreamRow:
-    with state.read() as tx:
-        known = known_stream(tx, connection, mapped.object)
+def _stream(state: State, connection: str, mapped: Mapped, known: StreamRow | None) -> StreamRow:
+    if known is None:
+        with state.read() as tx:
+            known = known_stream(tx, connection, mapped.object)
     if known is not None and known.mapping == mapped.fingerprint:
         return known
     with state.begin() as tx:
@@ -100,8 +107,9 @@ def _stream(state: State, connection: str, mapped: Mapped) -> StreamRow:
             if mapped.kind is Kind.FIGURE:  # other dimensions make other rows; the old ones would count twice
                 tx.execute(delete(records).where(records.c.stream == stream.id))
             tx.execute(update(records).where(records.c.stream == stream.id).values(raw_hash=0))
+            stream = replace(stream, cursor=None, complete=False)
         tx.execute(_READ_BY, {"stream": stream.id, "by": mapped.fingerprint})
-        return stream_for(tx, connection, mapped.object, mapped.kind)
+        return replace(stream, mapping=mapped.fingerprint)
 
 
 def _groups(pages: Iterator[Page], clock: Clock) -> Iterator[list[Page]]:

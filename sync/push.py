@@ -33,7 +33,7 @@ from sync.doubt import ask_about_blanks, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.settle import AWAY, adopt, date, settle, uncounted
-from sync.state.schema import journal, records, streams
+from sync.state.schema import OPEN_WRITES, journal, records, streams
 from sync.workspace import Workspace
 
 log = Log(__name__)
@@ -153,7 +153,7 @@ def _some(results: Iterator[Result]) -> Iterator[list[Result]]:
 
 
 _OPS = journal.c.op.in_(bindparam("some", expanding=True))
-_SETTLED = select(journal.c.op).where(_OPS, journal.c.state == "settled")
+_TRIED = select(journal.c.op, journal.c.state).where(_OPS)
 _AGAIN = journal.delete().where(_OPS, journal.c.state != "settled")
 _INTEND = journal.insert()
 
@@ -167,8 +167,10 @@ def _intend(tx: Connection, run: str, planned: Sequence[Planned], at: str) -> li
     names = {operation.op(run): operation for operation in planned}
     settled: set[str] = set()
     for some in chunks(list(names)):
-        settled.update(tx.execute(_SETTLED, {"some": some}).scalars())
-        tx.execute(_AGAIN, {"some": some})
+        tried = tx.execute(_TRIED, {"some": some}).all()
+        settled.update(row.op for row in tried if row.state == "settled")
+        if any(row.state != "settled" for row in tried):
+            tx.execute(_AGAIN, {"some": some})
     leaving = [operation for name, operation in names.items() if name not in settled]
     if leaving:
         ids = [operation.record for operation in leaving if operation.verb == Verb.UPDATE]
@@ -199,8 +201,8 @@ def _journal_row(run: str, operation: Planned, at: str, seen: Mapping[str, str])
     }
 
 
-_UNKNOWN = (journal.c.connection == bindparam("of")) & journal.c.state.in_(["intent", "sent", "in_doubt"])
-_OPEN = select(journal).where(_UNKNOWN)
+_UNKNOWN = (journal.c.connection == bindparam("of")) & OPEN_WRITES
+_OPEN = select(journal).where(_UNKNOWN).order_by(journal.c.id)
 _OPEN_TARGETS = select(journal.c.object, journal.c.record, journal.c.lead).where(_UNKNOWN)
 
 
@@ -209,9 +211,7 @@ def open_targets(tx: Connection, connection: str) -> set[tuple[str, str, str]]:
     return {(row.object, row.record, row.lead or "") for row in tx.execute(_OPEN_TARGETS, {"of": connection})}
 
 
-_ALL_OPEN = select(journal.c.connection, journal.c.object, journal.c.record, journal.c.lead).where(
-    journal.c.state.in_(["intent", "sent", "in_doubt"])
-)
+_ALL_OPEN = select(journal.c.connection, journal.c.object, journal.c.record, journal.c.lead).where(OPEN_WRITES)
 
 
 def all_open_targets(tx: Connection) -> dict[str, set[tuple[str, str, str]]]:
@@ -222,7 +222,7 @@ def all_open_targets(tx: Connection) -> dict[str, set[tuple[str, str, str]]]:
     return found
 
 
-_UNSURE = select(journal.c.connection).where(journal.c.state.in_(["intent", "sent", "in_doubt"])).distinct()
+_UNSURE = select(journal.c.connection).where(OPEN_WRITES).distinct()
 
 
 def in_doubt(tx: Connection) -> set[str]:

@@ -22,9 +22,12 @@ from sync.core.resolve import Key
 from sync.load import chunks
 from sync.state.database import upsert
 from sync.state.schema import (
+    DIRTY_ACTIVITIES,
+    DIRTY_RECORDS,
     activities,
     conflicts,
     deal_people,
+    dirty_leads,
     handoffs,
     identities,
     journal,
@@ -67,7 +70,7 @@ _DIRTY = (
         streams.c.object,
     )
     .join(streams, streams.c.id == records.c.stream)
-    .where(records.c.dirty, streams.c.kind == Kind.LEAD.value)
+    .where(DIRTY_RECORDS, streams.c.kind == Kind.LEAD.value)
     .order_by(records.c.stream, records.c.id)
     .limit(bindparam("limit"))
 )
@@ -294,9 +297,9 @@ _QUESTION = ["kind", "connection", "object", "record", "lead", "field"]
 
 
 _STIRRED = select(
-    exists().where(records.c.dirty).label("records"),
-    exists().where(activities.c.dirty).label("activities"),
-    exists().where(leads.c.dirty == 1, leads.c.state == "live").label("leads"),
+    exists().select_from(records).where(DIRTY_RECORDS).label("records"),
+    exists().select_from(activities).where(DIRTY_ACTIVITIES).label("activities"),
+    exists().where(dirty_leads(1), leads.c.state == "live").label("leads"),
 )
 
 
@@ -336,13 +339,15 @@ Person = tuple[str, str, str]
 _CHANGED = (
     select(records.c.stream, records.c.id, streams.c.connection, streams.c.object)
     .join(streams, streams.c.id == records.c.stream)
-    .where(records.c.dirty, streams.c.kind.in_(bindparam("kinds", expanding=True)))
+    .where(DIRTY_RECORDS, streams.c.kind.in_(bindparam("kinds", expanding=True)))
+    .order_by(records.c.stream, records.c.id)
     .limit(bindparam("limit"))
 )
 _HAPPENED = (
     select(activities.c.stream, activities.c.key, activities.c.person, activities.c.email, streams.c.connection)
     .join(streams, streams.c.id == activities.c.stream)
-    .where(activities.c.dirty)
+    .where(DIRTY_ACTIVITIES)
+    .order_by(activities.c.stream, activities.c.key)
     .limit(bindparam("limit"))
 )
 

@@ -18,11 +18,9 @@ def targets(workspace: Workspace, names: Sequence[str] | None = None) -> list[Ta
     """The pushable person objects of the connections `names` (all when None), in the manifests' order."""
     found = []
     for connection in names if names is not None else workspace.connections:
-        if not workspace.project.connections[connection].push:
-            continue
-        for object, facts in workspace.manifest(connection).objects.items():
+        for object, facts in workspace.taking(connection, Kind.LEAD):
             mapped = workspace.mapped(connection).get(object)
-            if mapped is not None and facts.kind is Kind.LEAD and facts.push and mapped.pushed:
+            if mapped is not None and facts.push and mapped.pushed:
                 found.append(_target(workspace, connection, object, facts, mapped))
     return found
 
@@ -50,11 +48,9 @@ def deal_targets(workspace: Workspace, names: Sequence[str] | None = None) -> li
     whose account has no field for the home's name takes none: they could not be told from deals of its own."""
     found = []
     for connection in names if names is not None else workspace.connections:
-        if not workspace.project.connections[connection].push:
-            continue
-        for object, facts in workspace.manifest(connection).objects.items():
+        for object, facts in workspace.taking(connection, Kind.DEAL):
             mapped = workspace.mapped(connection).get(object)
-            if mapped is not None and facts.kind is Kind.DEAL and facts.push and "home" in mapped.pushed:
+            if mapped is not None and facts.push and "home" in mapped.pushed:
                 found.append(DealTarget(_target(workspace, connection, object, facts, mapped), mapped.copies))
     return found
 

@@ -24,13 +24,14 @@ from sync.ageing import age
 from sync.core.plan import Planned
 from sync.deals import newly_copied
 from sync.decide import decide_some
-from sync.doubt import date_late
-from sync.drift import Frozen, compare, frozen, thaw
+from sync.doubt import date_late, watched
+from sync.drift import Frozen, compare, frozen, is_known, thaw
 from sync.first_run import Canary
 from sync.guards import Held, emptied, guard, guarded, judge, known_records
 from sync.hints import COMMAND as HINTS
 from sync.hints import Hint, drop, drop_others, follow, pass_on, pending
 from sync.ledger import Ledger, Written
+from sync.outset import Outset, known_connection, outset
 from sync.planning import Waiting, approved, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
 from sync.pull import pull_object, restart
 from sync.push import close_accounts, in_doubt, recover, send
@@ -39,7 +40,7 @@ from sync.restored import look_up, question
 from sync.state.database import upsert
 from sync.state.leases import Lease, acquire_all, release
 from sync.state.schema import connections as connections_table
-from sync.state.schema import runs, streams
+from sync.state.schema import runs
 from sync.workspace import Workspace
 
 log = Log(__name__)
@@ -98,10 +99,6 @@ class Report:
 _MINE = runs.c.id == bindparam("run")
 _RUN = select(runs).where(_MINE)
 _END = update(runs).where(_MINE).values(state=bindparam("ends"), finished_at=bindparam("at"), error=bindparam("told"))
-_CONNECTION = select(connections_table).where(connections_table.c.name == bindparam("of"))
-_UNREAD = select(streams.c.id).where(
-    streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"), streams.c.cursor.is_(None)
-)
 
 
 _TOLD = ("platform", "account_id", "account_name")
@@ -184,9 +181,10 @@ class Work:
     def _pull(self, connection: str) -> Iterator[str]:
         self.progress.stage(connection, "pull")
         try:
-            self._bind(connection)
-            recover(self.workspace, connection, self.ledger)  # before its echoes are read and look like people's edits
-            for object in self._objects(connection):
+            calm = self._bind(connection)
+            if not calm:  # before its echoes are read and look like people's edits
+                recover(self.workspace, connection, self.ledger)
+            for object in self._objects(connection, calm):
                 steps = partial(self._pull_object, connection, object)
                 yield from self._once(f"pull:{connection}:{object}", steps)
         except Fenced:
@@ -194,9 +192,11 @@ class Work:
         except ClosedloopError as error:
             self._failed(connection, error)
 
-    def _objects(self, connection: str) -> list[str]:
-        """The objects to pull: of a run that follows hints, those that have any."""
+    def _objects(self, connection: str, calm: bool) -> list[str]:
+        """The objects to pull: of a run that follows hints, those that have any (none where it is `calm`)."""
         names = [object for object, _ in self.workspace.objects(connection)]
+        if calm:
+            return [] if self.command == HINTS else names
         with self.workspace.state.read() as tx:
             told = pending(tx, connection)
         if set(told) - set(names):
@@ -205,11 +205,12 @@ class Work:
                 drop_others(tx, connection, names)
         return [name for name in names if name in told] if self.command == HINTS else names
 
-    def _bind(self, connection: str) -> None:
-        """Check that the credentials still open the account that the links were made with (never another's)."""
+    def _bind(self, connection: str) -> bool:
+        """Check that the credentials still open the account that the links were made with (never another's); whether
+        it is known that no write there is in doubt and no hint waits."""
         health = self.workspace.connector(connection).check()
         with self.workspace.state.read() as tx:
-            known = tx.execute(_CONNECTION, {"of": connection}).one_or_none()
+            known = known_connection(tx, connection)
         if known is not None and known.account_id not in ("", health.account_id):
             raise Misconfigured(
                 f"The credentials open another account ({health.account_id}) than before ({known.account_id}).",
@@ -218,20 +219,27 @@ class Work:
             )
         row = _connection_row(connection, self.workspace, health)
         if known is not None and all(getattr(known, name) == row[name] for name in _TOLD):
-            return
+            return not known.stirred
         with self.workspace.state.begin() as tx:
             self.ledger.enter(tx)
             tx.execute(upsert(connections_table, tx, update=_TOLD), [row])
+        return False
 
     def _pull_object(self, connection: str, object: str) -> Iterator[str]:
         finished = False
-        if compare(self.workspace, connection, object):
-            thaw(self.workspace, connection, object)
+        seen = self._look(connection, object)
+        if seen is None or not is_known(self.workspace, connection, object, seen.described, seen.frozen):
+            if compare(self.workspace, connection, object):
+                thaw(self.workspace, connection, object)
+            seen = self._look(connection, object) if seen else None
         mapped = self.workspace.mapped(connection)[object]
         try:
-            left = yield from self._follow(connection, object)
+            left: list[Hint] = []
+            if seen is None or seen.hinted:
+                left = yield from self._follow(connection, object)
+                seen = self._look(connection, object) if seen else None
             finished = self.command == HINTS and not left
-            known = 0 if finished else self._known_before(connection, object)
+            known = 0 if finished else self._known_before(connection, object, seen)
             while not finished:
                 pulled = pull_object(
                     self.workspace.state,
@@ -246,16 +254,21 @@ class Work:
                     keep_gone=self.command == REBASELINE,
                     stop=self.stop.is_set,
                     page_limit=25,
+                    known=seen.stream if seen else None,
                     inside=lambda tx, counts: self._account(tx, connection, object, counts),
                     on_group=lambda counts, total: self.progress.pulled(connection, object, counts.pulled, total),
                 )
-                finished = pulled.finished
+                finished, seen = pulled.finished, None
                 yield f"pull:{connection}:{object}"
             self._guard_empty(connection, object, known)
             self._answered(connection, left)
         except PermissionMissing as error:
             self._failed(connection, error)
         self.workspace.refresh_owners(connection)
+
+    def _look(self, connection: str, object: str) -> Outset | None:
+        with self.workspace.state.read() as tx:
+            return outset(tx, connection, object)
 
     def _follow(self, connection: str, object: str) -> Generator[str, None, list[Hint]]:
         """Read what webhooks said to read; what only a pull can answer."""
@@ -278,14 +291,15 @@ class Work:
         if self._news or (self.command == HINTS and self.ledger.total("pull", "applied")):
             pass_on(self.workspace, self.run, self.connections)
 
-    def _known_before(self, connection: str, object: str) -> int:
+    def _known_before(self, connection: str, object: str, seen: Outset | None) -> int:
         """How many records were known when a full pull of the object began in this run; 0 when it pulls only news."""
         mark = f"full:{connection}:{object}:"
         if noted := next((name for name in self.done if name.startswith(mark)), ""):
             return int(noted.removeprefix(mark))
+        if seen is None or seen.stream.cursor is not None or self.options["since"]:
+            return 0
         with self.workspace.state.read() as tx:
-            unread = tx.execute(_UNREAD, {"of": connection, "named": object}).first()
-            known = known_records(tx, connection, object) if unread and not self.options["since"] else 0
+            known = known_records(tx, connection, object)
         if known:
             self._remember(f"{mark}{known}")
         return known
@@ -328,7 +342,9 @@ class Work:
             return is_decided(tx) and not newly_copied(tx, self.workspace)
 
     def _push(self) -> Iterator[str]:
-        for name in self.connections:
+        with self.workspace.state.read() as tx:
+            unsettled = watched(tx, self.connections)
+        for name in unsettled:
             date_late(self.workspace, name)
         broken = {error.connection for error in self.errors} | set(self.held)
         names = [
@@ -336,7 +352,8 @@ class Work:
         ]
         with self.workspace.state.read() as tx:
             unsure = in_doubt(tx)
-        for name in [name for name in names if name in unsure]:
+        looked_up = [name for name in names if name in unsure]
+        for name in looked_up:
             try:
                 recover(self.workspace, name, self.ledger)
             except Fenced:
@@ -345,7 +362,8 @@ class Work:
                 self._failed(name, error)
                 broken.add(name)
         yield "recover"
-        yield from self._decide()  # over what was just looked up: it may be newer than what the leads were made of
+        if unsettled or looked_up:  # that may be newer than what the leads were made of
+            yield from self._decide()
         yield from self._push_rounds([name for name in names if name not in broken])
 
     def _push_rounds(self, names: list[str]) -> Iterator[str]:
@@ -363,9 +381,9 @@ class Work:
                     open_ = [other for other in open_ if other != name]
                 sent += len(chunk)
                 yield "push"
-            yield from self._decide()
             if not sent:
                 break
+            yield from self._decide()
         self._hold_waiting()
         self._guard_from_now(open_)
 

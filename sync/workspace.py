@@ -99,6 +99,8 @@ class Workspace:
     _mapped: dict[str, dict[str, Mapped]] = field(default_factory=dict)
     _owners: dict[str, Owners] = field(default_factory=dict)
     _connectors: dict[str, Connector] = field(default_factory=dict)
+    _manifests: dict[str, Manifest] = field(default_factory=dict)
+    _taking: dict[tuple[str, Kind], tuple[tuple[str, RemoteObject], ...]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
@@ -148,7 +150,21 @@ class Workspace:
 
     def manifest(self, connection: str) -> Manifest:
         """The facts of the connection's platform."""
-        return manifest_of(self.find(self.project.connections[connection].platform).folder)
+        found = self._manifests.get(connection)
+        if found is None:
+            found = manifest_of(self.find(self.project.connections[connection].platform).folder)
+            self._manifests[connection] = found
+        return found
+
+    def taking(self, connection: str, kind: Kind) -> tuple[tuple[str, RemoteObject], ...]:
+        """The objects of this kind that the connection may be pushed, in the order of the manifest; none where the
+        project lets nothing be pushed there."""
+        found = self._taking.get((connection, kind))
+        if found is None:
+            objects = self.manifest(connection).objects if self.project.connections[connection].push else {}
+            found = tuple((name, facts) for name, facts in objects.items() if facts.kind is kind)
+            self._taking[(connection, kind)] = found
+        return found
 
     def compiled(self, connection: str) -> dict[str, Mapped]:
         """The connection's mapping as its file has it, by object."""

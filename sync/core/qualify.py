@@ -34,6 +34,11 @@ class Definition:
     qualified_when: Condition | None = None
     text: str = ""
 
+    @property
+    def asks(self) -> bool:
+        """Whether it looks at a lead at all."""
+        return bool(self.signals) or self.qualified_when is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

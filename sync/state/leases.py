@@ -38,8 +38,8 @@ def time_of(dialect: str) -> ColumnElement[float]:
 
 
 _MINE = (leases.c.name == bindparam("of")) & (leases.c.token == bindparam("held"))
-_NAMED = leases.c.name == bindparam("of")
-_TOKEN = select(leases.c.token).where(_NAMED)
+_AMONG = leases.c.name.in_(bindparam("some", expanding=True))
+_TOKEN = select(leases.c.token).where(leases.c.name == bindparam("of"))
 _RELEASE = update(leases).where(_MINE).values(expires_at=0.0)
 
 
@@ -52,13 +52,14 @@ def _renewal(dialect: str) -> Any:
 @cache
 def _standing(dialect: str) -> Any:
     alive = (leases.c.expires_at > time_of(dialect)).label("alive")
-    return select(leases.c.holder, leases.c.token, alive).where(_NAMED).with_for_update()
+    query = select(leases.c.name, leases.c.holder, leases.c.token, alive).where(_AMONG)
+    return query.order_by(leases.c.name).with_for_update()
 
 
 @cache
 def _taking(dialect: str) -> Any:
     ends = time_of(dialect) + bindparam("more", type_=Float)
-    return update(leases).where(_NAMED).values(holder=bindparam("by"), token=bindparam("next"), expires_at=ends)
+    return update(leases).where(_AMONG).values(holder=bindparam("by"), token=leases.c.token + 1, expires_at=ends)
 
 
 def holder_name() -> str:
@@ -169,27 +170,36 @@ def acquire(state: State, name: str, run: str, *, seconds: float | None = None) 
 
 
 def acquire_all(state: State, names: Sequence[str], run: str, *, seconds: float | None = None) -> list[Lease]:
-    """The same for several, all of them or none; `names` in the order that everybody asks in."""
+    """The same for several, all of them or none."""
     seconds = SECONDS if seconds is None else seconds
     holder = f"{holder_name()} {run}"
     with state.begin() as tx:
-        return [_taken(tx, name, holder, run, seconds) for name in names]
+        standing = _locked(tx, names)
+        for name in names:
+            _check_free(standing[name], run, seconds)
+        tx.execute(_taking(tx.dialect.name), {"some": list(names), "by": holder, "more": seconds})
+        return [Lease(name, holder, standing[name].token + 1, seconds) for name in names]
 
 
-def _taken(tx: Connection, name: str, holder: str, run: str, seconds: float) -> Lease:
-    standing = _standing(tx.dialect.name)
-    row = tx.execute(standing, {"of": name}).one_or_none()
-    if row is None:
-        tx.execute(upsert(leases, tx), [{"name": name, "holder": "", "token": 0, "expires_at": 0.0}])
-        row = tx.execute(standing, {"of": name}).one()
+def _locked(tx: Connection, names: Sequence[str]) -> dict[str, Any]:
+    """The rows of these leases by name, made where they are new; nobody else takes one before `tx` ends. They are
+    locked in the order of their names, as by everybody, so that no two wait for each other."""
+    given = {"some": list(names)}
+    found = {row.name: row for row in tx.execute(_standing(tx.dialect.name), given)}
+    fresh = [{"name": name, "holder": "", "token": 0, "expires_at": 0.0} for name in names if name not in found]
+    if fresh:
+        tx.execute(upsert(leases, tx), fresh)
+        found = {row.name: row for row in tx.execute(_standing(tx.dialect.name), given)}
+    return found
+
+
+def _check_free(row: Any, run: str, seconds: float) -> None:
     if row.alive and not _may_follow(row.holder, run):
         raise StateUnusable(
-            f"Another run holds {name} ({row.holder}).",
+            f"Another run holds {row.name} ({row.holder}).",
             fix=f"Wait for it; a run that died on another machine is free after {seconds:.0f} seconds.",
             code="busy",
         )
-    tx.execute(_taking(tx.dialect.name), {"of": name, "by": holder, "next": row.token + 1, "more": seconds})
-    return Lease(name, holder, row.token + 1, seconds)
 
 
 def _may_follow(holder: str, run: str) -> bool:

@@ -20,10 +20,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
+from sqlalchemy.sql.elements import ColumnElement
 
 WHERE = "where"
 """In an index's `info`: of which rows it is. Both databases write it alike; SQLAlchemy's own options for it would load
@@ -374,3 +376,19 @@ tokens = Table(
     Column("updated_at", Text, nullable=False),
     PrimaryKeyConstraint("connection", "name"),
 )
+
+
+# What the partial indexes are of, word for word. SQLite takes such an index only for a condition that holds its very
+# words, no parameters in their place and nothing that comes to the same; else it goes through the whole table.
+
+DIRTY_RECORDS: ColumnElement[Any] = literal_column("records.dirty")
+DIRTY_ACTIVITIES: ColumnElement[Any] = literal_column("activities.dirty")
+OPEN_WRITES: ColumnElement[Any] = journal.c.state.in_(
+    [literal_column("'intent'"), literal_column("'sent'"), literal_column("'in_doubt'")]
+)
+"""Writes whose fate is not known."""
+
+
+def dirty_leads(step: int) -> ColumnElement[Any]:
+    """The leads that wait for a step: 1 to be merged, 2 to be planned."""
+    return (leads.c.dirty > literal_column("0")) & (leads.c.dirty == step)

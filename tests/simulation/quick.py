@@ -24,6 +24,8 @@ from sync.state.schema import metadata
 _DIALECT = SQLiteDialect_pysqlite()
 _EXPANDED = re.compile(r"__\[POSTCOMPILE_(\w+)\]")
 _MISSING = object()
+OFTEN = 20
+"""Runs of one statement after which it is one that the engine keeps, and not one that is built anew each time."""
 
 
 class Found:
@@ -68,6 +70,18 @@ class Found:
         return Found(self._rows, lambda row: self._shape(row)._asdict(), self.rowcount)
 
 
+class Plain(Found):
+    """The same where the database's values are those that are told."""
+
+    __slots__ = ()
+
+    def scalar(self) -> Any:
+        return self._rows[0][0] if self._rows else None
+
+    def scalars(self) -> list[Any]:
+        return [row[0] for row in self._rows]
+
+
 class _Compiled:
     """A statement as text, and how its parameters are gathered."""
 
@@ -83,7 +97,10 @@ class _Compiled:
         ]
         self.expands = [bound in compiled.post_compile_params for _, _, bound, _ in self.parameters]
         columns_found = compiled._result_columns
-        self.shape = _shaped(compiled, columns_found) if columns_found else None
+        self.shape: Any = None
+        self.found: type[Found] = Found
+        if columns_found:
+            self.shape, self.found = _shaped(columns_found)
 
     def bound(self, names: Sequence[str], values: Sequence[Any]) -> _Bound:
         """Ready for parameters of these names; what the statement itself holds is as in `values`."""
@@ -101,7 +118,7 @@ class _Compiled:
             found = values[place] if place >= 0 else own
             value = found.value if found.callable is None else found.effective_value
             fixed.append(value if process is None else process(value))
-        return _Bound(self.text, self.shape, fixed, open_, self.expands)
+        return _Bound(self, fixed, open_)
 
 
 def _each(process: Any, values: Any) -> list[Any]:
@@ -111,12 +128,10 @@ def _each(process: Any, values: Any) -> list[Any]:
 class _Bound:
     """A statement and what it holds of its own; what is given with it fills the places left open."""
 
-    def __init__(
-        self, text: str, shape: Any, fixed: list[Any], open_: list[tuple[int, str, Any]], expands: list[bool]
-    ) -> None:
-        self.text, self.shape = text, shape
-        self._fixed, self._open, self._expands = fixed, open_, expands
-        self.expanded = any(expands)
+    def __init__(self, of: _Compiled, fixed: list[Any], open_: list[tuple[int, str, Any]]) -> None:
+        self.text, self.shape, self.found = of.text, of.shape, of.found
+        self._fixed, self._open, self._expands = fixed, open_, of.expands
+        self.expanded = any(of.expands)
         self._texts: dict[tuple[tuple[int, int], ...], str] = {}
         self.values: Callable[[Any], Sequence[Any]] = self._values
         if not open_:
@@ -166,20 +181,21 @@ def _only(key: str, given: Any) -> tuple[Any]:
     return (given[key],)
 
 
-def _shaped(compiled: Any, columns: Sequence[Any]) -> Any:
+def _shaped(columns: Sequence[Any]) -> tuple[Any, type[Found]]:
+    """How a row is told, and what tells it."""
     shape: Any = namedtuple("Row", [column.keyname for column in columns], rename=True)  # type: ignore[misc]
     types = [column.type.dialect_impl(_DIALECT).result_processor(_DIALECT, None) for column in columns]
     if not any(types):
-        return shape._make
+        return partial(tuple.__new__, shape), Plain
     pairs = [(place, process) for place, process in enumerate(types) if process]
 
     def make(row: Sequence[Any]) -> Any:
         told = list(row)
         for place, process in pairs:
             told[place] = process(told[place])
-        return shape._make(told)
+        return tuple.__new__(shape, told)
 
-    return make
+    return make, Found
 
 
 _COMPILED: dict[Any, _Compiled] = {}
@@ -200,6 +216,28 @@ class _Kept(dict[tuple[tuple[str, ...], bool], _Bound]):
 
     def __init__(self, statement: Any) -> None:
         self.owner = id(statement)
+        self.runs = 0
+
+
+def _ready(cursor: sqlite3.Cursor, bound: _Bound, names: tuple[str, ...]) -> Callable[[Any], Found | None]:
+    """Runs a statement that is always given parameters of these names; None for what is given otherwise."""
+    text, shape, found, values, number = bound.text, bound.shape, bound.found, bound.values, len(names)
+    execute, fetch = cursor.execute, cursor.fetchall
+    wanted = frozenset(names)
+
+    def run(given: Any) -> Found | None:
+        if given.__class__ is not dict or len(given) != number or given.keys() != wanted:
+            return None
+        done = execute(text, values(given))
+        return found(fetch(), shape, -1) if shape else found([], shape, done.rowcount)
+
+    def run_bare(given: Any) -> Found | None:
+        if given is not None:
+            return None
+        done = execute(text, values(None))
+        return found(fetch(), shape, -1) if shape else found([], shape, done.rowcount)
+
+    return run if names else run_bare
 
 
 class Transaction:
@@ -209,8 +247,17 @@ class Transaction:
 
     def __init__(self, driver: sqlite3.Connection) -> None:
         self._cursor = driver.cursor()
+        self._often: dict[Any, Callable[[Any], Found | None]] = {}
 
     def execute(self, statement: Any, given: Any = None) -> Found:
+        often = self._often.get(statement)
+        if often is not None:
+            found = often(given)
+            if found is not None:
+                return found
+        return self._execute(statement, given)
+
+    def _execute(self, statement: Any, given: Any) -> Found:
         many = isinstance(given, list)
         several = many and len(given) > 1
         first = (given[0] if given else ()) if many else given
@@ -225,6 +272,9 @@ class Transaction:
             bound = kept.get((names, several))
             if bound is None:
                 bound = kept[(names, several)] = _bound(statement, names, several)
+            kept.runs += 1
+            if kept.runs == OFTEN and not (many or bound.expanded):
+                self._often[statement] = _ready(self._cursor, bound, names)
         if several:
             cursor = self._cursor.executemany(bound.text, map(bound.values, given))
             return Found([], tuple, cursor.rowcount)
@@ -232,7 +282,7 @@ class Transaction:
         if bound.expanded:
             text, values = bound.spread(values)
         cursor = self._cursor.execute(text, values)
-        return Found(cursor.fetchall() if bound.shape else [], bound.shape, cursor.rowcount)
+        return bound.found(cursor.fetchall() if bound.shape else [], bound.shape, cursor.rowcount)
 
     def exec_driver_sql(self, text: str, given: Any = None) -> Found:
         if isinstance(given, list):
@@ -264,6 +314,7 @@ class Memory:
         self.driver.isolation_level = None
         self.driver.execute("PRAGMA foreign_keys=ON")
         self.transaction: Any = Transaction(self.driver)
+        self.reading = Reading(self.transaction)
         self.run = self.driver.cursor().execute
         self.inside = False
 
@@ -284,7 +335,7 @@ class Memory:
         return Writing(self)
 
     def read(self) -> Reading:
-        return Reading(self.transaction)
+        return self.reading
 
 
 class Writing:
@@ -324,4 +375,4 @@ class Reading:
         """Nothing was begun."""
 
 
-__all__ = ["Found", "Memory", "Reading", "Transaction", "Writing"]
+__all__ = ["Found", "Memory", "Plain", "Reading", "Transaction", "Writing"]
