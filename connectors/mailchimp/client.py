@@ -31,6 +31,7 @@ from config.errors import (
 from config.secrets import Secret
 from connectors import retry
 from connectors.api import Account, Surroundings
+from connectors.rest import is_of_certificate
 
 VERSION = "3.0"
 LOGIN = "https://login.mailchimp.com"
@@ -227,7 +228,7 @@ class Client:
 
     def _unanswered(self, error: requests.RequestException, method: str) -> ClosedloopError:
         connection = self._account.connection
-        if isinstance(error, requests.exceptions.SSLError):
+        if isinstance(error, requests.exceptions.SSLError) and is_of_certificate(error):
             return Misconfigured(
                 "The certificate of Mailchimp's host is not trusted.",
                 fix="Check the clock, a proxy in between, or ca_file.",
