@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from random import Random
 
+import orjson
 import pytest
 
 from config.clock import ManualClock
@@ -18,7 +19,7 @@ from config.errors import (
     RetryLater,
 )
 from connectors import registry
-from connectors.api import Account, Surroundings
+from connectors.api import Account, Operation, Surroundings, Verb
 from tests.connectors.surroundings import Budget, Tokens
 from tests.simulation.platforms import START
 from tests.simulation.wire import FAULTS, Wire, wired
@@ -58,6 +59,36 @@ def test_no_fault_of_the_wire_is_taken_for_anything_but_a_bad_moment(name: str) 
         assert wire.wrong == [], fault
         told = REFUSED.get(fault, MOVED.get(name, ()) if fault == "redirected" else ())
         assert found is None or isinstance(found, PASSING + told), (fault, found)
+
+
+@pytest.mark.parametrize(
+    ("name", "object", "field", "made"),
+    [
+        ("activecampaign", "contacts", "lastName", {"email": "p@x.example", "lastName": "Before"}),
+        ("zoho", "leads", "Last_Name", {"Email": "p@x.example", "Last_Name": "Before", "Company": "C"}),
+    ],
+)
+def test_an_edit_between_a_write_and_its_reading_back_is_not_taken_for_what_became_of_it(
+    name: str, object: str, field: str, made: dict[str, str]
+) -> None:
+    clock = ManualClock(START)
+    sandbox = registry.platform(name).sandbox(seed=5, clock=clock, port=1)
+    wire, told = Wire({name: sandbox}), sandbox.account()
+    id = sandbox.put(object, made)
+    account = Account(name, name, told["auth"], told["settings"], sandbox.base_url)
+
+    def meanwhile(where: str) -> None:
+        if where == "call.after" and wire.doing == "write":
+            clock.advance(5)
+            sandbox.edit(object, id, {field: "Theirs"})
+
+    around = Surroundings(clock, Budget(), Tokens())
+    with wired(wire), closing(registry.platform(name).open(account, around)) as one:
+        for between, holds in ((lambda where: None, "Ours"), (meanwhile, None)):
+            wire.calm, wire.between = False, between
+            [result] = one.push([Operation("u", Verb.UPDATE, object, {field: "Ours"}, id=id)], [field])
+            assert result.error is None
+            assert (result.record and orjson.loads(result.record.raw)[field]) == holds
 
 
 def test_who_has_no_end_to_its_waiting_or_asks_a_stranger_is_noted() -> None:
