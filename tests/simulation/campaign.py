@@ -1,9 +1,9 @@
 """Scenarios by the thousand: `make campaign MINUTES=n`, on all cores, from a seed onwards.
 
-All levels run: a share of the time goes to the real connectors over the real sandboxes, another to states that are lost
-and restored, the rest to platforms in memory. What was met is printed, and each violation with what replays it:
-`--seed N --level port|http|restored --once` tells one scenario step by step, and what is left of it when all that does
-not matter is taken away. The last line is one JSON object.
+All levels run: a share of the time goes to the real connectors over the real sandboxes, some of it to deaths at every
+boundary there, another to states that are lost and restored, the rest to platforms in memory. What was met is printed,
+and each violation with what replays it: `--seed N --level port|http|deaths|restored --once` tells one scenario step by
+step, and what is left of it when all that does not matter is taken away. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Any
 import orjson
 import structlog
 
-from tests.simulation import platforms, restoring, scenario, shrink
+from tests.simulation import deaths, platforms, restoring, scenario, shrink
 from tests.simulation.coverage import Coverage
 from tests.simulation.scenario import Outcome
 
-BATCHES = {"port": 100, "http": 10, "restored": 20}
+BATCHES = {"port": 100, "http": 10, "restored": 20, "deaths": 10}
 """Scenarios handed to a process at once; about the same time."""
 RAREST = 8
 """Combinations shown, of those that were met."""
@@ -34,7 +34,14 @@ HTTP_EVERY = 3
 """Of so many batches one is of the HTTP level."""
 RESTORED_EVERY = 12
 """Of so many one is of states that are lost on the way."""
-LEVELS: dict[str, Callable[..., Outcome]] = {"port": scenario.run, "http": platforms.run, "restored": restoring.run}
+DEATHS_EVERY = 12
+"""Of so many one is of deaths at every boundary over HTTP, in turn."""
+LEVELS: dict[str, Callable[..., Outcome]] = {
+    "port": scenario.run,
+    "http": platforms.run,
+    "restored": restoring.run,
+    "deaths": deaths.dies,
+}
 
 
 def quietly() -> None:
@@ -77,20 +84,29 @@ class Tally:
 
 
 def outcomes(first: int, until: float, workers: int) -> Iterator[tuple[str, Outcome]]:
-    """Scenarios of both levels from seed `first` on until the (monotonic) time."""
+    """Scenarios of all levels from seed `first` on until the (monotonic) time."""
     following = dict.fromkeys(LEVELS, first)
     number = 0
     with ProcessPoolExecutor(workers) as pool:
         running: dict[Any, str] = {}
         while running or number == 0 or time.monotonic() < until:
             while len(running) < workers * 2 and (number == 0 or time.monotonic() < until):
-                level = "restored" if number % RESTORED_EVERY == 3 else "http" if number % HTTP_EVERY == 1 else "port"
+                level = _level(number)
                 running[pool.submit(batch, level, following[level])] = level
                 following[level] += BATCHES[level]
                 number += 1
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 level = running.pop(done)
                 yield from ((level, outcome) for outcome in done.result())
+
+
+def _level(number: int) -> str:
+    """Of which level the batch with this number is."""
+    if number % RESTORED_EVERY == 3:
+        return "restored"
+    if number % DEATHS_EVERY == 6:
+        return "deaths"
+    return "http" if number % HTTP_EVERY == 1 else "port"
 
 
 def once(level: str, seed: int) -> int:

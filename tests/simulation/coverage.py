@@ -25,16 +25,21 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "create": _OF_PUSHES,
         "update": _OF_PUSHES,
     },
-    "http": {"read": wire.FAULTS, "write": wire.FAULTS},
+    "http": dict.fromkeys(("read", "write", "login"), wire.FAULTS),
+    "deaths": dict.fromkeys(("read", "write", "login"), ()),
 }
 """Level -> operation -> the faults that can strike it."""
+
+ACTS = "somebody acts"
+"""What happens at the level of HTTP before a call that reads or writes, instead of striking it."""
 
 _LIKE = {"restored": "port"}
 """Level -> the level whose calls and faults it has."""
 
 _ANSWERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "port": {"pull": (WELL, "left_out"), "read": (WELL,), "create": (WELL,), "update": (WELL,)},
-    "http": {"read": (WELL, *wire.FAULTS), "write": (WELL, *wire.FAULTS)},
+    "http": dict.fromkeys(("read", "write", "login"), (WELL, *wire.FAULTS)),
+    "deaths": dict.fromkeys(("read", "write", "login"), (WELL,)),
 }
 """After which calls there is a boundary, and with what behind them: other faults end a call earlier, or come later."""
 
@@ -66,6 +71,8 @@ def possible(level: str) -> frozenset[str]:
 
 def _combinations(level: str) -> Iterator[str]:
     yield from _ends("start", WELL, ("commit.before", "commit.after"), level)
+    if level == "http":
+        yield from (f"{operation}/{ACTS}" for operation in ("read", "write"))
     of = _LIKE.get(level, level)
     for operation, faults in _SPOILED[of].items():
         yield from _ends(operation, WELL, ("call.before",), level)

@@ -110,11 +110,29 @@ _QUOTAS: Mapping[str, tuple[str, Any]] = {
 """What of a sandbox says how many calls there are."""
 
 
+_BUSY: Mapping[str, tuple[tuple[str, Any], ...]] = {
+    "mailchimp": (("forbidden", 1), ("crowded", 1)),
+    "salesforce": (("lock_rows", 1), ("concurrent_refusals", 1)),
+    "zoho": (("busy", 1),),
+}
+"""What of a sandbox says that one call is one too many, or meets a record that is at work."""
+
+
 def _used_up(sandbox: Any, call: Call, rng: Random) -> Answer:
     """The platform's own word for an allowance that is used up; of those that know none, that for too many calls."""
     if sandbox.name not in _QUOTAS:
         return _too_many(sandbox, call, rng)
-    name, least = _QUOTAS[sandbox.name]
+    return _switched(sandbox, call, *_QUOTAS[sandbox.name])
+
+
+def _busy(sandbox: Any, call: Call, rng: Random) -> Answer:
+    """The platform's own word for a bad moment, without anything that a header tells."""
+    if sandbox.name not in _BUSY:
+        return Answer(429, sandbox.refuse(call, 429, "Too many requests").body)
+    return _switched(sandbox, call, *rng.choice(_BUSY[sandbox.name]))
+
+
+def _switched(sandbox: Any, call: Call, name: str, least: Any) -> Answer:
     before = getattr(sandbox, name)
     setattr(sandbox, name, least)
     try:
@@ -127,6 +145,7 @@ _ANSWERS: Mapping[str, Callable[[Any, Call, Random], Answer]] = {
     "too_many": _too_many,
     "unavailable": _unavailable,
     "used_up": _used_up,
+    "busy": _busy,
     "redirected": _redirected,
     "login_lost": _unknown,
     "expired": _expired,
@@ -166,7 +185,9 @@ _SPOILED: Mapping[str, Callable[[Answer, Random], Answer]] = {
 }
 
 FAULTS = (*_LOST, *_NEVER_HEARD, *_SPOILED, *_ANSWERS)
-STORMS = ("too_many", "unavailable", "used_up", "refused", "never_answers")
+SPOILING = frozenset(_SPOILED)
+"""After which nobody can read the answer."""
+STORMS = ("too_many", "unavailable", "used_up", "busy", "refused", "never_answers")
 """What comes several times in a row, as it does."""
 
 

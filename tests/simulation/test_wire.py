@@ -21,7 +21,7 @@ from config.errors import (
 from connectors import registry
 from connectors.api import Account, Operation, Surroundings, Verb
 from tests.connectors.surroundings import Budget, Tokens
-from tests.simulation.platforms import START
+from tests.simulation.pairs import START
 from tests.simulation.wire import FAULTS, Wire, wired
 
 NAMES = [name for name in registry.names() if name != "singer"]

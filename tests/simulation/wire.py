@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from http.client import RemoteDisconnected
 from random import Random
@@ -24,7 +24,7 @@ import urllib3
 from urllib3.connectionpool import HTTPConnectionPool
 
 from connectors.sandbox import Answer, Call, Sandbox
-from tests.simulation.strikes import FAULTS, STORMS, Break, struck
+from tests.simulation.strikes import FAULTS, SPOILING, STORMS, Break, struck
 
 LONGEST_STORM = 8
 MOST = 20_000
@@ -49,6 +49,8 @@ class Wire:
         self.doing, self.struck = "start", ""
         self.storms: dict[str, list[str]] = {}  # by platform, what strikes its next calls
         self.between: Callable[[str], None] = lambda where: None
+        self.rules: Callable[[Any], AbstractContextManager[None]] = lambda sandbox: nullcontext()
+        self.shown: Callable[[bytes], None] = lambda body: None  # of each answer that came whole
 
     def carry(
         self, host: str, port: int, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -72,8 +74,11 @@ class Wire:
         self.struck = self._fault(sandbox)
         if self.struck:
             self.met[f"{sandbox.name} {self.doing}/{self.struck}"] += 1
-        answer = struck(self.struck, sandbox, call, self.rng)
+        with self.rules(sandbox):
+            answer = struck(self.struck, sandbox, call, self.rng)
         self.between("call.after")
+        if isinstance(answer, Answer) and self.struck not in SPOILING:
+            self.shown(answer.body)
         return answer
 
     def _fault(self, sandbox: Sandbox) -> str:
