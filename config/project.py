@@ -216,6 +216,49 @@ class Guards(_Part):
     describe_every: Duration = Field(3600, description="How often the mapped fields are compared with the account's.")
 
 
+Count = Literal["leads", "qualified", "handed_off", "followed_up", "opportunities", "customers", "revenue", "win_rate"]
+_OF_LEADS = ("leads", "qualified", "handed_off", "followed_up", "customers")
+
+
+def _number(value: Any) -> Any:
+    return share(value) if isinstance(value, str) and value.strip().endswith("%") else value
+
+
+_NUMBER = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]}
+Number = Annotated[float, BeforeValidator(_number), Field(ge=0), WithJsonSchema(_NUMBER)]
+
+
+class Goal(_Part):
+    """What marketing and sales promised each other, counted per period."""
+
+    name: str = Field("", description="What it is called; what is counted when left out.")
+    count: Count = Field(description="What is counted; followed_up and win_rate are shares.")
+    at_least: Number | None = Field(None, description="A number, an amount in the project's currency, or a share: 25%.")
+    at_most: Number | None = Field(None, description="The same, as an upper bound.")
+    every: Literal["week", "month", "quarter", "year"] = Field("month", description="The period.")
+    within: Duration = Field(86_400, description="Of followed_up: how soon after the hand-off sales does something.")
+    where: str = Field("", description="A CEL condition over `lead`: only these leads count.")
+
+    @property
+    def title(self) -> str:
+        return self.name or self.count.replace("_", " ")
+
+    @property
+    def is_rate(self) -> bool:
+        return self.count in ("followed_up", "win_rate")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Goal:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("say at_least or at_most")
+        bound = self.at_least if self.at_most is None else self.at_most
+        if self.is_rate and (bound or 0) > 1:
+            raise ValueError(f"{self.count} is a share: write 25% or 0.25")
+        if self.where and self.count not in _OF_LEADS:
+            raise ValueError(f"`where` asks about leads, and {self.count} counts deals")
+        return self
+
+
 class JournalConfig(_Part):
     """What is kept of every write."""
 
@@ -234,9 +277,13 @@ class Project(_Part):
     connections: dict[str, ConnectionConfig] = Field(description="The accounts to keep in step, by a name of your own.")
     lead: LeadConfig = Field(default_factory=LeadConfig, description="The unified lead.")
     qualification: Qualification = Field(default_factory=Qualification, description="When a lead is qualified.")
+    goals: list[Goal] = Field(default_factory=list, description="What marketing and sales promised each other.")
     handoff: Handoff | None = Field(None, description="Where qualified leads go.")
     daemon: DaemonConfig = Field(default_factory=DaemonConfig, description="The scheduled sync.")
     first_run: FirstRun = Field(default_factory=FirstRun, description="The first writes to an account.")
+    channels: dict[str, list[str]] = Field(
+        default_factory=dict, description="One name per channel of the report: what platforms call it."
+    )
     journal: JournalConfig = Field(default_factory=JournalConfig, description="What is kept of every write.")
     guards: Guards = Field(default_factory=Guards, description="What holds a run before it does harm.")
 
@@ -270,28 +317,34 @@ class Project(_Part):
 def load_project(path: Path) -> Project:
     """The project in `path`. Raises one Misconfigured with every mistake found, each at its place."""
     document = yaml.load(path)
-    if not isinstance(document.data, dict):
-        problem = Problem(document.file, 1, 1, "The project file is empty.", "make one with `closedloop init`")
-        raise Misconfigured(f"{document.file} has mistakes.", problems=[problem])
-    try:
-        project = Project.model_validate(document.data)
-    except ValidationError as error:
-        raise Misconfigured(
-            f"{document.file} has mistakes.", problems=yaml.problems_of(error, document, Project)
-        ) from error
-    problems = list(_cross_checks(project, document))
-    if problems:
+    project = project_of(document)
+    if problems := list(cross_checks(project, document)):
         raise Misconfigured(f"{document.file} has mistakes.", problems=problems)
     return project
 
 
-def _cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem]:
+def project_of(document: yaml.Document) -> Project:
+    """The project of a file, each part for itself. Raises Misconfigured with every mistake, each at its place."""
+    if not isinstance(document.data, dict):
+        problem = Problem(document.file, 1, 1, "The project file is empty.", "make one with `closedloop init`")
+        raise Misconfigured(f"{document.file} has mistakes.", problems=[problem])
+    try:
+        return Project.model_validate(document.data)
+    except ValidationError as error:
+        raise Misconfigured(
+            f"{document.file} has mistakes.", problems=yaml.problems_of(error, document, Project)
+        ) from error
+
+
+def cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem]:
+    """What one part of the project says and another does not bear out."""
     names = list(project.connections)
+    yield from _channels(project, document)
     if not names:
         yield document.problem(("connections",), "There is no connection.", "add one, or run `closedloop init`")
     if project.handoff and project.handoff.to not in names:
         yield document.problem(
-            ("handoff", "to"), f"There is no connection {project.handoff.to!r}.", _near(project.handoff.to, names)
+            ("handoff", "to"), f"There is no connection {project.handoff.to!r}.", near(project.handoff.to, names)
         )
     rules = [(("lead", "survivorship", name), rule.order) for name, rule in project.lead.survivorship.items()]
     rules += [(("lead", "fields", name), field.order) for name, field in project.lead.fields.items()]
@@ -299,7 +352,7 @@ def _cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem
         for number, name in enumerate(order):
             if name not in names:
                 yield document.problem(
-                    (*where, "order", number), f"There is no connection {name!r}.", _near(name, names)
+                    (*where, "order", number), f"There is no connection {name!r}.", near(name, names)
                 )
     for name, settings in project.connections.items():
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,40}", name):
@@ -313,6 +366,16 @@ def _cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem
         yield document.problem(("state",), "The state is neither SQLite nor PostgreSQL.", "sqlite:///closedloop.db")
 
 
+def _channels(project: Project, document: yaml.Document) -> Iterable[Problem]:
+    """A word can mean one channel only."""
+    meant: dict[str, str] = {}
+    for name, words in project.channels.items():
+        for number, word in enumerate(words):
+            if meant.setdefault(word.casefold(), name) != name:
+                message = f"{word!r} is {meant[word.casefold()]!r} already."
+                yield document.problem(("channels", name, number), message, "name each word once")
+
+
 def _cron(name: str, settings: ConnectionConfig, document: yaml.Document) -> Iterable[Problem]:
     if settings.cron:
         from croniter import croniter
@@ -322,12 +385,19 @@ def _cron(name: str, settings: ConnectionConfig, document: yaml.Document) -> Ite
 
 
 def _zone(project: Project, document: yaml.Document) -> Iterable[Problem]:
+    if not is_zone(project.time_zone):
+        yield document.problem(("time_zone",), f"There is no time zone {project.time_zone!r}.", "like Europe/Berlin")
+
+
+def is_zone(name: str) -> bool:
+    """Whether there is a time zone of that name."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
-        ZoneInfo(project.time_zone)
+        ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield document.problem(("time_zone",), f"There is no time zone {project.time_zone!r}.", "like Europe/Berlin")
+        return False
+    return True
 
 
 def _hooks(hooks: HooksConfig, names: list[str], document: yaml.Document) -> Iterable[Problem]:
@@ -343,7 +413,7 @@ def _hooks(hooks: HooksConfig, names: list[str], document: yaml.Document) -> Ite
     for number, name in enumerate(hooks.connections):
         if name not in names:
             yield document.problem(
-                (*where, "connections", number), f"There is no connection {name!r}.", _near(name, names)
+                (*where, "connections", number), f"There is no connection {name!r}.", near(name, names)
             )
 
 
@@ -361,15 +431,7 @@ def _is_place(listen: str) -> bool:
     return bool(host) and port.isascii() and port.isdigit() and int(port) < 65_536
 
 
-def _near(name: str, names: Iterable[str]) -> str:
-    near = get_close_matches(name, list(names), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
-
-
-def secret_problems(name: str, connection: ConnectionConfig, secret_names: Iterable[str]) -> list[str]:
-    """The members of `auth:` that stand in clear but are secrets."""
-    return [
-        f"connections.{name}.auth.{member} is a secret: write env:NAME, file:PATH or keyring:SERVICE/NAME"
-        for member in secret_names
-        if member in connection.auth and not secrets.is_reference(connection.auth[member])
-    ]
+def near(name: str, names: Iterable[str]) -> str:
+    """The name that was probably meant, as a hint; else all there are."""
+    close = get_close_matches(name, list(names), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"

@@ -58,13 +58,13 @@ def _check_object(
             )
     if object.kind is Kind.CONVERSION:
         yield from _check_conversion(where, object, document)
-    yield from _check_condition((*where, "filter"), object.filter, document, {"record": {}}, run=False)
+    yield from check_condition((*where, "filter"), object.filter, document, {"record": {}}, run=False)
     if object.kind in (Kind.LEAD, Kind.CONVERSION):
         sample = {"lead": lead_context({}, known)}
-        yield from _check_condition((*where, "create_when"), object.create_when, document, sample, run=True)
+        yield from check_condition((*where, "create_when"), object.create_when, document, sample, run=True)
     if object.kind is Kind.DEAL:
         sample = {"deal": lead_context({}, known), "lead": lead_context({}, lead.fields)}
-        yield from _check_condition((*where, "create_when"), object.create_when, document, sample, run=True)
+        yield from check_condition((*where, "create_when"), object.create_when, document, sample, run=True)
         yield from _check_deals(where, object, document)
 
 
@@ -131,6 +131,8 @@ def _check_entry(
         yield from _check_chain(where, entry, known, steps, document)
 
 
+_MEMBER = re.compile(r"(?<![\w.])(\w+)\.(\w+)(?!\w*\()")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _UNNAMEABLE = re.compile(r'[\\"\x00-\x1f]')
 """What the reader of records cannot have in a name, and no platform has in one."""
 
@@ -192,17 +194,24 @@ def _tried(call: Callable[[Any], Any], value: Any) -> Any:
         return _FAILED
 
 
-def _check_condition(
-    where: Where, text: str, document: Document, sample: Mapping[str, object], *, run: bool
+def check_condition(
+    where: Where, text: str, document: Document, sample: Mapping[str, Any], *, run: bool = True
 ) -> Iterator[Problem]:
+    """What is wrong with a condition over names like those of `sample`; unless `run`, what these hold is not known."""
     if not text:
+        return
+    named = _MEMBER.findall(_QUOTED.sub("''", text))
+    unknown = [(root, name) for root, name in named if run and name not in sample.get(root, {name: 0})]
+    for root, name in unknown:
+        yield document.problem(where, f"`{text}`: {root} has no {name!r}.", _near(name, sample[root]))
+    if unknown:
         return
     try:
         expression = Expression(text)
         if run:
             expression.truth(sample)
     except Misconfigured as error:
-        yield document.problem(where, error.what, error.fix)
+        yield document.problem(where, error.what)
 
 
 def check_facts(mapping: MappingFile, document: Document, objects: Mapping[str, Kind]) -> list[Problem]:

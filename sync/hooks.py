@@ -12,15 +12,15 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, RecordRejected
+from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, Problem, RecordRejected
 from config.log import Log
 from config.project import HooksConfig, Project
-from connectors import registry
+from config.yaml import Document
 from connectors.api import Notice, Request
 from connectors.manifest import Webhook
 from connectors.sound import Sound
@@ -55,32 +55,32 @@ def taken(project: Project, facts: Callable[[str], Webhook | None]) -> Iterator[
             yield name
 
 
-def problems(project: Project) -> list[tuple[str, str]]:
-    """What is wrong with the settings of webhooks: (what, hint)."""
-    hooks = project.daemon.hooks
-    facts = {name: registry.facts(one.platform).webhook for name, one in project.connections.items()}
+def problems(project: Project, facts: Mapping[str, Webhook | None], document: Document) -> Iterator[Problem]:
+    """What is wrong with the settings of webhooks. `facts` are those of each connection's platform that is known."""
+    hooks, at = project.daemon.hooks, ("daemon", "hooks")
     if not hooks.listen:
-        return []
-    found = [
-        (f"daemon.hooks.connections: {registry.facts(project.connections[name].platform).title} has no webhooks", "")
-        for name in hooks.connections
-        if facts[name] is None
-    ]
-    names = list(taken(project, facts.__getitem__))
-    if not names and not found:
-        found.append(("daemon.hooks: no connection is of a platform that has webhooks", "leave `listen` out"))
+        return
+    without = [name for name in hooks.connections if name in facts and facts[name] is None]
+    for name in without:
+        message = f"The platform of {name!r} has no webhooks."
+        yield document.problem((*at, "connections", hooks.connections.index(name)), message, "leave it out")
+    names = [name for name in hooks.connections or facts if facts.get(name) is not None]
+    if not names and not without:
+        message = "No connection is of a platform that has webhooks."
+        yield document.problem((*at, "listen"), message, "leave `listen` out")
     for name in names:
-        found += _problems_of(name, facts[name], project)
-    return found
+        yield from _problems_of(name, facts[name], project, document)
 
 
-def _problems_of(name: str, facts: Webhook | None, project: Project) -> Iterator[tuple[str, str]]:
+def _problems_of(name: str, facts: Webhook | None, project: Project, document: Document) -> Iterator[Problem]:
     assert facts is not None
     if not any(project.connections[name].auth.get(secret) for secret in facts.secrets):
-        what = f"connections.{name}.auth.{' or '.join(facts.secrets)} is missing: without it no webhook is believed"
-        yield what, "give it, or name those that take webhooks in daemon.hooks.connections"
+        message = f"auth.{' or '.join(facts.secrets)} is missing: without it no webhook is believed."
+        hint = "give it, or name those that take webhooks in daemon.hooks.connections"
+        yield document.problem(("connections", name, "auth"), message, hint)
     if facts.signs_url and not project.daemon.hooks.public_url:
-        yield f"daemon.hooks.public_url is missing: the webhooks of {name} are signed over it", "like https://hooks.me"
+        message = f"public_url is missing: the webhooks of {name} are signed over it."
+        yield document.problem(("daemon", "hooks", "public_url"), message, "like https://hooks.me")
 
 
 @dataclass(frozen=True, slots=True)

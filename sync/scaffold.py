@@ -10,7 +10,7 @@ from typing import Any
 
 from config.errors import Misconfigured
 from connectors import registry
-from connectors.manifest import AuthMode, Manifest
+from connectors.manifest import AuthMode, Manifest, Setting
 from mappings.model import Kind
 
 CRMS = ("salesforce", "zoho")
@@ -116,10 +116,27 @@ qualification:
 """
 
 _TAIL = """
+# What marketing and sales promised each other; `closedloop goals` shows how it stands
+goals: []
+#  - {name: Leads for sales, count: qualified, at_least: 50, every: month}
+#  - {name: Sales calls within a day, count: followed_up, within: 24h, at_least: 90%, every: month}
+#  - {count: win_rate, at_least: 25%, every: quarter}
+#  - {count: revenue, at_least: 100000, every: quarter}
+
 # How each field is decided when several platforms hold it; the usual rules are in docs/mapping.md
 lead:
   survivorship: {}
   fields: {}         # fields of your own: favourite_colour: {type: text, about: ..., rule: most_recent}
+
+# One name per channel, and what platforms call it where more than spelling differs; `report` counts by these names
+channels:
+  Organic search: [ORGANIC_SEARCH]
+  Paid search: [PAID_SEARCH]
+  Social: [SOCIAL_MEDIA, Organic Social]
+  Paid social: [PAID_SOCIAL]
+  Email: [EMAIL_MARKETING]
+  Direct: [DIRECT_TRAFFIC]
+  Referral: [REFERRALS]
 
 # The first writes to an account: so many go first and are checked
 first_run:
@@ -194,14 +211,35 @@ def _text(value: str) -> str:
 
 
 def _settings(facts: Manifest, chosen: Chosen) -> list[str]:
-    wanted = {**{n: s.example or s.default or '""' for n, s in facts.settings.items() if s.required}, **chosen.settings}
+    wanted = {**{n: s.default or '""' for n, s in facts.settings.items() if s.required}, **chosen.settings}
     if not wanted:
         return []
     about = [
-        f"      {n}: {value}    # {facts.settings[n].about if n in facts.settings else ''}".rstrip(" #")
-        for n, value in wanted.items()
+        f"      {n}: {value}    # {_told(facts.settings.get(n), value)}".rstrip(" #") for n, value in wanted.items()
     ]
     return ["    settings:", *about]
+
+
+def _told(setting: Setting | None, value: object) -> str:
+    """What a setting is; where nobody knows its value yet, what one looks like."""
+    if setting is None:
+        return ""
+    return (
+        f"{setting.about.rstrip('.')}, like {setting.example}." if value == '""' and setting.example else setting.about
+    )
+
+
+def blanks(connections: Mapping[str, Chosen]) -> list[str]:
+    """What of the project file a person has to fill in, beside the secrets."""
+    found: list[str] = []
+    for name, chosen in connections.items():
+        facts = registry.facts(chosen.platform)
+        mode = facts.auth[chosen.mode or next(iter(facts.auth))]
+        members = [member for member in mode.settings if member not in mode.optional and not chosen.auth.get(member)]
+        settings = [n for n, s in facts.settings.items() if s.required and not s.default and n not in chosen.settings]
+        found += [f"connections.{name}.auth.{member}" for member in members]
+        found += [f"connections.{name}.settings.{setting}" for setting in settings]
+    return found
 
 
 def variable(connection: str, member: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -33,6 +34,12 @@ qualification:
     - {when: "lead.title.matches('(?i)chief|head|director|vp')", points: 20, because: decides}
     - {when: "lead.email_consent == 'unsubscribed'", points: -30, because: does not want mail}
   qualified_when: "score >= 55"
+"""
+_GOALS = """
+goals:
+  - {name: Leads for sales, count: qualified, at_least: 300, every: month}
+  - {count: win_rate, at_least: 50%, every: quarter}
+  - {count: revenue, at_least: 2000000, every: quarter}
 """
 
 
@@ -96,7 +103,8 @@ def _project(folder: Path, platforms: dict[str, Any]) -> None:
     mark = "# - {remote: Loss_Reason__c, field: lost_reason}"  # the org's own field, which this sandbox has
     mapping.write_text(text.replace(mark, mark.removeprefix("# ")), encoding="utf-8")
     project = folder / "closedloop.yaml"
-    project.write_text(project.read_text(encoding="utf-8").replace("currency: USD", "currency: EUR"), encoding="utf-8")
+    text = project.read_text(encoding="utf-8").replace("currency: USD", "currency: EUR")
+    project.write_text(re.sub(r"^goals: .*\n(# .*\n)*", _GOALS.lstrip(), text, flags=re.MULTILINE), encoding="utf-8")
 
 
 def _loop(folder: Path, world: Any, console: Console) -> None:
@@ -159,15 +167,18 @@ def _step(workspace: Any, console: Console, title: str, command: str, options: A
 def _results(workspace: Any, console: Console) -> None:
     from sqlalchemy import select
 
-    from sync.cli.look import show_funnel, show_lead
+    from sync.cli.look import show_funnel, show_goals, show_lead
     from sync.insight.explain import explain
+    from sync.insight.goals import standings
     from sync.insight.report import funnel
     from sync.insight.status import status as read_status
     from sync.state.schema import handoffs, leads
 
     with workspace.state.read() as tx:
         console.print()
-        show_funnel(funnel(tx, "source", workspace.project.currency), console)
+        show_funnel(funnel(tx, "source", workspace.project.currency, workspace.project.channels), console)
+        current = standings(tx, workspace)[1::2]  # each goal's last period, and its present one
+        show_goals(current, workspace.project.currency, console)
         _handed_off(tx, console)
         _outcomes(tx, console)
         for row in read_status(tx)["quarantine"]:

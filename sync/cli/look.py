@@ -232,7 +232,7 @@ def report(
         case _:
             raise Misconfigured(f"There is no report by {by!r}.", fix="Choose source, campaign, month or owner.")
     with opened() as workspace, workspace.state.read() as tx:
-        found = funnel(tx, by, workspace.project.currency)
+        found = funnel(tx, by, workspace.project.currency, workspace.project.channels)
     written = found.csv() if csv else orjson.dumps(found.plain(), option=orjson.OPT_INDENT_2).decode() + "\n"
     if out is not None:
         write_file(out, written)
@@ -265,6 +265,8 @@ def show_funnel(found: Any, console: Console) -> None:
         console.print(f"Lost {found.total.lost}: {lost}", markup=False)
     if found.left_out:
         console.print(f"{found.left_out} leads' revenue is in other currencies and left out.", style="yellow")
+    if found.idle:
+        console.print(f"Of the cost {_amount(found.idle)} went to campaigns that brought nobody.")
 
 
 def _figures(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console) -> None:
@@ -290,6 +292,39 @@ def _percent(share: float | None) -> str:
 
 def _amount(amount: Decimal | None) -> str:
     return f"{amount:,.0f}" if amount else "–"
+
+
+@app.command()
+def goals(json: Json = False) -> None:
+    """What marketing and sales promised each other: the last period, and this one so far."""
+    from sync.insight.goals import standings
+
+    with opened() as workspace, workspace.state.read() as tx:
+        found = standings(tx, workspace)
+        currency = workspace.project.currency
+    if json:
+        show.json([one.plain() for one in found])
+    elif found:
+        show_goals(found, currency, show.stdout())
+    else:
+        show.stdout().print("The project has no goals. Write some under `goals:` in closedloop.yaml.")
+
+
+def show_goals(found: Sequence[Any], currency: str, console: Console) -> None:
+    """The goals on the screen."""
+    rows = []
+    for one in found:
+        goal, bound = one.goal, "at least" if one.goal.at_most is None else "at most"
+        target = goal.at_least if goal.at_most is None else goal.at_most
+        value = "–" if one.value is None else _figure(goal, one.value)
+        share = f" of {one.of}" if one.of is not None else ""
+        rows.append((goal.title, one.period.name, f"{bound} {_figure(goal, target)}", value + share, one.state))
+    columns = ("goal", "period", "promised", "is", "stands")
+    console.print(show.table(f"Goals ({currency})", columns, rows, right=("is",)))
+
+
+def _figure(goal: Any, value: Any) -> str:
+    return f"{float(value):.1%}" if goal.is_rate else f"{float(value):,.0f}"
 
 
 # quarantine

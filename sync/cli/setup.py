@@ -66,6 +66,10 @@ def init(
             for line in lines:
                 console.print(f"  {line}", markup=False, soft_wrap=True)
         return
+    if blanks := scaffold.blanks(connections):
+        console.print("\nFill in, in closedloop.yaml:")
+        for member in blanks:
+            console.print(f"  {member}", markup=False)
     connecting = ", run `closedloop connect` for " + ", ".join(waiting) if waiting else ""
     console.print(f"\nSet these{connecting}, then run `closedloop check --online`:", markup=False, soft_wrap=True)
     for name in scaffold.variables(connections):

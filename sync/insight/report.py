@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -84,13 +85,15 @@ class Row:
 
 @dataclass(slots=True)
 class Funnel:
-    """The rows, most leads first, and their sum. `left_out` counts revenue in other currencies than `currency`."""
+    """The rows, most leads first, and their sum. `left_out` counts revenue in other currencies than `currency`; `idle`
+    is what the total's cost holds of campaigns that brought nobody, where no row bears it."""
 
     by: By
     currency: str
     rows: list[Row]
     total: Row
     left_out: int = 0
+    idle: Decimal = Decimal(0)
 
     def plain(self) -> dict[str, Any]:
         return {
@@ -99,6 +102,7 @@ class Funnel:
             "rows": [row.plain() for row in self.rows],
             "total": self.total.plain(),
             "other_currencies_left_out": self.left_out,
+            "cost_of_campaigns_without_leads": _text(self.idle),
         }
 
     def csv(self) -> str:
@@ -129,26 +133,65 @@ def _text(amount: Decimal | None) -> str | None:
     return None if amount is None else format(amount, "f")
 
 
-def funnel(tx: Connection, by: By = "source", currency: str = "USD") -> Funnel:
-    """The funnel over all live leads, read as a stream: memory does not grow with their number."""
-    rows: dict[str, Row] = {}
-    total = Row("total")
-    result = Funnel(by, currency, [], total)
+def funnel(
+    tx: Connection, by: By = "source", currency: str = "USD", channels: Mapping[str, Sequence[str]] | None = None
+) -> Funnel:
+    """The funnel over all live leads, read as a stream: memory does not grow with their number.
+
+    What platforms spell otherwise (`PAID_SEARCH`, `Paid Search`) is one source, and so is what `channels` (name ->
+    what platforms call it) says is one.
+    """
+    rows = _Rows(_alike if by == "source" else str, channels or {})
+    result = Funnel(by, currency, [], Row("total"))
     query = select(leads.c.body, leads.c.qualified_at, leads.c.handed_off_at).where(leads.c.state == "live")
     spread: dict[str, Counter[str]] = {}
     for lead in tx.execution_options(yield_per=1000).execute(query):
         values = orjson.loads(lead.body)
         group = _group(by, values)
-        row = rows.setdefault(group, Row(group))
+        row = rows.of(group, spelled=1)
         spread.setdefault(_group("campaign", values), Counter())[group] += 1
-        for one in (row, total):
+        for one in (row, result.total):
             _count(one, values, lead)
-        result.left_out += _add_revenue(row, total, values, currency)
-    _add_costs(tx, rows, total, spread, currency)
-    _add_visits(tx, rows, total, by)
+        result.left_out += _add_revenue(row, result.total, values, currency)
+    _add_costs(tx, rows, result, spread)
+    _add_visits(tx, rows, result.total, by)
     by_time = by == "month"
-    result.rows = sorted(rows.values(), key=lambda row: (row.name,) if by_time else (-row.leads, row.name))
+    result.rows = sorted(rows.named(), key=lambda row: (row.name,) if by_time else (-row.leads, row.name))
     return result
+
+
+def _alike(name: str) -> str:
+    """The name without what platforms spell it differently by."""
+    return re.sub(r"[\W_]+", " ", name.casefold()).strip() or name
+
+
+class _Rows:
+    """The rows by what their names come to; each is called as agreed, else as most of its leads spell it."""
+
+    def __init__(self, key: Callable[[str], str], channels: Mapping[str, Sequence[str]]) -> None:
+        self._key = key
+        self._agreed = {key(word): name for name, words in channels.items() for word in (name, *words)}
+        self._rows: dict[str, Row] = {}
+        self._spelled: dict[str, Counter[str]] = {}
+
+    def _place(self, name: str) -> str:
+        key = self._key(name)
+        return self._key(self._agreed[key]) if key in self._agreed else key
+
+    def __contains__(self, name: str) -> bool:
+        return self._place(name) in self._rows
+
+    def of(self, name: str, spelled: int = 0) -> Row:
+        """The row that `name` belongs to, made where there is none; so many more spell it so."""
+        place = self._place(name)
+        self._spelled.setdefault(place, Counter())[name] += spelled
+        return self._rows.setdefault(place, Row(name))
+
+    def named(self) -> list[Row]:
+        for place, row in self._rows.items():
+            usual = min(self._spelled[place].items(), key=lambda told: (-told[1], told[0]))[0]
+            row.name = self._agreed.get(place, usual)
+        return list(self._rows.values())
 
 
 def _group(by: By, values: Mapping[str, Any]) -> str:
@@ -188,20 +231,24 @@ def _add_revenue(row: Row, total: Row, values: Mapping[str, Any], currency: str)
     return 0
 
 
-def _add_costs(
-    tx: Connection, rows: Mapping[str, Row], total: Row, spread: Mapping[str, Counter[str]], currency: str
-) -> None:
+def _add_costs(tx: Connection, rows: _Rows, result: Funnel, spread: Mapping[str, Counter[str]]) -> None:
     """Each campaign's cost, shared by the rows its leads (`spread`: campaign -> row -> leads) are in.
 
-    A campaign that brought nobody burdens no row, only the total. One that several connections know by the same name
-    is one campaign: the connection that knows the highest cost is believed.
+    A campaign that brought nobody burdens only the total, and its own row where rows are campaigns. One that several
+    connections know by the same name is one campaign: the connection that knows the highest cost is believed.
     """
-    for (name, ids), by_connection in _campaign_costs(tx, currency).items():
+    total = result.total
+    for (name, ids), by_connection in _campaign_costs(tx, result.currency).items():
         amount = max(by_connection.values())
         total.cost = (total.cost or Decimal(0)) + amount
         brought = sum((spread[key] for key in (name, *ids) if key in spread), Counter[str]())
-        for row, share in _shared(amount, brought).items():
-            rows[row].cost = (rows[row].cost or Decimal(0)) + share
+        if not brought and result.by == "campaign":
+            brought[name] = 1
+        elif not brought:
+            result.idle += amount
+        for group, share in _shared(amount, brought).items():
+            row = rows.of(group)
+            row.cost = (row.cost or Decimal(0)) + share
 
 
 def _campaign_costs(tx: Connection, currency: str) -> dict[tuple[str, tuple[str, ...]], dict[str, Decimal]]:
@@ -236,19 +283,25 @@ def _add_cost(costs: dict[str, Decimal], connection: str, cost: Any, currency: s
         costs[connection] = costs.get(connection, Decimal(0)) + Decimal(cost["amount"])
 
 
-_VISITED: Mapping[By, str] = {"source": "source", "campaign": "campaign", "month": "day"}
-"""The field of a day's figures that a report's rows are named by. Visits have no owner."""
+_VISITED: Mapping[By, tuple[str, ...]] = {
+    "source": ("channel", "source"),
+    "campaign": ("campaign", "campaign_id"),
+    "month": ("day",),
+}
+"""The fields of a day's figures that may name a report's row, the likeliest first. Visits have no owner."""
 
 
-def _add_visits(tx: Connection, rows: Mapping[str, Row], total: Row, by: By) -> None:
-    """Each row's visits, where web analytics names what the row is named; the total's are all there were."""
-    field = _VISITED.get(by)
-    for _, values in _told_of(tx, Kind.FIGURE) if field else ():
+def _add_visits(tx: Connection, rows: _Rows, total: Row, by: By) -> None:
+    """Visits by row: that which leads are in, else one of its own, so that the rows add up to the total."""
+    fields = _VISITED.get(by, ())
+    for _, values in _told_of(tx, Kind.FIGURE) if fields else ():
         number = values.get("sessions")
-        name = str(values.get(str(field)) or "")
-        for row in (total, rows.get(name[:7] if by == "month" else name)):
-            if row is not None and number is not None:
-                row.visits = (row.visits or 0) + int(number)
+        if number is None:
+            continue
+        names = [str(values[name])[: 7 if by == "month" else None] for name in fields if values.get(name)]
+        name = next((name for name in names if name in rows), names[0] if names else "unknown")
+        for row in (total, rows.of(name)):
+            row.visits = (row.visits or 0) + int(number)
 
 
 def _shared(amount: Decimal, heads: Mapping[str, int]) -> dict[str, Decimal]:

@@ -152,6 +152,18 @@ def test_a_value_that_was_refused_is_left_out_and_the_rest_goes() -> None:
     assert planned(lead({"title": "Chief"}, here), refused=held).operations == []
 
 
+def test_each_field_is_looked_at_whatever_became_of_the_one_before() -> None:
+    """Fields come in no order: each in turn is the one that is refused, or is not to be said."""
+    wish: dict[str, Any] = {"email": "b@x.io", "title": "Chief", "vip": True}
+    for name in wish:
+        held = refusing(("crm", "contacts", "1", "ld_1", name, wish[name]))
+        [operation] = planned(lead(wish, record(body={"email": "a@x.io"})), refused=held).operations
+        assert set(operation.after) == set(wish) - {name}
+    cut = record(body={"email": "a@x.io", "title": "A very l"})
+    [operation] = planned(lead({**wish, "title": "A very long title"}, cut)).operations
+    assert set(operation.after) == {"email", "vip"}
+
+
 def test_an_operation_that_was_refused_as_a_whole_is_not_sent_again() -> None:
     held = refusing(("crm", "contacts", "1", "ld_1", "", {"R_title": "Chief"}))
     assert planned(lead({"title": "Chief"}, record()), refused=held).operations == []

@@ -149,9 +149,46 @@ def test_a_days_figures_give_visits_and_cost(worked: Loop) -> None:
             body = orjson.dumps({**orjson.loads(lead.body), "original_campaign": "spring"}).decode()
             tx.execute(update(leads).where(leads.c.id == lead.id).values(body=body))
         found = funnel(tx, "campaign", "EUR")
-    [spring] = found.rows
-    assert (spring.visits, spring.cost) == (20, Decimal("11.00"))
-    assert (found.total.visits, found.total.cost) == (30, Decimal("16.50"))
+        by_month, by_source = funnel(tx, "month", "EUR"), funnel(tx, "source", "EUR")
+    rows = {row.name: (row.leads, row.visits, row.cost) for row in found.rows}
+    assert rows == {"spring": (3, 20, Decimal("11.00")), "other": (0, 10, Decimal("5.50"))}
+    assert (found.total.visits, found.total.cost, found.idle) == (30, Decimal("16.50"), Decimal(0))
+    assert by_month.total.visits == sum(row.visits or 0 for row in by_month.rows) == 30
+    assert {row.name: row.visits for row in by_source.rows if row.visits} == {"unknown": 30}
+    assert by_source.idle == Decimal("5.50")
+    assert by_source.plain()["cost_of_campaigns_without_leads"] == "5.50"
+
+
+def test_a_channel_is_one_row_whatever_each_platform_calls_it(worked: Loop) -> None:
+    at = worked.workspace.now()
+    called = {"ana@x.io": "PAID_SOCIAL", "bob@x.io": "paid social", "eva@x.io": "SOCIAL_MEDIA"}
+    told = ("Paid Social", "Organic Social", "Organic Social", "Display")
+    with worked.workspace.state.begin() as tx:
+        for lead in tx.execute(select(leads.c.id, leads.c.body)).all():
+            body = orjson.loads(lead.body)
+            body["original_source"] = called[body["email"]]
+            tx.execute(update(leads).where(leads.c.id == lead.id).values(body=orjson.dumps(body).decode()))
+        stream = stream_for(tx, "alpha", "figures", Kind.FIGURE)
+        for number, channel in enumerate(told):
+            body = orjson.dumps({"day": "2026-03-01", "channel": channel, "source": "bob", "sessions": 1}).decode()
+            row = {"stream": stream.id, "id": str(number), "raw_hash": 1, "hash": 1, "body": body, "first_at": at}
+            tx.execute(insert(records), [row])
+        plain = funnel(tx, "source", "EUR")
+        agreed = funnel(tx, "source", "EUR", {"Social": ["social_media", "organic social"], "Paid": ["Paid-Social"]})
+    assert {row.name: (row.leads, row.visits) for row in plain.rows} == {
+        "PAID_SOCIAL": (2, 1),
+        "SOCIAL_MEDIA": (1, None),
+        "Organic Social": (0, 2),
+        "Display": (0, 1),
+    }
+    assert {row.name: (row.leads, row.visits) for row in agreed.rows} == {
+        "Paid": (2, 1),
+        "Social": (1, 2),
+        "Display": (0, 1),
+    }
+    for found in (plain, agreed):
+        assert (found.total.leads, found.total.visits) == (3, 4)
+        assert sum(row.visits or 0 for row in found.rows) == 4
 
 
 def _campaigns(loop: Loop, connection: str, costs: dict[tuple[str, str], str]) -> None:

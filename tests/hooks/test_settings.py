@@ -12,6 +12,7 @@ import pytest
 
 from config.errors import Misconfigured
 from config.project import Project, load_project
+from config.yaml import Document
 from connectors import registry
 from sync import scaffold
 from sync.checkup import check
@@ -71,9 +72,12 @@ def test_settings_that_are_good(tmp_path: Path, hooks: str) -> None:
     assert told.public is ("public: true" in hooks)
 
 
-def made(hooks: Mapping[str, Any], **auth: Mapping[str, str]) -> Project:
+def told(hooks: Mapping[str, Any], **auth: Mapping[str, str]) -> list[str]:
+    """What is wrong with a project of these connections."""
     connections = {name: {"auth": dict(members)} for name, members in auth.items()}
-    return Project.model_validate({"connections": connections, "daemon": {"hooks": dict(hooks)}})
+    project = Project.model_validate({"connections": connections, "daemon": {"hooks": dict(hooks)}})
+    facts = {name: registry.facts(name).webhook for name in auth}
+    return [problem.message for problem in problems(project, facts, Document("closedloop.yaml", {}))]
 
 
 LISTENS = {"listen": "127.0.0.1:8787", "public_url": "https://h.example"}
@@ -81,29 +85,27 @@ LISTENS = {"listen": "127.0.0.1:8787", "public_url": "https://h.example"}
 
 def test_check_names_what_a_webhook_could_not_be_believed_without() -> None:
     secret = {"client_secret": "env:S"}
-    assert problems(made({}, hubspot={}, salesforce={})) == []
-    assert problems(made(LISTENS, hubspot=secret, salesforce={})) == []
-    [(what, _)] = problems(made(LISTENS, hubspot={}, salesforce={}))
-    assert what.startswith("connections.hubspot.auth.client_secret is missing")
-    assert (
-        problems(made({**LISTENS, "connections": ["calendly"]}, hubspot={}, calendly={"webhook_secret": "env:S"})) == []
-    )
-    [(what, _)] = problems(made({"listen": "127.0.0.1:1"}, hubspot=secret))
-    assert what.startswith("daemon.hooks.public_url is missing")
-    assert problems(made({"listen": "127.0.0.1:1"}, calendly={"webhook_secret": "env:S"})) == []
+    assert told({}, hubspot={}, salesforce={}) == []
+    assert told(LISTENS, hubspot=secret, salesforce={}) == []
+    [what] = told(LISTENS, hubspot={}, salesforce={})
+    assert what.startswith("auth.client_secret is missing")
+    assert told({**LISTENS, "connections": ["calendly"]}, hubspot={}, calendly={"webhook_secret": "env:S"}) == []
+    [what] = told({"listen": "127.0.0.1:1"}, hubspot=secret)
+    assert what.startswith("public_url is missing")
+    assert told({"listen": "127.0.0.1:1"}, calendly={"webhook_secret": "env:S"}) == []
     for given in ("signing_secret", "webhook_token"):
-        assert problems(made(LISTENS, mailchimp={given: "env:S"})) == []
-    [(what, _)] = problems(made({**LISTENS, "connections": ["salesforce"]}, salesforce={}))
-    assert what == "daemon.hooks.connections: Salesforce has no webhooks"
-    [(what, _)] = problems(made(LISTENS, salesforce={}))
-    assert what == "daemon.hooks: no connection is of a platform that has webhooks"
+        assert told(LISTENS, mailchimp={given: "env:S"}) == []
+    [what] = told({**LISTENS, "connections": ["salesforce"]}, salesforce={})
+    assert what == "The platform of 'salesforce' has no webhooks."
+    [what] = told(LISTENS, salesforce={})
+    assert what == "No connection is of a platform that has webhooks."
 
 
 def test_the_command_tells_them_too(tmp_path: Path) -> None:
     project(tmp_path, "listen: '127.0.0.1:8787'", "hubspot")
-    told = [str(problem) for problem in check(tmp_path).problems]
-    assert any("connections.hubspot.auth.client_secret is missing" in one for one in told)
-    assert any("daemon.hooks.public_url is missing" in one for one in told)
+    found = [str(problem) for problem in check(tmp_path).problems]
+    assert any("auth.client_secret is missing" in one for one in found)
+    assert any("public_url is missing" in one for one in found)
 
 
 def test_only_the_connections_named_have_a_door(tmp_path: Path) -> None:

@@ -185,3 +185,19 @@ def test_every_task_of_the_makefile_that_a_document_names_exists() -> None:
     for path in (*ROOT.glob("*.md"), *DOCS.glob("*.md"), ROOT / ".ci" / "run"):
         for task in re.findall(r"(?:`|^)make ([a-z]+)\b", path.read_text(), re.M):
             assert task in tasks, f"{path.name}: make {task}"
+
+
+def test_what_is_said_to_be_tested_is_there() -> None:
+    """The table of what holds names tests that exist, and every property that the simulation judges."""
+    text = (DOCS / "reliability.md").read_text()
+    named = set(re.findall(r"`(tests/[\w/.]+)`", text))
+    assert named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    told = set(re.findall(r"^\| (P\d+[bc]?) \|", text, re.MULTILINE))
+    judged = {
+        name
+        for path in (ROOT / "tests" / "simulation").glob("*.py")
+        for name in re.findall(r"\b(P\d+[bc]?)\b", path.read_text())
+        if name != "P0"
+    }
+    assert judged - told == set()
