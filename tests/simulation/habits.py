@@ -42,16 +42,15 @@ def drawn(sandbox: Any, usual: Mapping[str, Any], rng: Random) -> dict[str, Any]
     return {name: rng.choice((value, value, value, *known[name])) for name, value in usual.items()}
 
 
-def _odd_titles(row: Any) -> str | None:
-    told = str(row.get("Title") or "")
-    return "This title is not allowed." if told[-1:] in "13579" and told else None
+def _odd_names(row: Any) -> str | None:
+    return "This name is not allowed." if str(row.get("LastName") or " ")[-1] in "13579" else None
 
 
 @contextmanager
 def strict(sandbox: Any) -> Iterator[None]:
     """Inside, the account refuses some records for good, where it has rules for that."""
     if sandbox.name == "salesforce":
-        sandbox.add_rule("leads", _odd_titles)
+        sandbox.add_rule("leads", _odd_names)
         try:
             yield
         finally:
