@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
-from config.errors import AuthorizationLost, ClosedloopError, InDoubt, Misconfigured, RetryLater
+from config.errors import AuthorizationLost, ClosedloopError, InDoubt, Misconfigured, RecordRejected, RetryLater
 from connectors import retry
 from connectors.api import Account, Surroundings
 from connectors.instant import HostClock
@@ -202,6 +202,9 @@ class Rest:
 
     def _refused(self, answer: httpx.Response, told: Any, repeatable: bool) -> ClosedloopError:
         error = self._platform.classify(answer.status_code, answer.headers, told)
+        if isinstance(error, RecordRejected) and answer.has_redirect_location:
+            # none of the platforms moves its calls: it is a proxy's, or a log-in page's, and says nothing of a record
+            error = RetryLater(f"{self._platform.title} answered with a redirect ({answer.status_code}).", after=5.0)
         error.connection = error.connection or self._account.connection
         if isinstance(error, RetryLater) and error.code == "server_error" and not repeatable:
             # it may have happened all the same, and must not be asked for twice
@@ -214,7 +217,7 @@ class Rest:
 
     def _unanswered(self, error: httpx.HTTPError, repeatable: bool) -> ClosedloopError:
         title, connection = self._platform.title, self._account.connection
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        if is_of_certificate(error):
             return Misconfigured(
                 f"The certificate of {title}'s host is not trusted.",
                 fix="Check the clock, a proxy in between, or ca_file.",
@@ -240,6 +243,11 @@ def asked_wait(headers: Mapping[str, str], otherwise: float) -> float:
     that can be read (a date, a negative number)."""
     asked = str(headers.get("retry-after") or headers.get("Retry-After") or "").strip()
     return min(float(asked), 3600.0) if asked.isascii() and asked.isdigit() else otherwise
+
+
+def is_of_certificate(error: BaseException) -> bool:
+    """Whether TLS failed for a certificate, which a person has to look at; else the connection broke, as any may."""
+    return "certificate" in str(error).lower()
 
 
 GATEWAYS = frozenset({500, 502, 503, 504, 520, 521, 522, 523, 524, 530})

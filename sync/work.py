@@ -117,12 +117,14 @@ class Work:
         self.waiting: dict[str, Waiting] = {}
         self.held: dict[str, Held] = {}
         self._began = self.workspace.clock.now()
-        self._calls_before = dict(self.workspace.calls)
         self._leases: list[Lease] = []
         with self.workspace.state.read() as tx:
             row = tx.execute(_RUN, {"run": run}).one()
         self.command: str = row.command
         self.connections: list[str] = orjson.loads(row.connections)
+        for connection in self.connections:
+            self.workspace.heed_consent(connection)
+        self._calls_before = dict(self.workspace.calls)
         self.options: dict[str, Any] = orjson.loads(row.options)
         self.done = self._still_done(row.stage)
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)

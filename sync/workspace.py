@@ -22,7 +22,7 @@ from connectors import registry
 from connectors.api import Account, Connector, Platform, Surroundings
 from connectors.manifest import Manifest, RemoteObject, mode_of
 from connectors.manifest import load as manifest_of
-from connectors.oauth import connected
+from connectors.oauth import CONNECTED, connected
 from connectors.sound import Sound
 from mappings.compiler import Defaults, LeadFields, Mapped, lead_fields, load_mapping
 from mappings.expressions import Expression
@@ -101,6 +101,7 @@ class Workspace:
     _connectors: dict[str, Connector] = field(default_factory=dict)
     _manifests: dict[str, Manifest] = field(default_factory=dict)
     _taking: dict[tuple[str, Kind], tuple[tuple[str, RemoteObject], ...]] = field(default_factory=dict)
+    _consents: dict[str, str | None] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
@@ -199,8 +200,16 @@ class Workspace:
                 self._connectors[connection] = self._open(connection)
             return self._connectors[connection]
 
+    def heed_consent(self, connection: str) -> None:
+        """Drop the connector of an account that a person connected again since it was opened: its log-in has ended, and
+        a platform may take its old refresh token for a stolen one."""
+        with self._lock:
+            if connection in self._connectors and self.tokens(connection).get(CONNECTED) != self._consents[connection]:
+                self._connectors.pop(connection).close()
+
     def _open(self, name: str) -> Connector:
         settings, facts, tokens = self.project.connections[name], self.manifest(name), self.tokens(name)
+        self._consents[name] = tokens.get(CONNECTED)
         auth = connected(settings.resolve_auth(self.folder), mode_of(facts, settings.auth), tokens, name)
         surroundings = Surroundings(
             clock=self.clock,

@@ -159,6 +159,7 @@ class Client:
         return self._member(answer, "contact"), answer.status == 201
 
     def change(self, id: str, values: Row) -> Row:
+        """What ActiveCampaign says of the contact after the change."""
         return self._member(self._write("PUT", f"contacts/{id}", {"contact": values}), "contact")
 
     def unsubscribe(self, id: str, list: str) -> None:

@@ -6,7 +6,7 @@ lists, tags and custom fields are other records over there, so what it holds aft
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +78,7 @@ class Writer:
         """One result for each: first of those that were done, with what they hold now; an error that would meet the
         next one as well comes last."""
         done: dict[str, tuple[str, bool]] = {}
+        told: dict[str, Row] = {}
         joining: dict[str, tuple[Wish, Row]] = {}
         failed: list[Result] = []
         try:
@@ -87,8 +88,9 @@ class Writer:
             return
         for one in wishes:
             try:
-                id, created, joins = self._write(one, standing)
+                id, created, joins, row = self._write(one, standing)
                 done[one.operation.key] = (id, created)
+                told[id] = {**told.get(id, {}), **{name: row[name] for name in one.values if name in row}}
                 if joins:
                     joining[one.operation.key] = (one, joins)
             except ClosedloopError as error:
@@ -98,13 +100,15 @@ class Writer:
         for result in self._join(joining) if joining else ():
             del done[result.key]
             failed.insert(0, result)
-        held = self._held([id for id, _ in done.values()])
+        held = self._held([id for id, _ in done.values()], told)
         yield from (Result(key, id, created, held.get(id)) for key, (id, created) in done.items())
         yield from failed
 
-    def _write(self, one: Wish, standing: dict[str, Standing]) -> tuple[str, bool, Row]:
-        """The contact's id, whether it is new, and what is left to import: the lists it is to join."""
+    def _write(self, one: Wish, standing: dict[str, Standing]) -> tuple[str, bool, Row, Row]:
+        """The contact's id, whether it is new, what is left to import (the lists it is to join), and what the answer
+        says of the contact."""
         id, created = one.operation.id, False
+        row: Row = {}
         try:
             if one.creates:
                 row, created = self.client.sync(one.body | {"email": one.values.get("email") or one.email})
@@ -112,11 +116,11 @@ class Writer:
                 if one.looks:
                     standing = self._standing([id])
             elif one.body:
-                self.client.change(id, one.body)
+                row = self.client.change(id, one.body)
             if one.looks and id not in standing:
                 raise gone()
             self._tag(one, id, standing.get(id))
-            return id, created, self._lists(one, id, standing.get(id))
+            return id, created, self._lists(one, id, standing.get(id)), row
         except RecordRejected as error:
             raise gone() if error.code == "404" else error from error
 
@@ -266,14 +270,21 @@ class Writer:
             found |= {str(row["id"]): (row, beside) for row, beside in asking.beside(page)}
         return found
 
-    def _held(self, ids: Sequence[str]) -> dict[str, Record]:
-        """What the contacts hold now, by id; nothing of those that cannot be read just now."""
+    def _held(self, ids: Sequence[str], told: Mapping[str, Row]) -> dict[str, Record]:
+        """What the contacts hold now, by id; nothing of those that cannot be read just now, or in which a value is not
+        what its write was `told` to have made of it: somebody edited it since, which the next pull shows as theirs."""
+        found: dict[str, Record] = {}
         try:
-            pages = list(self.client.by_ids(ids, self.people.query)) if ids else []
-            return {record.id: record for page in pages for record in self.people.records(page) if record.gone is None}
+            for page in self.client.by_ids(ids, self.people.query) if ids else ():
+                for row, record in zip(page.rows, self.people.records(page), strict=True):
+                    answered = told.get(record.id, {})
+                    stands = all(str(row.get(name) or "") == str(value or "") for name, value in answered.items())
+                    if record.gone is None and stands:
+                        found[record.id] = record
         except ClosedloopError as error:  # they are written; what they hold is told by the next pull
             log.info("push.not_read_back", object="contacts", number=len(ids), error=type(error).__name__)
             return {}
+        return found
 
     def _by_email(self, ids: Sequence[str]) -> dict[str, Record]:
         """The contacts with these ids by their address, in lower case."""

@@ -31,6 +31,7 @@ from connectors import retry
 from connectors.api import Account, Quota, Surroundings
 from connectors.instant import HostClock
 from connectors.oauth import RenewedToken
+from connectors.rest import GATEWAYS, asked_wait, is_of_certificate
 
 VERSION = "2026-09"
 SCOPES = "scopes"
@@ -204,8 +205,8 @@ class Client:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unanswered(error, writes) from error
         except AttributeError as error:
-            # the SDK decodes the body of an error that has none: what it makes of a certificate it does not trust
-            raise self._unanswered(urllib3.exceptions.SSLError(str(error)), writes) from error
+            # the SDK decodes the body of an error that has none: what it makes of TLS that fails
+            raise self._unanswered(_of_tls(error.__context__), writes) from error
         if content and (not kind.startswith("application/json") or not _whole(content)):
             what = "HubSpot's answer is no JSON (a proxy's page, or cut off)."
             kind_of_error = InDoubt if writes else RetryLater
@@ -215,7 +216,7 @@ class Client:
     def _unanswered(self, error: Exception, writes: bool) -> ClosedloopError:
         connection = self._account.connection
         reason = getattr(error, "reason", error)
-        if isinstance(reason, urllib3.exceptions.SSLError) or isinstance(error, urllib3.exceptions.SSLError):
+        if isinstance(error, urllib3.exceptions.SSLError) and is_of_certificate(error):
             return Misconfigured(
                 "The certificate of HubSpot's host is not trusted.",
                 fix="Check the clock, a proxy in between, or ca_file.",
@@ -264,6 +265,8 @@ class Client:
             )
             told: dict[str, Any] = orjson.loads(answer.data)
         except ApiException as error:
+            if not error.status:
+                raise self._unanswered(_of_tls(error), writes=False) from error
             if error.status in (400, 401):
                 raise AuthorizationLost(
                     "HubSpot refuses the refresh token.",
@@ -344,6 +347,11 @@ class Client:
         return found
 
 
+def _of_tls(error: BaseException | None) -> urllib3.exceptions.SSLError:
+    """The failure of TLS that the SDK hides in an error without a status."""
+    return urllib3.exceptions.SSLError(str(getattr(error, "reason", None) or error))
+
+
 def _whole(content: bytes) -> bool:
     """Whether the JSON is not cut off and in UTF-8: cheap, since a decoder reads it right after."""
     try:
@@ -351,9 +359,6 @@ def _whole(content: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return content.rstrip()[-1:] in (b"}", b"]") or content == b"null"
-
-
-_GATEWAYS = {500, 502, 503, 504, 521, 522, 523, 524}
 
 
 def classify(status: int, headers: Mapping[str, str], told: Mapping[str, Any], connection: str) -> ClosedloopError:
@@ -366,11 +371,13 @@ def classify(status: int, headers: Mapping[str, str], told: Mapping[str, Any], c
             return QuotaExhausted("HubSpot's daily call limit is used up.", fix="It opens at midnight of the account.")
         wait = 10.0 if "TEN_SECONDLY" in policy or "SECONDLY" not in policy else 1.0
         return RetryLater("HubSpot's call limit is reached.", after=wait, connection=connection, code="rate_limit")
-    if status in _GATEWAYS or status in (423, 477):
-        asked = str(headers.get("Retry-After") or "")
-        wait = 2.0 if status == 423 else float(asked) if asked.isascii() and asked.isdigit() else 1.0
-        code = "server_error" if status in _GATEWAYS else ""
+    if status in GATEWAYS or status in (423, 477):
+        wait = 2.0 if status == 423 else asked_wait(headers, 1.0)
+        code = "server_error" if status in GATEWAYS else ""
         return RetryLater(f"HubSpot cannot answer now ({status}).", after=wait, connection=connection, code=code)
+    if 300 <= status < 400:
+        # HubSpot moves no call: it is a proxy's, or a log-in page's, and says nothing of a record
+        return RetryLater(f"HubSpot answered with a redirect ({status}).", after=5.0, connection=connection)
     if status == 401:
         return AuthorizationLost(
             "HubSpot refuses the credentials.", fix="Renew the token or connect again.", connection=connection

@@ -32,6 +32,7 @@ from config.secrets import Secret
 from connectors import retry
 from connectors.api import Account, Surroundings
 from connectors.instant import HostClock
+from connectors.rest import is_of_certificate
 
 VERSION = "3.0"
 LOGIN = "https://login.mailchimp.com"
@@ -230,7 +231,7 @@ class Client:
 
     def _unanswered(self, error: requests.RequestException, method: str) -> ClosedloopError:
         connection = self._account.connection
-        if isinstance(error, requests.exceptions.SSLError):
+        if isinstance(error, requests.exceptions.SSLError) and is_of_certificate(error):
             return Misconfigured(
                 "The certificate of Mailchimp's host is not trusted.",
                 fix="Check the clock, a proxy in between, or ca_file.",

@@ -22,6 +22,7 @@ from config.log import Log
 from connectors import retry
 from connectors.api import Account, Surroundings
 from connectors.instant import HostClock
+from connectors.rest import is_of_certificate
 from connectors.salesforce.errors import of_call
 from connectors.salesforce.login import Grant, Login, certificate
 
@@ -37,7 +38,8 @@ log = Log(__name__)
 
 
 class Session(requests.Session):
-    """A requests session that never waits for ever and counts what it sends."""
+    """A requests session that never waits for ever, follows no redirect (the token, or what was to be written, would go
+    to whatever host it names) and counts what it sends."""
 
     def __init__(self, timeout: float, ca_file: str) -> None:
         super().__init__()
@@ -47,6 +49,7 @@ class Session(requests.Session):
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", self.timeout)
+        kwargs["allow_redirects"] = False
         if self.ca_file:
             kwargs["verify"] = self.ca_file
         self.sent += 1
@@ -189,7 +192,7 @@ class Client:
 
     def _unreached(self, error: requests.RequestException, object: str, *, is_read: bool) -> ClosedloopError:
         place = {"connection": self.account.connection, "object": object}
-        if isinstance(error, requests.exceptions.SSLError):
+        if isinstance(error, requests.exceptions.SSLError) and is_of_certificate(error):
             return certificate(self.account.connection)
         what = f"Salesforce cannot be reached ({type(error).__name__})."
         if is_read or isinstance(error, requests.exceptions.ConnectTimeout) or _never_left(error):

@@ -14,6 +14,7 @@ import requests
 from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, RetryLater
 from config.secrets import Secret
 from connectors.api import Account, Surroundings
+from connectors.rest import is_of_certificate
 from connectors.salesforce.errors import not_https, of_login
 
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -87,9 +88,9 @@ class Login:
         self.calls += 1
         try:
             answer = self._session.post(url, data=body, headers={"Accept": "application/json"})
-        except requests.exceptions.SSLError as error:
-            raise certificate(self._account.connection) from error
         except requests.RequestException as error:
+            if isinstance(error, requests.exceptions.SSLError) and is_of_certificate(error):
+                raise certificate(self._account.connection) from error
             what = f"Salesforce's log-in cannot be reached ({type(error).__name__})."
             raise RetryLater(what, after=2.0, connection=self._account.connection) from error
         return self._granted(_decoded(answer.content), answer.status_code)

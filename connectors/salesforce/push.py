@@ -71,11 +71,14 @@ class Push:
             if stopped is not None:
                 yield from _all(batch, stopped)
                 continue
+            waiting = {operation.key: operation for operation in batch}
             try:
-                yield from self._send(way, batch)
+                for result in self._send(way, batch):
+                    del waiting[result.key]
+                    yield result
             except _STOP as error:
                 stopped = error
-                yield from _all(batch, error)
+                yield from _all(list(waiting.values()), error)  # others of the batch may be done, or refused, already
 
     def _batches(self, operations: Sequence[Operation]) -> Iterator[tuple[Way, list[Operation]]]:
         """The operations by the way they take, each record at most once in a batch."""

@@ -43,6 +43,7 @@ class Told:
     created: bool = False
     error: ClosedloopError | None = None
     existing: str = ""
+    at: str = ""  # the time of the change, as Zoho tells it
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def _id(row: Row) -> str:
 def _told(operation: Operation, row: Row, way: Way) -> Told:
     if _done(row):
         created = way.verb == "insert" or (way.verb == "upsert" and row.get("action") == "insert")
-        return Told(operation, _id(row), created)
+        return Told(operation, _id(row), created, at=str(row["details"].get("Modified_Time") or ""))
     error = row_error(row)
     return Told(operation, error=error, existing=existing(row) if error.code == "duplicate" else "")
 
@@ -223,13 +224,20 @@ def _result(
     if one.error is not None:
         return failed(writer, one.operation, one.error)
     if one.operation.id:
-        return Result(one.operation.key, one.id, record=read(row) if row else None)
+        return Result(one.operation.key, one.id, record=read(row) if row and not _overtaken(writer, one, row) else None)
     if row is None or not writer.proves(one.operation, row):
         what = "Zoho's answer names a record that cannot be read back." if unread is None else unread.what
         if row is not None:
             what = "Zoho's answer names another record than the one sent."
         return failed(writer, one.operation, InDoubt(what))
     return Result(one.operation.key, one.id, one.created, read(row))
+
+
+def _overtaken(writer: Writer, one: Told, row: Row) -> bool:
+    """Whether somebody changed a value after we had written it, and before it was read back: what stands there is not
+    what Zoho made of ours, and the next pull shows it as theirs."""
+    later = bool(one.at) and str(row.get("Modified_Time") or "") != one.at
+    return later and any(row.get(name) != value for name, value in writer.payload(one.operation).items() if name in row)
 
 
 def failed(writer: Writer, operation: Operation, error: ClosedloopError) -> Result:

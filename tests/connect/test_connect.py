@@ -30,8 +30,9 @@ from connectors.sandbox import Answer, Call
 from sync import scaffold
 from sync.callback import listening
 from sync.connect import Door, connect, connection_of
+from sync.runs import Options, Runner
 from sync.workspace import Workspace
-from tests.connect.surroundings import door, follow, opened, visit
+from tests.connect.surroundings import agree, asked_for, consents, door, follow, opened, visit
 
 REDIRECT = "https://people.example/back"
 
@@ -212,6 +213,19 @@ def test_connecting_again_takes_nothing_of_the_consent_before(tmp_path: Path) ->
         assert store.get("scopes")
         connect(workspace, "hubspot", door(sandbox))
         assert store.get("scopes") is None
+
+
+def test_a_process_that_runs_on_takes_the_new_consent(tmp_path: Path) -> None:
+    """Its next run: the old refresh token has ended, and shown again it may look stolen."""
+    with opened(tmp_path, "calendly", "oauth") as (sandbox, workspace):
+        agree(workspace, sandbox, "calendly")
+        assert Runner(workspace).run("sync", ["calendly"], Options(approve=True)).state == "done"
+        with Workspace.open(tmp_path) as other:
+            agree(other, sandbox, "calendly")
+        consents(sandbox).ends()
+        again = Runner(workspace).run("sync", ["calendly"], Options(approve=True))
+        assert (again.state, again.errors) == ("done", [])
+        assert asked_for(sandbox, "refresh_token") == 1
 
 
 def test_a_connection_is_found_by_its_platform(tmp_path: Path) -> None:

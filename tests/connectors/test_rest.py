@@ -184,6 +184,16 @@ def test_a_link_to_another_host_is_not_followed(echo: Echo, world: World) -> Non
     assert world.rest.get(echo.base_url + "/things").status == 200
 
 
+def test_a_redirect_is_not_followed_and_blames_no_record(echo: Echo, world: World) -> None:
+    world.rest.get("/things")
+    elsewhere = {"location": "https://evil.invalid/things"}
+    echo.inject(FaultKind.ANSWER, "/things", times=99, answer=Answer(302, b"", elsewhere))
+    for method in ("GET", "POST"):
+        with pytest.raises(RetryLater, match="redirect"):
+            world.rest.call(method, "/things", json={} if method == "POST" else None)
+    assert echo.things == 0
+
+
 def test_an_untrusted_certificate_is_a_matter_of_the_settings() -> None:
     class Secure(Echo):
         tls = True

@@ -1,9 +1,10 @@
 """Scenarios by the thousand: `make campaign MINUTES=n`, on all cores, from a seed onwards.
 
-All levels run: a share of the time goes to the real connectors over the real sandboxes, another to states that are lost
-and restored, another to deals, the rest to people on platforms in memory. What was met is printed, and each violation
-with what replays it: `--seed N --level port|http|restored|deals --once` tells one scenario step by step, and what is
-left of it when all that does not matter is taken away. The last line is one JSON object.
+All levels run: a share of the time goes to the real connectors over the real sandboxes, some of it to deaths at every
+boundary there, another to states that are lost and restored, another to deals, the rest to people on platforms in
+memory. What was met is printed, and each violation with what replays it: `--level LEVEL --seed N --once` tells one
+scenario step by step, and what is left of it when all that does not matter is taken away. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from typing import Any
 import orjson
 import structlog
 
-from tests.simulation import deals, platforms, restoring, scenario, shrink
+from tests.simulation import deals, deaths, platforms, restoring, scenario, shrink
 from tests.simulation.coverage import Coverage
 from tests.simulation.scenario import Outcome
 
-BATCHES = {"port": 100, "http": 10, "restored": 20, "deals": 40}
+BATCHES = {"port": 100, "http": 10, "restored": 20, "deals": 40, "deaths": 10}
 """Scenarios handed to a process at once; about the same time."""
 RAREST = 8
 """Combinations shown, of those that were met."""
@@ -36,10 +37,13 @@ RESTORED_EVERY = 12
 """Of so many one is of states that are lost on the way."""
 DEALS_EVERY = 6
 """Of so many one is of deals."""
+DEATHS_EVERY = 12
+"""Of so many one is of deaths at every boundary over HTTP, in turn."""
 LEVELS: dict[str, Callable[..., Outcome]] = {
     "port": scenario.run,
     "http": platforms.run,
     "restored": restoring.run,
+    "deaths": deaths.dies,
     "deals": deals.run,
 }
 _SMALLER: dict[str, type[scenario.Scenario]] = {"port": scenario.Scenario, "deals": deals.DealScenario}
@@ -89,6 +93,8 @@ def _level(number: int) -> str:
     """Whose turn the batch of this number is."""
     if number % RESTORED_EVERY == 3:
         return "restored"
+    if number % DEATHS_EVERY == 6:
+        return "deaths"
     if number % DEALS_EVERY == 2:
         return "deals"
     return "http" if number % HTTP_EVERY == 1 else "port"

@@ -47,12 +47,16 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         **_on("create", _OF_PUSHES),
         **_on("update", _OF_PUSHES),
     },
-    "http": {"read": wire.FAULTS, "write": wire.FAULTS},
+    "http": dict.fromkeys(("read", "write", "login"), wire.FAULTS),
+    "deaths": dict.fromkeys(("read", "write", "login"), ()),
 }
 """Level -> operation -> the faults that can strike it."""
 
 _BESIDE = ("clocks differ", "clock set", "address changed")
 """What befalls the world of a scenario beside its story; at no call, or at any."""
+
+ACTS = "somebody acts"
+"""What happens at the level of HTTP before a call that reads or writes, instead of striking it."""
 
 _LIKE = {"restored": "port"}
 """Level -> the level whose calls and faults it has."""
@@ -65,7 +69,8 @@ _ANSWERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         **_on("create", (WELL,)),
         **_on("update", (WELL,)),
     },
-    "http": {"read": (WELL, *wire.FAULTS), "write": (WELL, *wire.FAULTS)},
+    "http": dict.fromkeys(("read", "write", "login"), (WELL, *wire.FAULTS)),
+    "deaths": dict.fromkeys(("read", "write", "login"), (WELL,)),
 }
 """After which calls there is a boundary, and with what behind them: other faults end a call earlier, or come later."""
 
@@ -97,6 +102,8 @@ def possible(level: str) -> frozenset[str]:
 
 def _combinations(level: str) -> Iterator[str]:
     yield from _ends("start", WELL, ("commit.before", "commit.after"), level)
+    if level == "http":
+        yield from (f"{operation}/{ACTS}" for operation in ("read", "write"))
     of = _LIKE.get(level, level)
     if of == "port":
         yield from (f"beside/{what}" for what in _BESIDE)

@@ -20,8 +20,7 @@ from sync.core.conversions import _id as event_id
 from sync.state.schema import deal_people, journal, quarantine, records, streams
 from tests.simulation.desk import FACTS, SUMS, Desk, said
 from tests.simulation.oracle import Violation
-from tests.simulation.people import email_of
-from tests.simulation.side import Row
+from tests.simulation.side import Row, email_of
 
 if TYPE_CHECKING:
     from tests.simulation.deals import DealScenario

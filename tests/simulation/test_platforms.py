@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from connectors import registry
-from tests.simulation import platforms, sources
+from tests.simulation import deaths, platforms, sources
+from tests.simulation.coverage import Coverage
 
 ARCHIVE = (
     # a pull that was cut off went on to where it would have ended then, and what came since waited for another sync
@@ -29,6 +30,17 @@ def test_the_real_connectors_lose_and_double_nothing(first: int) -> None:
     for seed in range(first, first + 10):
         outcome = platforms.run(seed)
         assert outcome.violation == "", f"seed {seed} of {platforms.pairs()[seed % len(platforms.pairs())]}"
+        assert Coverage.of("http", outcome.met).strange == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(deaths.SEEDS)))
+def test_a_death_at_any_boundary_between_platforms_changes_nothing(number: int) -> None:
+    """Every thirty-first here; all of them by `make campaign`."""
+    first = number * deaths.BOUNDARIES
+    outcomes = [deaths.dies(one) for one in range(first + number, first + deaths.BOUNDARIES, 31)]
+    assert [outcome.violation for outcome in outcomes] == [""] * len(outcomes)
+    assert sum(outcome.crashes for outcome in outcomes) > 4
 
 
 def test_every_platform_takes_part_beside_every_one_that_can_be_written_to() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.api import Gone
 from tests.simulation.desk import Desk
-from tests.simulation.people import email_of
+from tests.simulation.side import email_of
 
 STAGES = ("Talking", "Offer", "Waiting")
 OPEN: dict[str, Any] = {"closed": False, "won": False, "first": None}

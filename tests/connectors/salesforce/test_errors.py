@@ -24,7 +24,7 @@ from connectors.salesforce import errors, platform
 from connectors.salesforce.client import Session
 from connectors.salesforce.push import HEADERS
 from connectors.salesforce.sandbox import SalesforceSandbox
-from connectors.sandbox import Answer, Call
+from connectors.sandbox import Answer, Call, FaultKind
 from tests.connectors.salesforce.conftest import Budget, Open
 
 FIELDS = ["Email"]
@@ -87,6 +87,16 @@ def test_the_daily_limit_is_a_quota(org: SalesforceSandbox, open_org: Open) -> N
     with pytest.raises(QuotaExhausted):
         pull(open_org())
     assert len([line for line in org.log if "/query" in line.path]) == 1
+
+
+@pytest.mark.parametrize("path", ["/services/data", "/services/oauth2/token"])
+def test_a_redirect_is_not_followed(path: str, org: SalesforceSandbox, open_org: Open) -> None:
+    """The client that the SDK builds on follows them, with what was to be written, to whatever host they name."""
+    elsewhere = {"location": f"{org.base_url}/elsewhere"}
+    org.inject(FaultKind.ANSWER, path, times=99, answer=Answer(307, b"", elsewhere))
+    with pytest.raises(RetryLater):
+        open_org().check()
+    assert not [line for line in org.log if "elsewhere" in line.path]
 
 
 def test_an_untrusted_certificate_is_a_setting(org: SalesforceSandbox, surroundings: Surroundings) -> None:

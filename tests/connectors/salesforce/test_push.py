@@ -111,6 +111,16 @@ def test_locked_rows_are_tried_again(org: SalesforceSandbox, connector: Connecto
     assert isinstance(result.error, RetryLater)
 
 
+def test_a_row_that_is_done_is_told_once_though_the_call_for_a_locked_one_ends_it_all(
+    org: SalesforceSandbox, connector: Connector
+) -> None:
+    org.lock_rows = 1
+    full = Answer.of([{"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}], 403)
+    org.inject("answer", "composite/sobjects", skip=1, times=9, answer=full)
+    told = list(connector.push([create(1), create(2)], []))
+    assert sorted((result.key, type(result.error)) for result in told) == [("op1", QuotaExhausted), ("op2", type(None))]
+
+
 def test_a_duplicate_rule_links_the_same_person_only(org: SalesforceSandbox, connector: Connector) -> None:
     there = org.put("leads", {"Email": "p1@example.com", "LastName": "Old", "Company": "C"})
     org.duplicate_rule = True
