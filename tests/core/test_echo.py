@@ -55,6 +55,6 @@ def test_whoever_replaces_a_value_spoke_after_it_by_whatever_clock() -> None:
 
 
 def test_whoever_replaces_what_their_lead_says_spoke_after_it() -> None:
-    edit: tuple[Any, ...] = ({}, {}, {"title": "Head"}, {"title": "Chief"}, "2026-03-01T12:00:00.500Z")
+    edit: tuple[Any, Any, Any, Any, Any] = ({}, {}, {"title": "Head"}, {"title": "Chief"}, "2026-03-01T12:00:00.500Z")
     assert revise(*edit, {"title": "2026-03-01T12:00:02.000Z"})[0] == {"title": "2026-03-01T12:00:02.001Z"}
     assert revise(*edit, {"city": "2026-03-01T12:00:02.000Z"})[0] == {"title": "2026-03-01T12:00:00.500Z"}
