@@ -67,7 +67,12 @@ class Push:
     def run(self, operations: Sequence[Operation]) -> Iterator[Result]:
         """A result for each operation; after an error that stops all, the rest carry that error."""
         stopped: ClosedloopError | None = None
-        for way, batch in self._batches(operations):
+        try:
+            known = list(self._looked_up(operations))
+        except _STOP as error:  # nothing was sent
+            yield from _all(list(operations), error)
+            return
+        for way, batch in self._batches(known):
             if stopped is not None:
                 yield from _all(batch, stopped)
                 continue
@@ -83,7 +88,7 @@ class Push:
     def _batches(self, operations: Sequence[Operation]) -> Iterator[tuple[Way, list[Operation]]]:
         """The operations by the way they take, each record at most once in a batch."""
         ways: dict[Way, list[Operation]] = {}
-        for operation in self._looked_up(operations):
+        for operation in operations:
             ways.setdefault(self._way(operation), []).append(operation)
         for way, those in ways.items():
             for wave in _waves(those):
@@ -102,7 +107,8 @@ class Push:
         return Way("insert")
 
     def _looked_up(self, operations: Sequence[Operation]) -> Iterator[Operation]:
-        """Creates that have no external id, turned into updates where the person stands there already."""
+        """Creates of people who stand there by now, turned into updates: another program or a person may have made them
+        since the last pull, and no external id of ours tells of it."""
         emails = [str(o.match["Email"]) for o in operations if self._needs_look(o)]
         known = by_key(self.client, self.object, "Email", emails, []) if emails else {}
         for operation in operations:
@@ -113,7 +119,7 @@ class Push:
                 yield replace(operation, verb=Verb.UPDATE, id=found.id)
 
     def _needs_look(self, operation: Operation) -> bool:
-        return self._way(operation).verb == "insert" and bool(operation.match.get("Email"))
+        return operation.verb is Verb.CREATE and bool(operation.match.get("Email"))
 
     def _send(self, way: Way, batch: list[Operation]) -> Iterator[Result]:
         if way.verb.startswith("bulk "):

@@ -13,6 +13,7 @@ ARCHIVE = (
     (20001045, ("mailchimp", "outreach")),
     (20001872, ("activecampaign", "mailchimp")),
     (20002115, ("hubspot", "zoho")),
+    (20000418, ("outreach", "salesforce")),  # somebody edited while the first pull ran was made a second time
     (151, ("hubspot", "outreach")),  # an upsert's answer was lost, its last try refused: it passed for never sent
 )
 PAIRED = 210

@@ -229,9 +229,23 @@ def test_a_refused_call_is_halved_until_the_row_is_found(org: SalesforceSandbox,
 def test_quota_stops_the_rest_without_sending_it(org: SalesforceSandbox, connector: Connector) -> None:
     connector.check()
     org.used = org.daily_limit
+    there = org.put("leads", {"LastName": "Old", "Company": "C"})
+    results = push(connector, *(update(f"op{n}", there, City=str(n)) for n in range(3)))
+    assert all(isinstance(result.error, QuotaExhausted) for result in results.values())
+    assert len(writes(org)) == 1  # three of one record are three calls
     results = push(connector, *(create(n) for n in range(401)))
     assert all(isinstance(result.error, QuotaExhausted) for result in results.values())
-    assert len(writes(org)) == 1
+    assert len(writes(org)) == 1  # the look whether they stand there tells it already
+
+
+def test_somebody_made_since_the_last_pull_is_updated_and_not_made_again(
+    org: SalesforceSandbox, connector: Connector
+) -> None:
+    """Another program, or a person, was faster: our external id tells nothing of that, the address does."""
+    there = org.put("leads", {"LastName": "Old", "Company": "C", "Email": "p1@example.com"})
+    results = push(connector, create(1), create(2))
+    assert (results["op1"].id, results["op1"].created, results["op2"].created) == (there, False, True)
+    assert [row["LastName"] for row in org.all("leads") if row["Email"] == "p1@example.com"] == ["L1"]
 
 
 def test_the_last_of_the_allowance_is_left_to_others(
