@@ -42,6 +42,8 @@ REASONS = {
 """The recommended parameter that holds the reason; a won lead has none."""
 RESERVED_PREFIXES = ("_", "firebase_", "ga_", "google_", "gtag.")
 RESERVED = frozenset({"cid", "uid", "user_id", "userid", "customer_id", "gclid", "sid"})
+LARGEST = 2**53
+"""Beyond it not every whole number is one of JSON's (RFC 8259, section 6)."""
 CONSENTS = ("ad_user_data", "ad_personalization")
 
 FIELDS: Mapping[str, FieldSchema] = {
@@ -134,6 +136,8 @@ def _param(name: str, value: Any) -> str | float:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
+        if not abs(value) <= LARGEST:
+            raise _refused(name, "number", "is no number that JSON carries unchanged", "Map it as text.")
         return float(value)
     if not isinstance(value, str):
         raise _refused(name, "type", "is no text and no number", "Map a field that is one.")

@@ -248,6 +248,13 @@ def test_addresses_and_numbers_are_found_wherever_they_stand(personal: str, befo
         refuse_personal({"p": f"{before} {personal} {after}"}, {}, {})
 
 
+@pytest.mark.parametrize("number", [2**53 + 2, -(2**70), 10**400, float("inf"), float("nan")])
+def test_a_number_that_json_would_change_is_refused(number: float) -> None:
+    with pytest.raises(RecordRejected) as refused:
+        event_of(Operation("1", Verb.CREATE, "lead_events", {**outcome("1").values, "params.note": number}), NOW)
+    assert refused.value.field == "note"
+
+
 @given(
     st.dictionaries(
         st.sampled_from([*FIELDS, "params.note", "params.plan"]),
