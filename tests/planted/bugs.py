@@ -43,7 +43,7 @@ BUGS = (
     Bug(
         "the baseline of an edit is not dated",
         "sync/core/echo.py",
-        "        changed[name] = since\n",
+        '        changed[name] = later(since, max(changed.get(name, ""), agreed.get(name, "")))\n',
         "",
         tests="tests/state/test_absorb.py::test_a_change_is_told_by_field_with_its_time",
     ),
