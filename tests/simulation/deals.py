@@ -25,7 +25,7 @@ from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
 from tests.simulation import deals_oracle
 from tests.simulation.desk import Desk, DeskSeat
-from tests.simulation.scenario import SIDES, START, Outcome, Scenario, World, _Life, _memory, _Watched, plain
+from tests.simulation.scenario import BESIDE, SIDES, START, Outcome, Scenario, World, _Life, _memory, _Watched, plain
 from tests.simulation.side import Seat, Side
 from tests.simulation.trade import Trade
 
@@ -181,6 +181,7 @@ class DealScenario(Scenario):
         self._reread = False
         self.deeds: list[int] = []  # boundaries after a call or commit, until the world first came to rest
         self.rested = False
+        self.without |= set(BESIDE)  # one clock, and people who keep their addresses: the port level is for those
         Scenario.__post_init__(self)
         self.planned = self.steps or self.rng.choice((6, 9, 12, 16))
         number, listed = self.rng.choice((1, 2, 3)), self.rng.random() < 0.5
