@@ -20,6 +20,7 @@ from config.errors import AuthorizationLost, ClosedloopError, InDoubt, Misconfig
 from connectors import retry
 from connectors.api import Account, Surroundings
 from connectors.instant import HostClock
+from connectors.retry import is_of_certificate
 
 CONNECT = 10.0
 """Seconds to wait for a connection."""
@@ -236,19 +237,3 @@ def _parsed(body: bytes) -> tuple[Any, bool]:
         return orjson.loads(body), True
     except orjson.JSONDecodeError:
         return None, False
-
-
-def asked_wait(headers: Mapping[str, str], otherwise: float) -> float:
-    """The seconds that `Retry-After` asks for, at least 0 and at most an hour; `otherwise` where it says nothing
-    that can be read (a date, a negative number)."""
-    asked = str(headers.get("retry-after") or headers.get("Retry-After") or "").strip()
-    return min(float(asked), 3600.0) if asked.isascii() and asked.isdigit() else otherwise
-
-
-def is_of_certificate(error: BaseException) -> bool:
-    """Whether TLS failed for a certificate, which a person has to look at; else the connection broke, as any may."""
-    return "certificate" in str(error).lower()
-
-
-GATEWAYS = frozenset({500, 502, 503, 504, 520, 521, 522, 523, 524, 530})
-"""Statuses after which nobody knows whether the call took effect."""

@@ -6,7 +6,7 @@ changed something is retried only when the connector says that repeating it chan
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import tenacity
@@ -84,3 +84,19 @@ def call(
         if not doubts:
             raise
         raise InDoubt(doubts[-1].what, fix=doubts[-1].fix, connection=doubts[-1].connection) from error
+
+
+def asked_wait(headers: Mapping[str, str], otherwise: float) -> float:
+    """The seconds that `Retry-After` asks for, at least 0 and at most an hour; `otherwise` where it says nothing
+    that can be read (a date, a negative number)."""
+    asked = str(headers.get("retry-after") or headers.get("Retry-After") or "").strip()
+    return min(float(asked), 3600.0) if asked.isascii() and asked.isdigit() else otherwise
+
+
+def is_of_certificate(error: BaseException) -> bool:
+    """Whether TLS failed for a certificate, which a person has to look at; else the connection broke, as any may."""
+    return "certificate" in str(error).lower()
+
+
+GATEWAYS = frozenset({500, 502, 503, 504, 520, 521, 522, 523, 524, 530})
+"""Statuses after which nobody knows whether the call took effect."""

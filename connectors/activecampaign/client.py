@@ -22,7 +22,8 @@ from config.errors import (
 )
 from config.secrets import Secret
 from connectors.api import Account, Quota, Surroundings
-from connectors.rest import GATEWAYS, Answer, Lane, Platform, Rest, asked_wait
+from connectors.rest import Answer, Lane, Platform, Rest
+from connectors.retry import GATEWAYS, asked_wait
 
 BASE = "/api/3"
 PAGE = 100

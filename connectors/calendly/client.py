@@ -22,7 +22,8 @@ from config.errors import (
 from config.secrets import Secret
 from connectors.api import Account, Quota, Surroundings
 from connectors.oauth import RenewedToken
-from connectors.rest import GATEWAYS, Lane, Platform, Rest, asked_wait
+from connectors.rest import Lane, Platform, Rest
+from connectors.retry import GATEWAYS, asked_wait
 
 HOST = "https://api.calendly.com"
 LOGIN = "https://auth.calendly.com"

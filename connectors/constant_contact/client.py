@@ -28,7 +28,8 @@ from config.errors import (
 from config.secrets import Secret
 from connectors.api import Account, Surroundings
 from connectors.oauth import RenewedToken
-from connectors.rest import GATEWAYS, Answer, Lane, Platform, Rest, asked_wait
+from connectors.rest import Answer, Lane, Platform, Rest
+from connectors.retry import GATEWAYS, asked_wait
 
 TITLE = "Constant Contact"
 VERSION = "v3"

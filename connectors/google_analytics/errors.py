@@ -17,7 +17,7 @@ from config.errors import (
     RecordRejected,
     RetryLater,
 )
-from connectors.rest import GATEWAYS, asked_wait
+from connectors.retry import GATEWAYS, asked_wait
 
 HOUR = timedelta(hours=1)
 TRIES = 3

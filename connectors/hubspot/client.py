@@ -31,7 +31,7 @@ from connectors import retry
 from connectors.api import Account, Quota, Surroundings
 from connectors.instant import HostClock
 from connectors.oauth import RenewedToken
-from connectors.rest import GATEWAYS, asked_wait, is_of_certificate
+from connectors.retry import GATEWAYS, asked_wait, is_of_certificate
 
 VERSION = "2026-09"
 SCOPES = "scopes"

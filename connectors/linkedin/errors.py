@@ -14,7 +14,7 @@ from config.errors import (
     RecordRejected,
     RetryLater,
 )
-from connectors.rest import GATEWAYS, asked_wait
+from connectors.retry import GATEWAYS, asked_wait
 
 NOT_FOUND = "NOT_FOUND"
 """The code of what is not there, or not any more."""

@@ -32,7 +32,7 @@ from config.secrets import Secret
 from connectors import retry
 from connectors.api import Account, Surroundings
 from connectors.instant import HostClock
-from connectors.rest import is_of_certificate
+from connectors.retry import is_of_certificate
 
 VERSION = "3.0"
 LOGIN = "https://login.mailchimp.com"

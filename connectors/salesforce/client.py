@@ -22,7 +22,7 @@ from config.log import Log
 from connectors import retry
 from connectors.api import Account, Surroundings
 from connectors.instant import HostClock
-from connectors.rest import is_of_certificate
+from connectors.retry import is_of_certificate
 from connectors.salesforce.errors import of_call
 from connectors.salesforce.login import Grant, Login, certificate
 

@@ -14,7 +14,7 @@ import requests
 from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, RetryLater
 from config.secrets import Secret
 from connectors.api import Account, Surroundings
-from connectors.rest import is_of_certificate
+from connectors.retry import is_of_certificate
 from connectors.salesforce.errors import not_https, of_login
 
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -8,7 +8,8 @@ from typing import Any
 from config.errors import AuthorizationLost, ClosedloopError, PermissionMissing, RecordRejected, RetryLater
 from config.secrets import Secret
 from connectors.api import Account, Surroundings
-from connectors.rest import Answer, Lane, Platform, Rest, asked_wait
+from connectors.rest import Answer, Lane, Platform, Rest
+from connectors.retry import asked_wait
 
 HOST = "https://api.acme.example"
 PAGE = 100

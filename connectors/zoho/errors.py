@@ -20,7 +20,7 @@ from config.errors import (
     RecordRejected,
     RetryLater,
 )
-from connectors.rest import GATEWAYS, asked_wait
+from connectors.retry import GATEWAYS, asked_wait
 
 Row = Mapping[str, Any]
 

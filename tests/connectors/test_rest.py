@@ -22,7 +22,8 @@ from config.errors import (
 from config.secrets import Secret
 from connectors.api import Account, Surroundings
 from connectors.oauth import KEPT, RenewedToken
-from connectors.rest import GATEWAYS, Lane, Platform, Rest, asked_wait
+from connectors.rest import Lane, Platform, Rest
+from connectors.retry import GATEWAYS, asked_wait
 from connectors.sandbox import Answer, Call, FaultKind, Sandbox
 from tests.connectors.surroundings import Budget, Tokens
 

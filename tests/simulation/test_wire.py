@@ -105,7 +105,7 @@ def test_who_has_no_end_to_its_waiting_or_asks_a_stranger_is_noted() -> None:
 
 
 def test_a_certificate_is_a_matter_of_the_settings_and_a_broken_connection_is_not() -> None:
-    from connectors.rest import is_of_certificate
+    from connectors.retry import is_of_certificate
 
     assert is_of_certificate(Exception("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"))
     assert not is_of_certificate(Exception("[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred"))
