@@ -19,14 +19,14 @@ from typing import Any
 from sqlalchemy import select
 
 from config.clock import ManualClock
-from connectors.api import Account, Connector, Platform, Surroundings
 from sync.state.database import State
 from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
 from tests.simulation import deals_oracle
 from tests.simulation.desk import Desk, DeskSeat
 from tests.simulation.scenario import BESIDE, SIDES, START, Outcome, Scenario, World, _Life, _memory, _Watched, plain
-from tests.simulation.side import Seat, Side
+from tests.simulation.scenario import _platform as scenario_platform
+from tests.simulation.side import Side
 from tests.simulation.trade import Trade
 
 _MANIFEST = """
@@ -158,18 +158,7 @@ def _world(world: World) -> tuple[Path, Workspace]:
     return folder, workspace
 
 
-def _platform(
-    name: str, folder: Path, side: Desk | None, seats: list[Seat] | None = None, *, fenced: bool = False
-) -> Platform:
-    def open(account: Account, surroundings: Surroundings) -> Connector:
-        assert side is not None
-        take = partial(surroundings.budget.take, name, 1, rate=1e6, burst=1000) if fenced else lambda: None
-        seat = DeskSeat(side, take)
-        if seats is not None:
-            seats.append(seat)
-        return seat
-
-    return Platform(name, folder, open, None)
+_platform = partial(scenario_platform, seated=DeskSeat)
 
 
 @dataclass

@@ -161,12 +161,18 @@ def _memory() -> Memory:
 
 
 def _platform(
-    name: str, folder: Path, side: Side | None, seats: list[Seat] | None = None, *, fenced: bool = False
+    name: str,
+    folder: Path,
+    side: Side | None,
+    seats: list[Seat] | None = None,
+    *,
+    fenced: bool = False,
+    seated: Callable[[Any, Callable[[], None]], Seat] = Seat,
 ) -> Platform:
     def open(account: Account, surroundings: Surroundings) -> Connector:
         assert side is not None
         take = partial(surroundings.budget.take, name, 1, rate=1e6, burst=1000) if fenced else lambda: None
-        seat = Seat(side, take)
+        seat = seated(side, take)
         if seats is not None:
             seats.append(seat)
         return seat
