@@ -446,6 +446,9 @@ class Scenario:
         self.clock.advance(3600 + self.clocks.behind)
         self._replay(self._surely)
         self._come_to_rest()
+        if any(side.untold for side in self.sides.values()):  # left out until no pull of news would tell it any more
+            self._surely(partial(self.sync, "backfill"))
+            self._come_to_rest()
         if questions.answered(self):
             self._come_to_rest()
         self.clock.advance(600)
