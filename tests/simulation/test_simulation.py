@@ -137,7 +137,8 @@ def test_a_failing_scenario_is_made_small(monkeypatch: pytest.MonkeyPatch) -> No
     assert failing.violation
     options, small = shrink.shrunk(12, failing)
     assert small.violation
-    assert options["steps"] < Scenario(12).planned
+    assert options["until"] < Scenario(12).planned
+    assert run(12, **options).violation == small.violation
     assert len(small.told) < len(failing.told)
 
 
