@@ -241,6 +241,20 @@ BUGS = (
         tests="tests/engine/test_writes.py::test_a_lost_answer_is_looked_up_and_not_sent_again",
     ),
     Bug(
+        "a create writes over the record of another lead",
+        "sync/clashes.py",
+        "            if others or first != lead:\n",
+        "            if first != lead:\n",
+        tests="tests/engine/test_clashes.py::test_a_create_that_would_meet_somebody_else_waits_and_is_told_once",
+    ),
+    Bug(
+        "of two who come by one address both are made",
+        "sync/clashes.py",
+        "            if others or first != lead:\n",
+        "            if others:\n",
+        tests="tests/engine/test_clashes.py::test_of_two_who_come_by_one_address_one_is_made",
+    ),
+    Bug(
         "an operation is not in the journal before it leaves",
         "sync/push.py",
         "        tx.execute(_INTEND, [_journal_row(run, operation, at, seen) for operation in leaving])\n",
@@ -444,8 +458,8 @@ BUGS = (
     ),
     Bug(
         "the epoch is raised after the first write",
-        "sync/work.py",
-        "        if chunk:\n            self._raise_epoch()\n",
+        "sync/steps/push.py",
+        "    if chunk:\n        _raise_epoch(attempt)\n",
         "",
         tests="tests/engine/test_restored.py::test_a_quiet_sync_leaves_the_epoch_alone_and_one_that_writes_raises_it_once",
     ),
