@@ -93,6 +93,7 @@ _MARK = (
         record=bindparam("r"),
         settled_at=bindparam("t"),
         created=bindparam("c"),
+        sent_at=bindparam("u"),
     )
 )
 
@@ -105,6 +106,7 @@ def _mark(tx: Connection, run: str, pairs: Sequence[Pair], outcomes: Sequence[Se
             "e": str(result.error) if result.error else None,
             "r": result.id or operation.record,
             "t": None if outcome is Settled.PARKED else at,
+            "u": at if outcome is Settled.PARKED else None,
             "c": result.created if outcome is Settled.APPLIED and operation.verb == Verb.CREATE else None,
         }
         for (operation, result), outcome in zip(pairs, outcomes, strict=True)

@@ -208,9 +208,16 @@ BUGS = (
     Bug(
         "a create in doubt is sent again at once",
         "sync/push.py",
-        "return (workspace.clock.now() - unstamp(row.created_at)).total_seconds() < DOUBT",
+        "return not row.sent_at or (workspace.clock.now() - unstamp(row.sent_at)).total_seconds() < DOUBT",
         "return False",
         tests="tests/simulation/test_simulation.py",
+    ),
+    Bug(
+        "a write is in doubt from when it was meant, not from when it left",
+        "sync/push.py",
+        "not row.sent_at or (workspace.clock.now() - unstamp(row.sent_at))",
+        "(workspace.clock.now() - unstamp(row.created_at))",
+        tests="tests/engine/test_writes.py",
     ),
     Bug(
         "a write in doubt is not looked up",

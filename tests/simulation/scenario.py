@@ -38,7 +38,7 @@ from tests.simulation.side import FAULTS, Seat, Side, drawn_habits, drawn_rates
 
 SIDES = ("alpha", "beta", "gamma")
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
-BESIDE = ("clocks", "addresses")
+BESIDE = ("clocks", "addresses", "slow")
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -229,6 +229,7 @@ class Scenario:
             side.between = self._meanwhile
             side.boundary = partial(self._boundary, side)
             self.sides[name] = side
+        self._slow_down()
         self.people = People(self.sides, Random(self.rng.random()), self._say, number=self.rng.choice((1, 2, 4)))
         self.chance = Random(self.rng.random())
         self.moving = Random(f"{self.seed}-addresses")
@@ -246,6 +247,14 @@ class Scenario:
     def _rate(self, name: str, choices: tuple[float, ...], *, always: bool = False) -> float:
         drawn = self.rng.choice(choices)
         return drawn if (self.faults or always) and name not in self.without else 0.0
+
+    def _slow_down(self) -> None:
+        """In one of eight worlds the writes of a side take long."""
+        slow = Random(f"{self.seed}-slow")
+        if self._befalls("slow") and slow.random() < 0.125:
+            slowly = self.sides[slow.choice(tuple(self.sides))]
+            slowly.slow = slow.choice((15.0, 25.0, 40.0))
+            self.met["beside/writes slow"] += 1
 
     def _befalls(self, what: str) -> bool:
         """Whether this one of BESIDE may befall the world."""

@@ -116,6 +116,7 @@ class Side:
     between: Callable[[], None] = lambda: None  # what happens in the world before each call
     boundary: Callable[[str], None] = lambda name: None
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
+    slow: float = 0.0  # seconds that a write takes beside that: of some written at once, the last leave late
     moment: datetime | None = None  # when what is being done was done; None for now
     doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
@@ -365,6 +366,8 @@ class Seat:
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
         for operation in operations:
+            if not self.side.healed:
+                self.side.clock.advance(self.side.slow)
             self._call(operation.verb.value)
             self.side.pushes += 1
             yield self._pushed(operation)

@@ -40,6 +40,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     *((seed, {}) for seed in (174, 547, 551)),
     # the same of what a create in doubt had given; an answer left out what no later pull told again
     *((seed, {}) for seed in (60000995, 60016459)),
+    # a write that left long after it was meant, and was judged by that
+    (80006748, {}),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )
