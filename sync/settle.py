@@ -407,7 +407,7 @@ def uncounted(tx: Connection, row: Any, at: str) -> None:
 
 
 _IT = (records.c.stream == bindparam("s")) & (records.c.id == bindparam("r"))
-_HELD = select(records.c.body, records.c.changed, records.c.held).where(_IT)
+_HELD = select(records.c.body, records.c.changed, records.c.held, records.c.first_at).where(_IT)
 _STIR = update(leads).where(leads.c.id == bindparam("who"), leads.c.state == "live").values(dirty=1)
 _DATE = update(records).where(_IT).values(changed=bindparam("c"), held=bindparam("h"))
 
@@ -415,7 +415,8 @@ _DATE = update(records).where(_IT).values(changed=bindparam("c"), held=bindparam
 def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values | None:
     """The values of a write that are found done count from when they were meant to, not from when they were found:
     read back, they looked like a person's edit of just now. What the platform made of one is kept with what was sent,
-    as from an answer. Returns what the record holds; None when it is not known."""
+    as from an answer. Where the record bears the name that the write gave it, whoever changed a value since replaced
+    what it wrote. Returns what the record holds; None when it is not known."""
     place = {"s": stream.id, "r": record_id}
     known = tx.execute(_HELD, place).one_or_none()
     if known is None:
@@ -424,9 +425,12 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
     held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
     after: Values = orjson.loads(row.after)
+    was_done = _named(row, after, body)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
         sent, holds = after.get(name), body.get(name)
         if not came_of(sent, holds):
+            if was_done and at and holds not in (None, []):
+                changed[name] = later(changed.get(name, known.first_at), at)
             continue
         changed.pop(name, None)
         changed.update({name: at} if at else {})
@@ -436,3 +440,9 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     tx.execute(_DATE, {**place, "c": orjson.dumps(changed).decode(), "h": kept})
     tx.execute(_STIR, {"who": row.lead})
     return body
+
+
+def _named(row: Any, after: Values, body: Values) -> bool:
+    """Whether the write gave its record the lead's name, which it bears: nobody else gives that, so it was done."""
+    name = after.get("closedloop_id")
+    return name is not None and name == body.get("closedloop_id") != orjson.loads(row.before).get("closedloop_id")

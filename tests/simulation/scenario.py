@@ -190,11 +190,13 @@ def _platform(
 class Scenario:
     """A world of some sides and the process between them. `die_at` is the number of the boundary where it dies;
     `true_state` puts the engine's own State over a file in the place of the one in memory; of `without` (kinds of
-    faults, "crash", "takeover", "meddling", BESIDE) nothing strikes, and people's acts whose numbers are in `idle` are
-    left out: that is how a failing seed is made small."""
+    faults, "crash", "takeover", "meddling", BESIDE) nothing strikes, people's acts whose numbers are in `idle` are left
+    out, and after `until` steps it ends: that is how a failing seed is made small. (With `steps` it is another story.)
+    """
 
     seed: int
     steps: int = 0
+    until: int = 0
     die_at: int = 0
     faults: bool = True
     true_state: bool = False
@@ -417,7 +419,7 @@ class Scenario:
         """Live through it, heal, and check."""
         violation = ""
         try:
-            for number in range(self.planned):
+            for number in range(self.planned)[: self.until or None]:
                 self.each(number)
                 if self.rng.random() < 0.66:
                     self.act()
@@ -469,15 +471,20 @@ class Scenario:
                 side.apply(operation[-1])
         self.clock.advance(3600 + self.clocks.behind)
         self._replay(self._surely)
-        if self.oddities.unmoved:
-            self._surely(partial(self.sync, "backfill"))
+        if self.oddities.unmoved or any(side.passed for side in self.sides.values()):
+            self._read_anew()
         self._come_to_rest()
         if questions.answered(self):
             self._come_to_rest()
         self.clock.advance(600)
-        if self._unfinished("backfill"):  # it would go on, with the accounts of what it found then
+        oracle.check_rest(self._read_anew())
+
+    def _read_anew(self) -> Report:
+        """A whole full sync: one that was cut off would go on, with the accounts of what it found then."""
+        if self._unfinished("backfill"):
             self._surely(partial(self.sync, "backfill"))
-        oracle.check_rest(self._surely(partial(self.sync, "backfill")))
+        report: Report = self._surely(partial(self.sync, "backfill"))
+        return report
 
     def _come_to_rest(self) -> None:
         for _ in range(QUIET_RUNS):

@@ -108,6 +108,7 @@ class Side:
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
     filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
+    passed: bool = False  # an answer left out what is older than what the next pull reads again
     revived: set[str] = field(default_factory=set)  # people made anew after that, by e-mail
     refused: set[str] = field(default_factory=set)  # keys of operations
     writes: list[tuple[Verb, Row | None, dict[str, Any]]] = field(default_factory=list)  # what, over what, of what
@@ -340,6 +341,7 @@ class Seat:
                 name = side.rng.choice(("first", "title"))
                 records[0] = _without(records[0], name)
                 side.shown -= {what for what in new if what[1] == name}
+                side.passed |= page[0].version < began
                 stored[0] = replace(page[0], values={**page[0].values, name: None})
             self.pending.extend(stored)
             if side.habits.shuffles:

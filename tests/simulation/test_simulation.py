@@ -36,6 +36,10 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (20054021, {}),
     # late effects hidden by an index that lags; a value that nobody was shown; an edit in the second of our own write
     *((seed, {}) for seed in (30010341, 30061112, 30018526, 30044154, 30069986)),
+    # clocks that differ: whoever replaced a value of a platform whose clock is ahead lost to it
+    *((seed, {}) for seed in (174, 547, 551)),
+    # the same of what a create in doubt had given; an answer left out what no later pull told again
+    *((seed, {}) for seed in (60000995, 60016459)),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )
@@ -139,7 +143,8 @@ def test_a_failing_scenario_is_made_small(monkeypatch: pytest.MonkeyPatch) -> No
     assert failing.violation
     options, small = shrink.shrunk(12, failing)
     assert small.violation
-    assert options["steps"] < Scenario(12).planned
+    assert options["until"] < Scenario(12).planned
+    assert run(12, **options).violation == small.violation
     assert len(small.told) < len(failing.told)
 
 
