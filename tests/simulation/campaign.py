@@ -74,7 +74,7 @@ def _outcome(level: str, seed: int) -> Outcome:
     """What the scenario came to. One that ends in a traceback is a violation like any other, and ends no campaign."""
     try:
         return LEVELS[level](seed)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it is told, with its place and seed
         last = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
         return Outcome(seed, 0, {}, 0, "", 0, violation=what)
