@@ -11,9 +11,10 @@ from config.errors import Misconfigured
 from connectors.api import Record
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
-from sync.absorb import Absorbed, absorb_records, stream_for
+from sync.absorb import Absorbed, absorb_records
 from sync.load import chunks
 from sync.state.schema import leads, records, streams
+from sync.streams import stream_for
 from sync.workspace import Workspace
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from connectors.api import Verb
 from mappings.model import Values
-from sync.absorb import OUTSIDE
+from sync.arrivals import OUTSIDE
 from sync.core.plan import Planned, Target, fingerprint
 from sync.core.resolve import Key
 from sync.entries import entry, quarantine_rows

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import orjson
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
-from sync.absorb import OUTSIDE
+from sync.arrivals import OUTSIDE
 from sync.entries import entry, quarantine_rows
 from sync.load import chunks
 from sync.state.schema import copies, records, streams

@@ -20,11 +20,12 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from config.clock import unstamp
 from config.errors import Misconfigured, RecordRejected
 from connectors.api import Notice, Record
-from sync.absorb import Absorbed, absorb_records, stream_for
+from sync.absorb import Absorbed, absorb_records
 from sync.load import chunks
 from sync.planning import approved, plan_batches
 from sync.state.database import upsert
 from sync.state.schema import hints, meta, runs, streams
+from sync.streams import stream_for
 from sync.workspace import Workspace
 
 COMMAND = "hints"

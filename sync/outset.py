@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, or_, select
 
-from sync.absorb import StreamRow, stream_row
 from sync.state.schema import OPEN_WRITES, connections, hints, journal, meta, streams
+from sync.streams import StreamRow, stream_row
 
 
 @dataclass(frozen=True, slots=True)

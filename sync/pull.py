@@ -12,10 +12,12 @@ from config.errors import ClosedloopError
 from connectors.api import Connector, Page
 from mappings.compiler import Mapped
 from mappings.model import Kind
-from sync.absorb import Absorbed, Back, StreamRow, absorb_pages, known_stream, stream_for
+from sync.absorb import Absorbed, absorb_pages
+from sync.arrivals import Back
 from sync.state.database import State
 from sync.state.schema import records, streams
 from sync.state.suppression import Suppression
+from sync.streams import StreamRow, known_stream, stream_for
 
 GROUP = 5000
 """Records per transaction, at least: several small pages share one commit, and one look-up."""

@@ -26,7 +26,7 @@ from config.errors import (
 from config.log import Log
 from connectors.api import Operation, Result, Verb
 from mappings.model import Field, Kind, Values
-from sync.absorb import absorb_records, stream_for
+from sync.absorb import absorb_records
 from sync.core.echo import came_of
 from sync.core.plan import Change, Planned
 from sync.doubt import ask_about_blanks, versions, watch
@@ -34,6 +34,7 @@ from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.settle import AWAY, adopt, date, settle, uncounted
 from sync.state.schema import OPEN_WRITES, journal, records, streams
+from sync.streams import stream_for
 from sync.workspace import Workspace
 
 log = Log(__name__)

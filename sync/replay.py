@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from sync.absorb import absorb_records, stream_for
+from sync.absorb import absorb_records
 from sync.conversions import again
 from sync.load import chunks
 from sync.state.schema import leads, quarantine, records
+from sync.streams import stream_for
 from sync.workspace import Workspace
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select, update
 
 from connectors.api import Verb
 from mappings.model import Field, Rule
-from sync.absorb import absorb_records, stream_for
+from sync.absorb import absorb_records
 from sync.conversions import takers, told
 from sync.core.plan import Change, Planned, fingerprint
 from sync.core.views import Provenance, RecordView
@@ -26,6 +26,7 @@ from sync.load import lead_rows, provenances, record_views
 from sync.planning import briefs_due, plan_batches
 from sync.settle import AWAY
 from sync.state.schema import conversions, leads, records, runs, streams
+from sync.streams import stream_for
 from sync.withheld import contest, note_restored, withhold
 from sync.workspace import Workspace
 

@@ -18,7 +18,7 @@ from config.clock import stamp
 from config.errors import PermissionMissing
 from connectors.api import Gone
 from mappings.model import Field, Kind, Rule
-from sync.absorb import LAGS, Back
+from sync.arrivals import LAGS, Back
 from sync.load import chunks, record_views
 from sync.state.database import upsert
 from sync.state.schema import conflicts, leads, records, streams

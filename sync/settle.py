@@ -18,7 +18,7 @@ from connectors.api import Gone, Record, Result, Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Rule, Values
 from sync import copies, pins
-from sync.absorb import StreamRow, body_bytes, content_hash, counts_from, stream_for
+from sync.baseline import body_bytes, content_hash, counts_from
 from sync.conversions import told
 from sync.core.echo import came_of, later
 from sync.core.plan import Planned, fingerprint
@@ -29,6 +29,7 @@ from sync.load import chunks
 from sync.resolve import park
 from sync.state.database import upsert
 from sync.state.schema import handoffs, identities, journal, leads, quarantine, records
+from sync.streams import StreamRow, stream_for
 from sync.workspace import Workspace
 
 Pair = tuple[Planned, Result]

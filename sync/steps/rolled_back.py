@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from config.log import Log
 from sync import rollback
-from sync.absorb import Absorbed, Back
+from sync.absorb import Absorbed
+from sync.arrivals import Back
 from sync.guards import Held, known_records
 from sync.pull import restart
 from sync.steps.attempt import Attempt

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from mappings.model import Kind
-from sync.absorb import stream_for
 from sync.insight.explain import explain, find
 from sync.insight.report import _shared, funnel
 from sync.insight.status import status
 from sync.replay import replay
 from sync.state.schema import leads, records
+from sync.streams import stream_for
 from tests.engine.conftest import Loop
 from tests.engine.memory import rejected
 

@@ -21,21 +21,21 @@ BUGS = (
     # what is read
     Bug(
         "a lagging index overwrites what is newer",
-        "sync/absorb.py",
+        "sync/arrivals.py",
         "older = bool(record.version) and record.version < before.version and not self._is_back(record, before)",
         "older = False",
         tests="tests/state/test_absorb.py::test_an_older_state_told_late_is_not_news",
     ),
     Bug(
         "a field left out of an answer counts as blank",
-        "sync/absorb.py",
+        "sync/arrivals.py",
         "body = {**old, **values}",
         "body = {**dict.fromkeys(old), **values}",
         tests="tests/state/test_absorb.py::test_absent_says_nothing_and_blank_clears",
     ),
     Bug(
         "what a deleted record said is forgotten",
-        "sync/absorb.py",
+        "sync/arrivals.py",
         "body = {**old, **self._last_words(record)}",
         "body = {}",
         tests="tests/state/test_absorb.py::test_gone_keeps_the_body_and_coming_back_clears_it",
@@ -70,7 +70,7 @@ BUGS = (
     ),
     Bug(
         "an activity is stored twice",
-        "sync/absorb.py",
+        "sync/happened.py",
         "fresh = [record for id, record in by_id.items() if id not in known and record.gone is None]",
         "fresh = [record for id, record in by_id.items() if record.gone is None]",
         tests="tests/state/test_absorb.py::test_activities_are_written_once",
@@ -84,14 +84,14 @@ BUGS = (
     ),
     Bug(
         "a bad row is dropped without a word",
-        "sync/absorb.py",
+        "sync/reader.py",
         "self.complaints.judge(name, [ValueProblem(field, code, reason, fix)])",
         "pass",
         tests="tests/state/test_absorb.py::test_an_unreadable_record_never_replaces_what_is_known",
     ),
     Bug(
         "somebody forgotten is taken in again",
-        "sync/absorb.py",
+        "sync/reader.py",
         "if self.forgotten is not None and self.forgotten.has_person(values):",
         "if False:",
         tests="tests/engine/test_forget.py::test_the_person_is_not_taken_in_again",
@@ -472,7 +472,7 @@ BUGS = (
     ),
     Bug(
         "a restored state takes no notice of whom it never knew to be deleted",
-        "sync/absorb.py",
+        "sync/arrivals.py",
         "if record.gone is not None and not record.into and not self.keep_gone:",
         "if record.gone is not None and not record.into:",
         tests="tests/engine/test_restored.py::test_whoever_was_deleted_after_the_backup_stays_deleted",

@@ -16,8 +16,9 @@ from connectors.api import Page, Record
 from mappings.compiler import LeadFields, compile_mapping
 from mappings.language import MappingFile
 from mappings.transforms import Context, Defaults
-from sync.absorb import absorb_pages, stream_for
+from sync.absorb import absorb_pages
 from sync.state.database import State
+from sync.streams import stream_for
 
 MAPPING = {"objects": {"contacts": {"kind": "lead", "fields": [{"remote": "first", "field": "first_name"}]}}}
 

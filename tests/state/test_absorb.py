@@ -15,9 +15,12 @@ from mappings.compiler import Defaults, LeadFields, Mapped, compile_mapping
 from mappings.language import MappingFile
 from mappings.model import Kind
 from mappings.transforms import Context
-from sync.absorb import LARGEST, OUTSIDE, Absorbed, StreamRow, absorb, absorb_pages, absorb_records, stream_for
+from sync.absorb import Absorbed, absorb, absorb_pages, absorb_records
+from sync.arrivals import OUTSIDE
+from sync.reader import LARGEST
 from sync.state.database import State
 from sync.state.schema import activities, deal_people, identities, leads, quarantine, records, streams
+from sync.streams import StreamRow, stream_for
 
 FIELDS: list[dict[str, Any]] = [
     {"remote": "email", "field": "email", "transform": ["email"]},

@@ -1,0 +1,335 @@
+"""Records on their way into the state: which are new, which changed in what and since when, which are gone.
+
+A record whose bytes are the same costs a hash and a comparison. Otherwise it is read, and its values are compared with
+the baseline, field by field. A first pull is nearly all records in which nothing is out of the ordinary: those take a
+quick way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Connection
+
+from config.clock import stamp, unstamp
+from connectors.api import Record
+from mappings.compiler import Mapped, ValueProblem
+from mappings.model import Kind, Values
+from sync import ties
+from sync.agreed import Agreed
+from sync.baseline import body_bytes, content_hash, counts_from, is_far
+from sync.core.echo import revise
+from sync.reader import Reader, Reading
+from sync.state import rows
+from sync.state.schema import records
+from sync.streams import StreamRow
+
+OUTSIDE = "filtered"
+"""In `records.gone`: the record lives, but no longer passes the mapping's filter. It is neither heard nor written."""
+
+LAGS = timedelta(hours=1)
+"""No index lags longer. What is told older than it has been known for so long was rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """How records that were rolled back are taken in: their values count `anew`, or from when they were given. Of the
+    fields that are `kept` (None for all) the lead's value is to stay."""
+
+    anew: bool
+    kept: frozenset[str] | None
+
+
+class _Known(NamedTuple):
+    """A record as stored."""
+
+    id: str
+    hash: int
+    body: str
+    changed: str | None
+    held: str | None
+    version: str
+    gone: str | None
+    into: str | None
+    lead: str | None
+
+
+class Arrivals:
+    """The records of one transaction, on their way from bytes to rows."""
+
+    def __init__(
+        self,
+        tx: Connection,
+        stream: StreamRow,
+        mapped: Mapped,
+        at: str,
+        reader: Reader,
+        keep_gone: bool,
+        back: Back | None,
+    ) -> None:
+        self.tx, self.stream, self.mapped, self.at = tx, stream, mapped, at
+        self.reader, self.complaints, self.keep_gone, self.back = reader, reader.complaints, keep_gone, back
+        self.plain: list[rows.Row] = []
+        self.inserts: list[rows.Row] = []
+        self.updates: list[rows.Row] = []
+        self.touches: list[rows.Row] = []
+        self.farewells: list[rows.Row] = []
+        self.associations: dict[str, Values] = {}
+        self.new = self.changed = self.gone = self.older = 0
+        self.lost: list[tuple[str, str]] = []
+        self.agreed = Agreed(tx, ())
+
+    def take(self, by_id: dict[str, Record]) -> None:
+        """Sort the records into new, known and the same as before; only the first two are decoded."""
+        names = ("id", "raw_hash", "gone")
+        found = rows.find(self.tx, records, self.stream.id, names, "id", list(by_id))
+        known = {id: (raw_hash, gone) for id, raw_hash, gone in found}
+        fresh: dict[str, int] = {}
+        nobody = self.reader.forgotten is None
+        for id, record in by_id.items():
+            raw_hash = content_hash(record.raw)
+            before = known.get(id)
+            same = before is not None and before[0] == raw_hash and before[1] == record.gone
+            if not same and (nobody or not self.reader.is_hushed(self.stream.object, id)):
+                fresh[id] = raw_hash
+        if not fresh:
+            return
+        self.complaints.recall(list(fresh))
+        again = [id for id in fresh if id in known]
+        found = rows.find(self.tx, records, self.stream.id, _Known._fields, "id", again)
+        before_them = list(map(_Known._make, found))
+        self.agreed = Agreed(self.tx, [stood.lead for stood in before_them if stood.lead])
+        for stood in before_them:
+            self._take_known(by_id[stood.id], fresh[stood.id], stood)
+        new = [by_id[id] for id in fresh if id not in known]
+        for record in self._take_plain(new, fresh):
+            self._take_new(record, fresh[record.id])
+
+    # new records
+
+    def _take_plain(self, new: list[Record], fresh: Mapping[str, int]) -> list[Record]:
+        """Take the records in which nothing is out of the ordinary, nearly all of a first pull; the rest comes back."""
+        if self.complaints.any_open or self.stream.kind is Kind.ASSOCIATION:
+            return new
+        odd: list[Record] = []
+        quick, keep, stream, at = self.mapped.quick, self.plain.append, self.stream.id, self.at
+        forgotten = self.reader.forgotten
+        for record in new:
+            values = quick(record.raw) if record.gone is None else None
+            if values is None or (forgotten is not None and forgotten.has_person(values)):
+                odd.append(record)
+                continue
+            body, version = orjson.dumps(values), record.version  # `quick` gives its fields in order
+            told = content_hash(body)
+            since = counts_from(version, at)
+            keep((stream, record.id, fresh[record.id], told, bytearray(body), version, since))
+        self.new += len(new) - len(odd)
+        return odd
+
+    def _take_new(self, record: Record, raw_hash: int) -> None:
+        """A record never seen. Of those that are gone only one that lives on as another is kept: what was deleted
+        before we knew of it is nobody's lead."""
+        if record.gone is not None and not record.into and not self.keep_gone:
+            return
+        if record.gone is not None and record.raw == b"{}":
+            self.gone += 1
+            self._insert(record, raw_hash, ({}, [], b"{}"), dirty=False)  # nothing to match by: kept for its `into`
+            return
+        read = self._read(record)
+        if read is None:
+            return
+        self._insert(record, raw_hash, read, dirty=True)
+        if read[1]:
+            self.reader.quarantined += 1
+        elif record.gone is not None:
+            self.gone += 1
+        else:
+            self.new += 1
+
+    def _insert(self, record: Record, raw_hash: int, read: Reading, *, dirty: bool) -> None:
+        values, problems, body = read
+        row = (
+            self.stream.id,
+            record.id,
+            raw_hash,
+            content_hash(body),
+            body.decode(),
+            record.version,
+            counts_from(record.version, self.at),
+            record.gone.value if record.gone else None,
+            _into(record, self.stream.object) if record.into else None,
+            _problem_text(problems) if problems else None,
+            dirty,
+        )
+        self.inserts.append(row)
+        if self.stream.kind is Kind.ASSOCIATION:
+            self.associations[record.id] = {} if record.gone else values
+
+    # known records
+
+    def _take_known(self, record: Record, raw_hash: int, before: _Known) -> None:
+        if record.gone is not None:
+            self._take_gone(record, raw_hash, before)
+            return
+        older = bool(record.version) and record.version < before.version and not self._is_back(record, before)
+        if older and self.back is None:  # an index that lags tells an older state than the one we know: not news
+            self.older += before.version < stamp(unstamp(self.at) - LAGS)
+            return
+        read = self._read(record, before)
+        if read is None:
+            return
+        if older:
+            self._take_back(record, raw_hash, before, read)
+            return
+        values, problems, stored = read
+        old: Values = orjson.loads(before.body)
+        body = {**old, **values}  # a field that the record no longer tells keeps what was last known
+        if len(body) > len(values):
+            stored = body_bytes(body)
+        if content_hash(stored) == before.hash and before.gone is None:
+            self.touches.append((record.id, raw_hash, record.version or before.version, _problem_text(problems)))
+        else:
+            self._update(record, raw_hash, before, old, body, stored, problems)
+        if problems:
+            self.reader.quarantined += 1
+
+    def _is_back(self, record: Record, before: _Known) -> bool:
+        """Whether a record whose time was far ahead has one of our days again, which says nothing of what is older."""
+        return is_far(before.version, self.at) and not is_far(record.version, self.at)
+
+    def _update(
+        self,
+        record: Record,
+        raw_hash: int,
+        before: _Known,
+        old: Values,
+        body: Values,
+        stored: bytes,
+        problems: list[ValueProblem],
+    ) -> None:
+        self.updates.append(self._revised(record, raw_hash, before, old, body, stored, problems))
+        if not problems:
+            self.changed += 1
+        if self.stream.kind is Kind.ASSOCIATION:
+            self.associations[record.id] = body
+
+    def _revised(
+        self,
+        record: Record,
+        raw_hash: int,
+        before: _Known,
+        old: Values,
+        body: Values,
+        stored: bytes,
+        problems: list[ValueProblem],
+    ) -> rows.Row:
+        known: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
+        rewritten: dict[str, list[Any]] = orjson.loads(before.held) if before.held else {}
+        agreed = self.agreed.of(before.lead, old, body)
+        since = counts_from(record.version, self.at)
+        changed, held = revise(known, rewritten, old, body, since, agreed)
+        return (
+            record.id,
+            raw_hash,
+            content_hash(stored),
+            stored.decode(),
+            orjson.dumps(changed).decode() if changed else None,
+            orjson.dumps(held).decode() if held else None,
+            record.version or before.version,
+            _problem_text(problems),
+        )
+
+    def _take_back(self, record: Record, raw_hash: int, before: _Known, read: Reading) -> None:
+        """A record that was rolled back: it holds again what it held before."""
+        assert self.back is not None
+        old: Values = orjson.loads(before.body)
+        body = {**old, **read[0]}
+        names = [name for name in body if body[name] != old.get(name)]
+        told: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
+        since = self.at if self.back.anew else record.version
+        changed = orjson.dumps({**told, **dict.fromkeys(names, since)}).decode()
+        held = {n: pair for n, pair in orjson.loads(before.held or "{}").items() if n not in names}
+        kept_held = orjson.dumps(held).decode() if held else None
+        stored = body_bytes(body)
+        row = (record.id, raw_hash, content_hash(stored), stored.decode(), changed, kept_held, record.version)
+        self.updates.append((*row, _problem_text(read[1])))
+        if self.stream.kind is Kind.ASSOCIATION:
+            self.associations[record.id] = body
+        kept = self.back.kept
+        self.lost += [(before.lead, name) for name in names if before.lead and (kept is None or name in kept)]
+        self.changed += not read[1]
+        self.reader.quarantined += bool(read[1])
+
+    def _take_gone(self, record: Record, raw_hash: int, before: _Known) -> None:
+        """The body is kept: what the record said of consent and first sources still counts, its last words included
+        where the platform tells them (an opt-out just before the deletion)."""
+        assert record.gone is not None
+        into = _into(record, self.stream.object)
+        self.complaints.judge(record.id, [])
+        if before.gone == record.gone and before.into == into:
+            self.touches.append((record.id, raw_hash, before.version, None))
+            return
+        self.gone += 1
+        if self.stream.kind is Kind.LEAD:
+            old: Values = orjson.loads(before.body)
+            body = {**old, **self._last_words(record)}
+            if body != old:
+                self.updates.append(self._revised(record, raw_hash, before, old, body, body_bytes(body), []))
+        self.farewells.append((record.id, raw_hash, record.gone.value, into))  # stored after the updates
+        if self.stream.kind is Kind.ASSOCIATION:
+            self.associations[record.id] = {}
+
+    def _last_words(self, record: Record) -> Values:
+        """What a record that is gone still says. Its blanks say nothing: platforms empty what they delete."""
+        values = self.mapped.quick(record.raw)
+        if values is None:
+            try:
+                values, _ = self.mapped.read(self.mapped.decode(record.raw))
+            except ValueError:
+                values = {}
+        return {name: value for name, value in values.items() if value is not None and value != []}
+
+    def _read(self, record: Record, before: _Known | None = None) -> Reading | None:
+        """What the record says; None where it has no part in this. One that was known and that the filter leaves out
+        now takes no part any more."""
+        filtered = self.reader.filtered
+        read = self.reader.read(record)
+        if self.reader.filtered > filtered and before is not None and before.gone != OUTSIDE:
+            self.farewells.append((record.id, 0, OUTSIDE, None))
+            if self.stream.kind is Kind.ASSOCIATION:
+                self.associations[record.id] = {}
+        return read
+
+    def store(self) -> None:
+        """Write it all."""
+        rows.insert(self.tx, records, _PLAIN, self.plain, encoded="body")
+        rows.insert(self.tx, records, _INSERTED, self.inserts)
+        change = partial(rows.update, self.tx, records, self.stream.id, "id")
+        change(_UPDATED, self.updates, also='gone = NULL, "into" = NULL, dirty = true')
+        change(_TOUCHED, self.touches)
+        change(_GONE, self.farewells, also="dirty = true")
+        if self.associations:
+            ties.store(self.tx, self.stream.connection, self.stream.object, self.associations)
+
+
+_PLAIN = ("stream", "id", "raw_hash", "hash", "body", "version", "first_at")
+"""Of a record in which nothing is out of the ordinary: it lives, was read whole, and waits for its decision."""
+_INSERTED = (*_PLAIN, "gone", "into", "problems", "dirty")
+_UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems")
+_TOUCHED = ("raw_hash", "version", "problems")
+_GONE = ("raw_hash", "gone", "into")
+
+
+def _problem_text(problems: list[ValueProblem]) -> str | None:
+    if not problems:
+        return None
+    return orjson.dumps([[p.field, p.code, p.reason] for p in problems]).decode()
+
+
+def _into(record: Record, object: str) -> str | None:
+    return f"{record.into_object or object}/{record.into}" if record.into else None
