@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, bindparam, exists, select, update
 
 from connectors.api import Gone
 from mappings.model import Kind
-from sync.copies import Changed, follow, kin, recognise
+from sync.copies import Changed, follow, kin, recognise, welcome_back
 from sync.core import resolve
 from sync.core.resolve import Key
 from sync.load import chunks
@@ -320,7 +320,9 @@ def touch_leads(tx: Connection, at: str, bearing: frozenset[tuple[str, str]] = f
     deals = _changed(tx, [Kind.DEAL, Kind.ASSOCIATION], limit)
     if bearing:
         follow(tx, deals, at)
-        recognise(tx, [deal for deal in deals if (deal[2], deal[3]) in bearing], at)
+        bear = [deal for deal in deals if (deal[2], deal[3]) in bearing]
+        recognise(tx, bear, at)
+        deals += welcome_back(tx, bear, at)
     _touch(tx, _people_of_deals(tx, [*deals, *(kin(tx, deals) if bearing else ())]))
     _settle_rows(tx, records, records.c.id, deals)
     seen = _changed_activities(tx, limit)
