@@ -105,7 +105,7 @@ def welcome_back(tx: Connection, changed: Sequence[Changed], at: str) -> list[Ch
     """The second copies beside these changed deals that are the only ones now: each is the copy from now on."""
     heard: list[Changed] = []
     for stream, connection, object in sorted({(row[0], *row[2:]) for row in changed}):
-        waiting = tx.execute(_SECONDS, {"of": connection, "named": object}).scalars().all()
+        waiting = list(tx.execute(_SECONDS, {"of": connection, "named": object}).scalars())
         for some in chunks(waiting):
             for id, body in tx.execute(_SET_ASIDE, {"of": stream, "some": some}).all():
                 home = place(str(orjson.loads(body)["home"]))
