@@ -380,7 +380,7 @@ class _Group:
         if before.gone == record.gone and before.into == into:
             self.touches.append((record.id, raw_hash, before.version, None))
             return
-        self.gone += 1
+        self.gone += before.gone is None or before.version != ""  # what nobody ever saw was known as gone already
         if self.stream.kind is Kind.LEAD:
             old: Values = orjson.loads(before.body)
             body = {**old, **self._last_words(record)}

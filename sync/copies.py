@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 import orjson
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
+from connectors.api import Gone
 from sync.absorb import OUTSIDE
 from sync.entries import entry, quarantine_rows
 from sync.load import chunks
@@ -98,7 +99,21 @@ def _noted(tx: Connection, copy: Place, home: Place, at: str) -> bool:
     """Whether the deal is a copy of what the home that it names lives on as, or, where that has another, of that home
     itself, which says nothing any more."""
     survivor = _survivor(tx, home)
+    if survivor != home:
+        _stand_in(tx, survivor, at)
     return note(tx, copy, survivor, at) or (survivor != home and note(tx, copy, home, at))
+
+
+def _stand_in(tx: Connection, survivor: Place, at: str) -> None:
+    """What a known deal lives on as is known, too: as gone, until a pull tells of it. So a copy of one that was deleted
+    before anybody saw it is no deal of its own."""
+    connection, object, id = survivor
+    here = (streams.c.connection == connection) & (streams.c.object == object)
+    stream = tx.execute(select(streams.c.id).where(here)).scalar()
+    known = (records.c.stream == stream) & (records.c.id == id)
+    if stream is not None and tx.execute(select(records.c.id).where(known)).first() is None:
+        row = {"stream": stream, "id": id, "raw_hash": 0, "hash": 0, "body": "{}", "version": "", "first_at": at}
+        tx.execute(insert(records), [{**row, "gone": Gone.DELETED.value, "dirty": False}])
 
 
 def welcome_back(tx: Connection, changed: Sequence[Changed], at: str) -> list[Changed]:
@@ -145,6 +160,7 @@ def follow(tx: Connection, changed: Sequence[Changed], at: str) -> None:
         taken = {copy[:2] for copy in of_homes(tx, [survivor]).get(survivor, ())}
         for copy in found if survivor != home else ():
             if copy[:2] not in taken:
+                _stand_in(tx, survivor, at)
                 note(tx, copy, survivor, at)
 
 

@@ -239,6 +239,7 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     for table in (records, identities, journal):
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
     _inherit(tx, keep, lose)
+    _inherit_outcomes(tx, keep, lose)
     moot = conflicts.c.kind.in_(["field", "write"]) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
     tx.execute(update(conflicts).where(moot).values(state="closed", last_at=at))  # asked anew of `keep` if need be
     taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)
@@ -260,6 +261,16 @@ def _inherit(tx: Connection, keep: str, lose: str) -> None:
         options = orjson.loads(row.options)
         place = {"connection": row.connection, "field": row.field}
         park(tx, kind=row.kind, lead=keep, options=options, at=row.last_at, why=row.why, **place)
+
+
+def _inherit_outcomes(tx: Connection, keep: str, lose: str) -> None:
+    """Of whom it was told what came of them, it is taken back where no deal is left, whichever of the two it was."""
+    known = tx.execute(select(leads.c.id, leads.c.reasons).where(leads.c.id.in_([keep, lose]))).all()
+    reasons = {row.id: orjson.loads(row.reasons) for row in known}
+    told = reasons.get(lose, {}).get("is_customer")
+    if told and keep in reasons and "is_customer" not in reasons[keep]:
+        text = orjson.dumps({**reasons[keep], "is_customer": told}).decode()
+        tx.execute(update(leads).where(leads.c.id == keep).values(reasons=text))
 
 
 def park(
