@@ -30,7 +30,8 @@ from sync.state.schema import records
 from sync.streams import StreamRow
 
 OUTSIDE = "filtered"
-"""In `records.gone`: the record lives, but no longer passes the mapping's filter. It is neither heard nor written."""
+"""In `records.gone`: the record lives, but no longer passes the mapping's filter, or is a second copy of a deal. It is
+neither heard nor written. What the filter left out has no `raw_hash`, and is judged anew whenever it is told."""
 
 LAGS = timedelta(hours=1)
 """No index lags longer. What is told older than it has been known for so long was rolled back."""
@@ -94,7 +95,7 @@ class Arrivals:
         for id, record in by_id.items():
             raw_hash = content_hash(record.raw)
             before = known.get(id)
-            same = before is not None and before[0] == raw_hash and before[1] == record.gone
+            same = before is not None and before[0] == raw_hash and _stands_as(record, before[1])
             if not same and (nobody or not self.reader.is_hushed(self.stream.object, id)):
                 fresh[id] = raw_hash
         if not fresh:
@@ -274,7 +275,7 @@ class Arrivals:
         if before.gone == record.gone and before.into == into:
             self.touches.append((record.id, raw_hash, before.version, None))
             return
-        self.gone += 1
+        self.gone += before.gone is None or before.version != ""  # what nobody ever saw was known as gone already
         if self.stream.kind is Kind.LEAD:
             old: Values = orjson.loads(before.body)
             body = {**old, **self._last_words(record)}
@@ -329,6 +330,11 @@ def _problem_text(problems: list[ValueProblem]) -> str | None:
     if not problems:
         return None
     return orjson.dumps([[p.field, p.code, p.reason] for p in problems]).decode()
+
+
+def _stands_as(record: Record, before: str | None) -> bool:
+    """Whether the record is as gone as it was. What lives and was set aside stays so until its bytes change."""
+    return before == record.gone or (record.gone is None and before == OUTSIDE)
 
 
 def _into(record: Record, object: str) -> str | None:
