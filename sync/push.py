@@ -25,10 +25,10 @@ from config.errors import (
 )
 from config.log import Log
 from connectors.api import Operation, Result, Verb
-from mappings.model import Kind, Values
+from mappings.model import Field, Kind, Values
 from sync.absorb import absorb_records, stream_for
 from sync.core.echo import came_of
-from sync.core.plan import Planned
+from sync.core.plan import Change, Planned
 from sync.doubt import ask_about_blanks, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
@@ -103,9 +103,7 @@ def _send_object(
         log.warning("push.repeated", connection=connection, object=object, operations=repeated)
     mapped = workspace.mapped(connection).get(object)
     fields = mapped.remote_fields if mapped else ()
-    operations = [
-        Operation(key, Verb(plan.verb), object, plan.values, plan.record, plan.match) for key, plan in by_key.items()
-    ]
+    operations = [_operation(workspace, key, plan) for key, plan in by_key.items()]
     stopped: ClosedloopError | None = None
     answered: set[str] = set()
     for results in _some(_answers(workspace, connection, operations, fields)):
@@ -121,6 +119,20 @@ def _send_object(
     if missing := [key for key in by_key if key not in answered]:
         raise RuntimeError(f"{connection}: the connector gave no result for {len(missing)} of {len(by_key)} operations")
     return stopped
+
+
+def _operation(workspace: Workspace, key: str, plan: Planned) -> Operation:
+    """The operation as its connector gets it."""
+    back = frozenset(change.remote for change in plan.changes if _goes_back(change, workspace.fields.get(change.field)))
+    return Operation(key, Verb(plan.verb), plan.object, plan.values, plan.record, plan.match, back)
+
+
+def _goes_back(change: Change, known: Field | None) -> bool:
+    """Whether the new value stands before the old one among the options of its field."""
+    options = known.options if known is not None else ()
+    if change.old not in options or change.new not in options:
+        return False
+    return options.index(change.new) < options.index(change.old)
 
 
 def _answers(

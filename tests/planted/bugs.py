@@ -437,8 +437,8 @@ BUGS = (
     ),
     Bug(
         "the epoch is raised after the first write",
-        "sync/work.py",
-        "        if chunk:\n            self._raise_epoch()\n",
+        "sync/steps/push.py",
+        "    if chunk:\n        _raise_epoch(attempt)\n",
         "",
         tests="tests/engine/test_restored.py::test_a_quiet_sync_leaves_the_epoch_alone_and_one_that_writes_raises_it_once",
     ),

@@ -447,9 +447,10 @@ class Scenario:
                 side.apply(operation[-1])
         self.clock.advance(3600 + self.clocks.behind)
         self._replay(self._surely)
-        if any(side.passed for side in self.sides.values()):
-            self._read_anew()
         self._come_to_rest()
+        if any(side.untold for side in self.sides.values()):  # left out until no pull of news would tell it any more
+            self._read_anew()
+            self._come_to_rest()
         if questions.answered(self):
             self._come_to_rest()
         self.clock.advance(600)

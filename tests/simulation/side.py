@@ -100,12 +100,12 @@ class Side:
     )  # of those made, gone before anybody was told when the next was
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
+    untold: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that the last answer left out
     purged: set[str] = field(default_factory=set)  # gone for so long that nothing tells of them
     silent: set[str] = field(default_factory=set)  # of those: opted out, which stood nowhere else by then
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
     filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
-    passed: bool = False  # an answer left out what is older than what the next pull reads again
     revived: set[str] = field(default_factory=set)  # people made anew after that, by e-mail
     refused: set[str] = field(default_factory=set)  # keys of operations
     writes: list[tuple[Verb, Row | None, dict[str, Any]]] = field(default_factory=list)  # what, over what, of what
@@ -219,6 +219,7 @@ class Side:
         """The row as an answer."""
         if row.gone is None:
             self.shown.update((row.id, name, row.values.get(name)) for name in NAMES)
+            self.untold.difference_update([(row.id, name) for name in NAMES])
         return Record(row.id, orjson.dumps(row.values), row.version, row.gone, row.into, row.into_object)
 
     def apply(self, operation: Operation) -> tuple[Row | None, bool]:
@@ -335,7 +336,7 @@ class Seat:
                 name = side.rng.choice(("first", "title"))
                 records[0] = _without(records[0], name)
                 side.shown -= {what for what in new if what[1] == name}
-                side.passed |= page[0].version < began
+                side.untold.add((page[0].id, name))
                 stored[0] = replace(page[0], values={**page[0].values, name: None})
             self.pending.extend(stored)
             if side.habits.shuffles:
