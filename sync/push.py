@@ -101,6 +101,8 @@ def _send_object(
         ledger.wrote(tx, connection, object, Written(planned=len(planned), parked=repeated))
     if repeated:
         log.warning("push.repeated", connection=connection, object=object, operations=repeated)
+    if not by_key:
+        return None
     mapped = workspace.mapped(connection).get(object)
     fields = mapped.remote_fields if mapped else ()
     operations = [_operation(workspace, key, plan) for key, plan in by_key.items()]

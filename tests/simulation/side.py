@@ -364,6 +364,7 @@ class Seat:
         return found
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
+        assert operations, "a batch is one of something"
         for operation in operations:
             self._call(operation.verb.value)
             self.side.pushes += 1
