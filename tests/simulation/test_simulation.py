@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.simulation import restoring, seeds, shrink
-from tests.simulation.campaign import Tally, summary
+from tests.simulation.campaign import Tally, lived, summary
 from tests.simulation.coverage import Coverage, possible
 from tests.simulation.oracle import Violation
 from tests.simulation.scenario import Scenario, run
@@ -155,3 +155,12 @@ def test_a_failing_scenario_is_made_small(monkeypatch: pytest.MonkeyPatch) -> No
 def _never_writes(scenario: Scenario) -> None:
     if any(side.writes for side in scenario.sides.values()):
         raise Violation("P0: something was written")
+
+
+def test_an_error_that_nobody_foresaw_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scenario, "_check", _breaks)
+    assert lived("port", 12).violation == "P0: IndexError: of nothing"
+
+
+def _breaks(scenario: Scenario) -> None:
+    raise IndexError("of nothing")
