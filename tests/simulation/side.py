@@ -103,6 +103,9 @@ class Side:
     untold: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that the last answer left out
     purged: set[str] = field(default_factory=set)  # gone for so long that nothing tells of them
     silent: set[str] = field(default_factory=set)  # of those: opted out, which stood nowhere else by then
+    unlisted: set[str] = field(default_factory=set)  # deleted in silence: no listing tells of them
+    erased: set[str] = field(default_factory=set)  # of those: no read by id does
+    ahead: dict[str, timedelta] = field(default_factory=dict)  # how far ahead of the clock a record's times are
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
     filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
@@ -115,7 +118,9 @@ class Side:
     healed: bool = False
     between: Callable[[], None] = lambda: None  # what happens in the world before each call
     boundary: Callable[[str], None] = lambda name: None
+    then: Callable[[Side, Row, frozenset[str]], Row] = lambda side, row, written: row  # what a write sets off there
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
+    slow: float = 0.0  # seconds that a write takes beside that: of some written at once, the last leave late
     moment: datetime | None = None  # when what is being done was done; None for now
     doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
@@ -169,6 +174,7 @@ class Side:
         told = dict(values)
         if self.habits.shouts and isinstance(told.get("first"), str):
             told["first"] = told["first"].upper()
+        shown += self.ahead.get(id, timedelta(0))
         self.history[id].append(Row(id, object, now, stamp(shown), told, gone, into, into_object))
 
     # faults
@@ -243,9 +249,10 @@ class Side:
             self.edit(known.id, values)
             return self.history[known.id][-1], False
         email = email_of(operation.values)
-        if any(email_of(self.history[id][-1].values) == email for id in self.told_gone):
+        heard = self.told_gone | (self.unlisted & self.known)  # or never, and known to be there
+        if any(email_of(self.history[id][-1].values) == email for id in heard):
             self.revived.add(email)
-        gone = [id for id, told in self.history.items() if told[-1].gone and id not in self.told_gone]
+        gone = [id for id, told in self.history.items() if told[-1].gone and id not in heard]
         here = [id for id in gone if email_of(self.history[id][-1].values) == email]
         self.unheard[email] = max(self.unheard[email], len(here))
         self.writes.append((Verb.CREATE, None, dict(operation.values)))
@@ -358,14 +365,18 @@ class Seat:
         searched = key != "id" and self.side.habits.lag < DOUBT
         for row in self.side.shown_rows(object) if searched else self.side.rows().values():
             value = row.id if key == "id" else str(row.values.get(key))
+            if row.id in self.side.erased:
+                continue
             if row.object == object and value in values and (key == "id" or row.gone is None):
                 found[value] = self.side.told(row)
         self.side.boundary("call.after")
         return found
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
-        assert operations, "a batch is one of something"
+        assert operations, "asked to write nothing"
         for operation in operations:
+            if not self.side.healed:
+                self.side.clock.advance(self.side.slow)
             self._call(operation.verb.value)
             self.side.pushes += 1
             yield self._pushed(operation)
@@ -386,6 +397,8 @@ class Seat:
             side.late.append((side.calls + side.rng.randint(1, 3), until, operation))
             return Result(operation.key, error=InDoubt("No answer came."))
         row, created = side.apply(operation)
+        if row is not None:
+            row = side.then(side, row, frozenset(operation.values))
         side.boundary("call.after")
         if side.strikes("lost_after"):
             return Result(operation.key, error=InDoubt("No answer came."))
