@@ -228,9 +228,9 @@ def _is_heard(scenario: Scenario, person: _Person, edit: Edit) -> bool:
     """Whether the engine could know of an edit. What was said on a record that is gone it need not have heard; nor what
     it wrote over before anybody was shown it, nor what people had replaced there by then; and a blank says something
     only where it knew the field to be filled. Where clocks differ, it tells by what it wrote itself which of two values
-    replaced the other: of a write whose answer was lost it cannot."""
+    replaced the other: being restored, it knows no more what it wrote."""
     side = scenario.sides[edit.side]
-    if scenario.clocks.differ and _wrote_unknown(scenario, side, edit):
+    if scenario.clocks.differ and scenario.restored:
         return False
     if person.lost and (edit.side, edit.row) not in {(name, row.id) for name, row in person.live}:
         return False
@@ -242,13 +242,6 @@ def _was_missed(side: Side, edit: Edit) -> bool:
     and what they said tells by itself what they saw."""
     held = [(edit.row, edit.field, value) for value in (edit.value, str(edit.value or "").upper())]
     return any(one in side.blind for one in held) or not any(one in side.shown for one in held)
-
-
-def _wrote_unknown(scenario: Scenario, side: Side, edit: Edit) -> bool:
-    """Whether what the edit replaced may have been a write there of which the engine did not learn in time, or, being
-    restored, knows no more."""
-    lost = any(name.endswith(("/lost_after", "/late_commit")) for name in side.met)
-    return bool(scenario.crashes) or scenario.restored or (lost and bool(edit.replaced))
 
 
 def _check_policy(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
