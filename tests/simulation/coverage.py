@@ -108,6 +108,7 @@ def possible(level: str) -> frozenset[str]:
 def _combinations(level: str) -> Iterator[str]:
     yield from _ends("start", WELL, ("commit.before", "commit.after"), level)
     if level == "http":
+        yield "beside/clock off"
         yield from (f"{operation}/{ACTS}" for operation in ("read", "write"))
     of = _LIKE.get(level, level)
     if of == "port":

@@ -31,7 +31,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.schema import leads, leases, quarantine
 from sync.targets import targets
 from sync.workspace import Owners, Workspace
-from tests.simulation import habits, logins, sources
+from tests.simulation import clocks, habits, logins, sources
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation, check_account
 from tests.simulation.pairs import START, pair, pairs, writable
@@ -111,6 +111,11 @@ class PairScenario:
         self.heard: set[int] = set()
         self._ids = 0
         self.marks = MemoryMarks()
+        self.clock = clocks.off(self.seed, self.pair.clock) if self.faults else self.pair.clock
+        self.behind = 0.0  # seconds: by a clock that is behind, the latest edits are of the future, and not pulled yet
+        if isinstance(self.clock, clocks.Watch):
+            self.behind = max(0.0, -self.clock.by)
+            self.wire.met["beside/clock off"] += 1
         _memory().renew()
         self.workspace = self._opened()
         self.hand = self._opened(watched=False)  # with the same tokens: some platforms renew them with each use
@@ -127,10 +132,8 @@ class PairScenario:
 
     def _opened(self, *, watched: bool = True) -> Workspace:
         made = self.pair.made
-        state = _memory().state(self.pair.clock)
-        workspace = Workspace(
-            self.pair.folder, made.project, state, self.pair.clock, made.fields, made.order, self._new_id
-        )
+        state = _memory().state(self.clock)
+        workspace = Workspace(self.pair.folder, made.project, state, self.clock, made.fields, made.order, self._new_id)
         workspace.marks = self.marks
         workspace._owners = {name: Owners(state, name) for name in self.names}
         workspace._compiled = {name: made._compiled[name] for name in self.names}
@@ -352,7 +355,7 @@ class PairScenario:
         for name, sandbox in self.pair.sandboxes.items():
             usual = self.pair.usual[name]
             habits.put(sandbox, {switch: usual[switch] for switch in habits.PASSING if switch in usual})
-        self.pair.clock.advance(max(REST.get(name, 7200) for name in self.names))
+        self.pair.clock.advance(max(REST.get(name, 7200) for name in self.names) + self.behind)
         with self.workspace.state.read() as tx:
             open_ = (quarantine.c.state == "open") & (quarantine.c.code != "in_doubt")  # nobody counts those again
             refused = list(tx.execute(select(quarantine.c.id).where(open_)).scalars())
@@ -382,7 +385,7 @@ class PairScenario:
         self._replay(refused)
 
     def _check(self) -> None:
-        self.pair.clock.advance(600)
+        self.pair.clock.advance(600 + self.behind)
         found = {name: [values for _, _, values in self._people(name)] for name in self.objects}
         for email in sorted({said.email for said in self.said}):
             theirs = {name: [v for v in people if v.get("email") == email] for name, people in found.items()}
