@@ -33,6 +33,7 @@ from sync.targets import targets
 from sync.workspace import Owners, Workspace
 from tests.simulation import clocks, habits, logins, sources
 from tests.simulation.marks import MemoryMarks
+from tests.simulation.optouts import OptOuts
 from tests.simulation.oracle import Violation, check_account
 from tests.simulation.pairs import START, pair, pairs, writable
 from tests.simulation.post import Post
@@ -108,6 +109,7 @@ class PairScenario:
         self.post = Post(Random(self.rng.random()))
         self.chance = Random(self.rng.random())
         self.healed = self.acting = False
+        self.optouts = OptOuts(self.seed, self.faults)
         self.heard: set[int] = set()
         self._ids = 0
         self.marks = MemoryMarks()
@@ -195,6 +197,7 @@ class PairScenario:
             self.wire.met[f"{self.wire.doing}/somebody acts"] += 1
             self.acting = self.wire.calm = True
             self.act()
+            self.optouts.act(self)
             if self.hooked:
                 self._deliver()
             self.acting = self.wire.calm = False
@@ -342,6 +345,7 @@ class PairScenario:
         for _ in range(self.rng.choice((4, 5, 6))):
             if self.rng.random() < 0.6:
                 self.act()
+                self.optouts.act(self)
             elif self.rng.random() >= self.hooked:
                 self.sync()
             elif name := self._deliver():
@@ -394,6 +398,7 @@ class PairScenario:
                     raise Violation(f"{'P2' if not rows else 'P3'}: {email} stands {len(rows)} times on {name}")
             for one in self.pair.spoken:
                 self._check_field(email, one, {name: rows[0].get(one) for name, rows in theirs.items()})
+        self.optouts.check(self, found)
         self._check_outcomes()
 
     def _check_clients(self) -> None:
@@ -406,7 +411,7 @@ class PairScenario:
             bodies = tx.execute(select(leads.c.id, leads.c.body).where(leads.c.state == "live")).all()
             emails = {row.id: str(orjson.loads(row.body).get("email")) for row in bodies}
             for name in self.names:
-                sources.check_outcomes(tx, name, self.pair.sandboxes[name], emails)
+                sources.check_outcomes(tx, name, self.pair.sandboxes[name], emails, self.optouts.said)
 
     def _check_field(self, email: str, name: str, held: Mapping[str, Any]) -> None:
         values = set(held.values())
