@@ -93,6 +93,7 @@ _MARK = (
         record=bindparam("r"),
         settled_at=bindparam("t"),
         created=bindparam("c"),
+        sent_at=bindparam("u"),
     )
 )
 
@@ -105,6 +106,7 @@ def _mark(tx: Connection, run: str, pairs: Sequence[Pair], outcomes: Sequence[Se
             "e": str(result.error) if result.error else None,
             "r": result.id or operation.record,
             "t": None if outcome is Settled.PARKED else at,
+            "u": at if outcome is Settled.PARKED else None,
             "c": result.created if outcome is Settled.APPLIED and operation.verb == Verb.CREATE else None,
         }
         for (operation, result), outcome in zip(pairs, outcomes, strict=True)
@@ -190,9 +192,7 @@ class _Baselines:
         of_person = self.mapped.kind is Kind.LEAD
         if of_person and known is not None and known.lead not in (None, operation.lead):
             self.foreign.add(operation.key)
-            options = [{"lead": operation.lead}, {"lead": known.lead}]
-            place = {"connection": self.connection, "object": self.object, "record": result.id}
-            park(self.tx, kind="match", options=options, at=self.at, **place)
+            self._met(operation, result.id, known)
             return
         body, changed, held = self._held(operation, result.record, known)
         news = self._overheard(operation, result.record, known, body, held, changed)
@@ -220,6 +220,16 @@ class _Baselines:
             return
         found = self.workspace.keys(self.connection, result.id, body)
         self.claims.extend({"kind": kind, "value": value, "lead": operation.lead} for kind, value in found)
+
+    def _met(self, operation: Planned, record: str, known: Any) -> None:
+        """A create met the record of another lead: by which key, and how that was known then (`sync.clashes`)."""
+        after = operation.after
+        wanted = {name: after.get(name) for name in self.mapped.match}
+        keys = [key for key in self.workspace.keys(self.connection, "", wanted) if key[1]]
+        met = [{"lead": operation.lead, "by": list(key), "met": str(known.hash)} for key in keys]
+        options = [*(met or [{"lead": operation.lead}]), {"lead": known.lead}]
+        place = {"connection": self.connection, "object": self.object, "record": record}
+        park(self.tx, kind="match", options=options, at=self.at, **place)
 
     def _went_further(self, name: str, sent: Any, body: Values) -> bool:
         """Whether a record that was there already says no where we said yes, or is at a later stage: that is no

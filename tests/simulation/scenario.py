@@ -39,7 +39,7 @@ from tests.simulation.side import FAULTS, Seat, Side, drawn_habits, drawn_rates
 
 SIDES = ("alpha", "beta", "gamma")
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
-BESIDE = ("clocks", "addresses", *oddities.KINDS)
+BESIDE = ("clocks", "addresses", "slow", *oddities.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -235,6 +235,7 @@ class Scenario:
             side.between = self._meanwhile
             side.boundary = partial(self._boundary, side)
             self.sides[name] = side
+        self._slow_down()
         self.people = People(self.sides, Random(self.rng.random()), self._say, number=self.rng.choice((1, 2, 4)))
         self.chance = Random(self.rng.random())
         self.moving = Random(f"{self.seed}-addresses")
@@ -253,6 +254,14 @@ class Scenario:
     def _rate(self, name: str, choices: tuple[float, ...], *, always: bool = False) -> float:
         drawn = self.rng.choice(choices)
         return drawn if (self.faults or always) and name not in self.without else 0.0
+
+    def _slow_down(self) -> None:
+        """In one of eight worlds the writes of a side take long."""
+        slow = Random(f"{self.seed}-slow")
+        if self._befalls("slow") and slow.random() < 0.125:
+            slowly = self.sides[slow.choice(tuple(self.sides))]
+            slowly.slow = slow.choice((15.0, 25.0, 40.0))
+            self.met["beside/writes slow"] += 1
 
     def _befalls(self, what: str) -> bool:
         """Whether this one of BESIDE may befall the world."""
@@ -471,9 +480,12 @@ class Scenario:
                 side.apply(operation[-1])
         self.clock.advance(3600 + self.clocks.behind)
         self._replay(self._surely)
-        if self.oddities.unmoved or any(side.passed for side in self.sides.values()):
+        if self.oddities.unmoved:
             self._read_anew()
         self._come_to_rest()
+        if any(side.untold for side in self.sides.values()):  # left out until no pull of news would tell it any more
+            self._read_anew()
+            self._come_to_rest()
         if questions.answered(self):
             self._come_to_rest()
         self.clock.advance(600)

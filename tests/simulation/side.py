@@ -100,6 +100,7 @@ class Side:
     )  # of those made, gone before anybody was told when the next was
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
+    untold: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that the last answer left out
     purged: set[str] = field(default_factory=set)  # gone for so long that nothing tells of them
     silent: set[str] = field(default_factory=set)  # of those: opted out, which stood nowhere else by then
     unlisted: set[str] = field(default_factory=set)  # deleted in silence: no listing tells of them
@@ -108,7 +109,6 @@ class Side:
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
     filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
-    passed: bool = False  # an answer left out what is older than what the next pull reads again
     revived: set[str] = field(default_factory=set)  # people made anew after that, by e-mail
     refused: set[str] = field(default_factory=set)  # keys of operations
     writes: list[tuple[Verb, Row | None, dict[str, Any]]] = field(default_factory=list)  # what, over what, of what
@@ -120,6 +120,7 @@ class Side:
     boundary: Callable[[str], None] = lambda name: None
     then: Callable[[Side, Row, frozenset[str]], Row] = lambda side, row, written: row  # what a write sets off there
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
+    slow: float = 0.0  # seconds that a write takes beside that: of some written at once, the last leave late
     moment: datetime | None = None  # when what is being done was done; None for now
     doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
@@ -224,6 +225,7 @@ class Side:
         """The row as an answer."""
         if row.gone is None:
             self.shown.update((row.id, name, row.values.get(name)) for name in NAMES)
+            self.untold.difference_update([(row.id, name) for name in NAMES])
         return Record(row.id, orjson.dumps(row.values), row.version, row.gone, row.into, row.into_object)
 
     def apply(self, operation: Operation) -> tuple[Row | None, bool]:
@@ -341,7 +343,7 @@ class Seat:
                 name = side.rng.choice(("first", "title"))
                 records[0] = _without(records[0], name)
                 side.shown -= {what for what in new if what[1] == name}
-                side.passed |= page[0].version < began
+                side.untold.add((page[0].id, name))
                 stored[0] = replace(page[0], values={**page[0].values, name: None})
             self.pending.extend(stored)
             if side.habits.shuffles:
@@ -371,7 +373,10 @@ class Seat:
         return found
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
+        assert operations, "asked to write nothing"
         for operation in operations:
+            if not self.side.healed:
+                self.side.clock.advance(self.side.slow)
             self._call(operation.verb.value)
             self.side.pushes += 1
             yield self._pushed(operation)
