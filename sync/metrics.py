@@ -136,7 +136,7 @@ def application(metrics: Metrics, *, local: bool = False) -> Callable[..., Itera
 def _is_asked_here(host: str) -> bool:
     """Whether a `Host` header names this machine."""
     found = _HOST.fullmatch(host)
-    return found is not None and is_here(found[1] or found[2])
+    return found is not None and is_here((found[1] or found[2]).lower())
 
 
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([0-9a-zA-Z.-]{1,253}))(?::\d{1,5})?", re.ASCII)

@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from config.clock import ManualClock
+from config.errors import ClosedloopError
 from connectors import registry
 from connectors.sandbox import Answer, Call, FaultKind, Sandbox
 from sync import scaffold
@@ -33,6 +34,7 @@ PERSON = {
     "phone": "+4930901820777",
 }
 OTHER = {"Email": "zqcanary.two@zqdomain.example", "LastName": "Zqtwo", "Company": "Zqcompany", "Title": "Zqother"}
+PLATFORMS = ("hubspot", "salesforce", "activecampaign")
 MARKS = ("zq", "0901820777")
 
 
@@ -81,7 +83,7 @@ def test_no_canary_is_told(
 ) -> None:
     monkeypatch.delenv("CLOSEDLOOP_KEY", raising=False)
     heard: set[str] = set()
-    made = {name: registry.platform(name).sandbox(seed=5, clock=CLOCK) for name in ("hubspot", "salesforce")}
+    made = {name: registry.platform(name).sandbox(seed=5, clock=CLOCK) for name in PLATFORMS}
     started = {name: spied(sandbox, heard).start() for name, sandbox in made.items()}
     try:
         told = _lived(tmp_path, started)
@@ -114,10 +116,22 @@ def _lived(folder: Path, started: dict[str, Any]) -> str:
         for status in (0, 400, 401, 403, 429, 500, 0):
             _upset(started, status)
             told += _reported(Runner(workspace).run("sync", list(workspace.connections), Options(approve=True)))
+            told += _looked_up(workspace)
             CLOCK.advance(300)
             started["hubspot"].edit("contacts", person, {"jobtitle": f"Zq{status}"})
         told.append(_metrics(workspace))
     return "\n".join(told)
+
+
+def _looked_up(workspace: Workspace) -> list[str]:
+    """The errors of looking somebody up by their address, which stands in the calls' addresses then."""
+    told = []
+    for name, object, key in (("activecampaign", "contacts", "email"), ("salesforce", "leads", "Email")):
+        try:
+            workspace.connector(name).read(object, key, [PERSON["email"]], [key])
+        except ClosedloopError as error:
+            told += [str(error), repr(error)]
+    return told
 
 
 def _upset(started: dict[str, Any], status: int) -> None:
