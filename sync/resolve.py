@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table, bindparam, exists, select, update
 
 from connectors.api import Gone
 from mappings.model import Kind
+from sync import clashes
 from sync.copies import Changed, follow, kin, recognise
 from sync.core import resolve
 from sync.core.resolve import Key
@@ -239,6 +240,7 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     for table in (records, identities, journal):
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
     _inherit(tx, keep, lose)
+    clashes.end(tx, lose, at)
     moot = conflicts.c.kind.in_(["field", "write"]) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
     tx.execute(update(conflicts).where(moot).values(state="closed", last_at=at))  # asked anew of `keep` if need be
     taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)

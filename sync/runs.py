@@ -18,9 +18,12 @@ from config.errors import ClosedloopError, Misconfigured
 from sync.core.plan import Planned
 from sync.first_run import approve
 from sync.planning import approved
+from sync.progress import Progress, Report, Silent
 from sync.pull import restart
 from sync.state.schema import runs
-from sync.work import REBASELINE, Progress, Report, Silent, Work
+from sync.steps.attempt import REBASELINE, Attempt
+from sync.steps.push import write
+from sync.work import steps
 from sync.workspace import Workspace
 
 __all__ = ["REBASELINE", "Options", "Progress", "Report", "Runner", "Silent"]
@@ -126,30 +129,30 @@ class Runner:
             for object, facts in self.workspace.objects(connection):
                 restart(self.workspace.state, connection, object, facts.kind)
 
-    def _work(self, run: str) -> Work:
-        return Work(self.workspace, run, self.progress, self.stop)
+    def _attempt(self, run: str) -> Attempt:
+        return Attempt(self.workspace, run, self.progress, self.stop)
 
     def finish(self, run: str) -> Report:
         """Take all remaining steps of `run`."""
-        work = self._work(run)
-        with work:
-            for _ in work.steps():
+        attempt = self._attempt(run)
+        with attempt:
+            for _ in steps(attempt):
                 if self.stop.is_set():
-                    work.cancelled = True
+                    attempt.cancelled = True
                     break
-            return work.report()
+            return attempt.report()
 
     def slice(self, run: str, seconds: float) -> bool:
         """Take steps of `run` for about `seconds`; True when nothing is left to do."""
         began = self.workspace.clock.now()
-        work = self._work(run)
-        with work:
-            for _ in work.steps():
+        attempt = self._attempt(run)
+        with attempt:
+            for _ in steps(attempt):
                 if self.stop.is_set():
                     return False
                 if (self.workspace.clock.now() - began).total_seconds() >= seconds:
                     return False
-            work.report()
+            attempt.report()
             return True
 
     def send(
@@ -161,10 +164,10 @@ class Runner:
         options: Options,
     ) -> Report:
         """A run that writes just `operations` and counts `stale` as parked: what `apply` does."""
-        work = self._work(self.open(command, connections, options))
-        with work:
-            work.write(operations, stale)
-            return work.report()
+        attempt = self._attempt(self.open(command, connections, options))
+        with attempt:
+            write(attempt, operations, stale)
+            return attempt.report()
 
     def fail(self, run: str, error: ClosedloopError) -> None:
         """Close a run that could not even take its steps."""

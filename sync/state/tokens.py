@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import orjson
 from cryptography.fernet import Fernet, InvalidToken
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from config.clock import stamp
 from config.errors import Misconfigured, RetryLater, StateUnusable
@@ -32,6 +32,8 @@ ALONE = 60.0
 QUEUE = 240
 """How often somebody who waits for that looks."""
 
+_KEPT = select(tokens.c.ciphertext).where(tokens.c.connection == bindparam("of"), tokens.c.name == bindparam("named"))
+
 
 class StateTokens:
     """`connectors.api.Tokens` of one connection over the state."""
@@ -45,8 +47,7 @@ class StateTokens:
     def get(self, name: str) -> str | None:
         """The token; None when there is none. Raises Misconfigured when the key does not open it."""
         with self._state.read() as tx:
-            query = select(tokens.c.ciphertext).where(tokens.c.connection == self._connection, tokens.c.name == name)
-            ciphertext = tx.execute(query).scalar()
+            ciphertext = tx.execute(_KEPT, {"of": self._connection, "named": name}).scalar()
         if ciphertext is None:
             return None
         try:

@@ -1,0 +1,144 @@
+"""One attempt at a run: the leases it holds, the steps it has taken, what went wrong and what is held; its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+from sqlalchemy import bindparam, select, update
+
+from config.clock import unstamp
+from config.errors import ClosedloopError, StateUnusable
+from config.log import Log
+from sync import epoch
+from sync.ageing import age
+from sync.drift import frozen
+from sync.guards import Held
+from sync.ledger import Ledger
+from sync.planning import Waiting
+from sync.progress import Progress, Report
+from sync.push import close_accounts
+from sync.state.leases import Lease, acquire_all, release
+from sync.state.schema import runs
+from sync.workspace import Workspace
+
+log = Log(__name__)
+
+FRESH = 900.0
+"""Seconds for which a run that was cut off need not pull again what it had pulled."""
+REBASELINE = "rebaseline"
+"""The command that reads everything anew into a restored state, and asks about what follows."""
+
+_MINE = runs.c.id == bindparam("run")
+_RUN = select(runs).where(_MINE)
+_END = update(runs).where(_MINE).values(state=bindparam("ends"), finished_at=bindparam("at"), error=bindparam("told"))
+
+
+class Attempt:
+    """What the steps of a run share. Inside `with` it holds the leases; `report` is the last thing done there."""
+
+    def __init__(self, workspace: Workspace, run: str, progress: Progress, stop: threading.Event) -> None:
+        self.workspace = workspace
+        self.progress = progress
+        self.stop = stop
+        self.run = run
+        self.cancelled = False
+        self.errors: list[ClosedloopError] = []
+        self.waiting: dict[str, Waiting] = {}
+        self.held: dict[str, Held] = {}
+        self._began = self.workspace.clock.now()
+        self._leases: list[Lease] = []
+        with self.workspace.state.read() as tx:
+            row = tx.execute(_RUN, {"run": run}).one()
+        self.command: str = row.command
+        self.connections: list[str] = orjson.loads(row.connections)
+        for connection in self.connections:
+            self.workspace.heed_consent(connection)
+        self._calls_before = dict(self.workspace.calls)
+        self.options: dict[str, Any] = orjson.loads(row.options)
+        self.done = self._still_done(row.stage)
+        self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
+        self.marked = False  # the state's epoch was raised
+        self.news = False  # a webhook told something new
+
+    def _still_done(self, stage: str | None) -> list[str]:
+        """The steps taken by whoever worked on the run before, unless what they saw has become old."""
+        told: dict[str, Any] = orjson.loads(stage) if stage else {"done": [], "at": self.workspace.now()}
+        old = (self._began - unstamp(told["at"])).total_seconds() > FRESH
+        return [] if old else list(told["done"])
+
+    def __enter__(self) -> Attempt:
+        if self.options["push"]:
+            self._refuse_restored()
+        names = [f"connection:{connection}" for connection in sorted(self.connections)]
+        self._leases = acquire_all(self.workspace.state, names, self.run)
+        self.ledger.hold(self._leases)
+        self.workspace.fence.hold(sorted(self.connections), self._leases)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.cancelled = True
+        self.workspace.fence.drop(self.connections)
+        release(self.workspace.state, self._leases, last=self.ledger.leave if error is None else None)
+        self._leases = []
+
+    def once(self, name: str, steps: Callable[[], Iterator[str]]) -> Iterator[str]:
+        """Steps that a run takes once: skipped when it goes on after them."""
+        if name in self.done:
+            return
+        yield from steps()
+        self.remember(name)
+
+    def remember(self, name: str) -> None:
+        """This step is not taken again by whoever goes on with the run."""
+        self.done.append(name)
+        self.ledger.remember(orjson.dumps({"done": self.done, "at": self.workspace.now()}).decode())
+
+    def failed(self, connection: str, error: ClosedloopError) -> None:
+        """The connection is left alone for the rest of the run; the others go on."""
+        error.connection = error.connection or connection
+        log.warning("run.connection_failed", connection=connection, error=type(error).__name__, what=error.what)
+        self.errors.append(error)
+
+    def _refuse_restored(self) -> None:
+        """A state that was restored writes nothing: the run is over before it began."""
+        try:
+            epoch.check(self.workspace.state, self.workspace.marks)
+        except StateUnusable as error:
+            ended = {"run": self.run, "ends": "failed", "at": self.workspace.now(), "told": str(error)}
+            with self.workspace.state.begin() as tx:
+                tx.execute(_END, ended)
+            raise
+
+    def report(self) -> Report:
+        """Close the run's row and say what it did. Call it once, after the steps and before the leases are given back:
+        whoever goes on with the run then has its accounts."""
+        held = self.waiting or self.held
+        state = "cancelled" if self.cancelled else "failed" if self.errors else "held" if held else "done"
+        told = [*map(str, self.errors), *(f"{name}: held: {hold.why}." for name, hold in self.held.items())]
+        with self.workspace.state.begin() as tx:
+            self.ledger.enter(tx)
+            if not self.cancelled:
+                close_accounts(tx, self.ledger)
+            lost = frozen(tx, self.connections)
+            age(tx, self.workspace)
+            ended = {"run": self.run, "ends": state, "at": self.workspace.now(), "told": "; ".join(told) or None}
+            tx.execute(_END, ended)
+        seconds = (self.workspace.clock.now() - self._began).total_seconds()
+        calls = {name: number - self._calls_before.get(name, 0) for name, number in self.workspace.calls.items()}
+        return Report(
+            self.run,
+            self.command,
+            state,
+            self.ledger.counts,
+            self.waiting,
+            self.held,
+            lost,
+            self.errors,
+            self.ledger.needs_person or bool(self.held or lost),
+            seconds,
+            calls,
+        )

@@ -1,0 +1,185 @@
+"""The steps that push: what was left in doubt, then what is planned, as far as approvals and guards let it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from config.errors import ClosedloopError, Fenced
+from config.log import Log
+from sync import epoch
+from sync.core.plan import Planned
+from sync.doubt import date_late, watched
+from sync.first_run import Canary
+from sync.guards import guard, guarded, judge
+from sync.ledger import Written
+from sync.planning import approved, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
+from sync.push import in_doubt, recover, send
+from sync.steps.attempt import Attempt
+from sync.steps.decide import decide
+
+log = Log(__name__)
+
+PUSH_CHUNK = 10_000
+"""Operations handed to the connectors at once: enough for their bulk interfaces to pay."""
+ROUNDS = 6
+"""How often a run plans anew after pushing, before it leaves the rest to the next run."""
+
+
+def push(attempt: Attempt) -> Iterator[str]:
+    """Look up what is in doubt, then write what follows, until nothing more does."""
+    with attempt.workspace.state.read() as tx:
+        unsettled = watched(tx, attempt.connections)
+    for name in unsettled:
+        date_late(attempt.workspace, name)
+    broken = {error.connection for error in attempt.errors} | set(attempt.held)
+    names = [
+        name for name in attempt.connections if name not in broken and attempt.workspace.project.connections[name].push
+    ]
+    with attempt.workspace.state.read() as tx:
+        unsure = in_doubt(tx)
+    looked_up = [name for name in names if name in unsure]
+    for name in looked_up:
+        try:
+            recover(attempt.workspace, name, attempt.ledger)
+        except Fenced:
+            raise
+        except ClosedloopError as error:
+            attempt.failed(name, error)
+            broken.add(name)
+    yield "recover"
+    if unsettled or looked_up:  # that may be newer than what the leads were made of
+        yield from decide(attempt)
+    yield from _in_rounds(attempt, [name for name in names if name not in broken])
+
+
+def _in_rounds(attempt: Attempt, names: list[str]) -> Iterator[str]:
+    with attempt.workspace.state.read() as tx:
+        yes = approved(tx)
+        open_ = [name for name in names if name in yes]
+        attempt.waiting = {name: waiting_for(tx, attempt.workspace, name) for name in names if name not in open_}
+    canary = Canary(attempt.workspace, attempt.ledger)
+    for number in range(ROUNDS):
+        sent = 0
+        open_ = _guarded(attempt, open_)
+        for chunk in _chunks(attempt, open_, canary, count_waiting=number == 0):
+            for name, error in _send(attempt, chunk, canary).items():
+                attempt.failed(name, error)
+                open_ = [other for other in open_ if other != name]
+            sent += len(chunk)
+            yield "push"
+        if not sent:
+            break
+        yield from decide(attempt)
+    _hold_waiting(attempt)
+    _guard_from_now(attempt, open_)
+
+
+def _guarded(attempt: Attempt, names: list[str]) -> list[str]:
+    """`names` without those that a guard holds; what these would have been sent is accounted for as held."""
+    if attempt.options.get("large"):
+        return names
+    held = judge(attempt.workspace, names, attempt.run)
+    if not held:
+        return names
+    with attempt.workspace.state.begin() as tx:
+        attempt.ledger.enter(tx)
+        for name, hold in held.items():
+            log.error("guard.held", connection=name, why=hold.why)
+            for object, verbs in hold.planned.items():
+                number = sum(verbs.values())
+                attempt.ledger.wrote(tx, name, object, Written(planned=number, held=number))
+    attempt.held.update(held)
+    return [name for name in names if name not in held]
+
+
+def _guard_from_now(attempt: Attempt, names: list[str]) -> None:
+    with attempt.workspace.state.read() as tx:
+        known = guarded(tx, names)
+    fresh = [name for name in names if name not in known]
+    if fresh:
+        with attempt.workspace.state.begin() as tx:
+            attempt.ledger.enter(tx)
+            for name in fresh:
+                guard(tx, name, attempt.workspace.now())
+
+
+def _chunks(attempt: Attempt, open_: list[str], canary: Canary, *, count_waiting: bool) -> Iterator[list[Planned]]:
+    """What is to be sent, in chunks; a connection's first chunk ever is the canary's size."""
+    chunk: list[Planned] = []
+    for batch in plan_batches(attempt.workspace, attempt.run):
+        for operation in batch.operations:
+            if operation.connection in open_:
+                chunk.append(operation)
+            elif count_waiting and operation.connection in attempt.waiting:
+                count_operation(attempt.waiting[operation.connection], operation)
+        if len(chunk) >= (canary.size({operation.connection for operation in chunk}) or PUSH_CHUNK):
+            yield chunk
+            chunk = []
+    chunk.extend(operation for name in open_ for operation in beside_leads(attempt.workspace, name))
+    for name in attempt.waiting if count_waiting else ():
+        for operation in outcomes_due(attempt.workspace, name):
+            count_operation(attempt.waiting[name], operation)
+    if chunk:
+        yield chunk
+
+
+def _send(attempt: Attempt, chunk: list[Planned], canary: Canary) -> dict[str, ClosedloopError]:
+    if chunk:
+        _raise_epoch(attempt)
+    first, rest = canary.split(chunk)
+    stopped: dict[str, ClosedloopError] = {}
+    if first:
+        stopped = send(attempt.workspace, attempt.ledger, first, on_settled=_teller(attempt, first))
+        stopped.update(canary.judge(first))
+    rest = [operation for operation in rest if operation.connection not in stopped]
+    if rest:
+        stopped.update(send(attempt.workspace, attempt.ledger, rest, on_settled=_teller(attempt, rest)))
+    return stopped
+
+
+def _teller(attempt: Attempt, operations: list[Planned]) -> Callable[[str, str, int], None]:
+    done: dict[tuple[str, str], int] = {}
+
+    def tell(connection: str, object: str, number: int) -> None:
+        done[(connection, object)] = done.get((connection, object), 0) + number
+        total = sum(1 for op in operations if (op.connection, op.object) == (connection, object))
+        attempt.progress.pushed(connection, object, done[(connection, object)], total)
+
+    return tell
+
+
+def _hold_waiting(attempt: Attempt) -> None:
+    """Account for what was planned but waits for a yes."""
+    attempt.waiting = {name: waiting for name, waiting in attempt.waiting.items() if waiting.total}
+    if not attempt.waiting:
+        return
+    with attempt.workspace.state.begin() as tx:
+        attempt.ledger.enter(tx)
+        for name, waiting in attempt.waiting.items():
+            for table in (waiting.creates, waiting.updates):
+                for object, number in table.items():
+                    attempt.ledger.wrote(tx, name, object, Written(planned=number, held=number))
+
+
+def _raise_epoch(attempt: Attempt) -> None:
+    """Before the first write of the run: see `sync.epoch`."""
+    if not attempt.marked:
+        with attempt.workspace.state.begin() as tx:
+            attempt.ledger.enter(tx)
+            epoch.advance(tx)
+        epoch.remember(attempt.workspace.state, attempt.workspace.marks)
+        attempt.marked = True
+
+
+def write(attempt: Attempt, operations: list[Planned], stale: list[Planned]) -> None:
+    """Write these operations and no others."""
+    for name in attempt.connections:
+        recover(attempt.workspace, name, attempt.ledger)
+    with attempt.workspace.state.begin() as tx:
+        attempt.ledger.enter(tx)
+        for op in stale:
+            attempt.ledger.wrote(tx, op.connection, op.object, Written(planned=1, parked=1))
+    for name, error in _send(attempt, operations, Canary(attempt.workspace, attempt.ledger)).items():
+        attempt.failed(name, error)
+    for _ in decide(attempt):
+        pass
