@@ -37,7 +37,8 @@ AHEAD = timedelta(days=1)
 """How far ahead of our clock a record's time may be and is believed: no two clocks differ by more."""
 
 OUTSIDE = "filtered"
-"""In `records.gone`: the record lives, but no longer passes the mapping's filter. It is neither heard nor written."""
+"""In `records.gone`: the record lives, but no longer passes the mapping's filter, or is a second copy of a deal. It is
+neither heard nor written. What the filter left out has no `raw_hash`, and is judged anew whenever it is told."""
 
 _OFFSET = 1 << 63
 _digest = xxhash.xxh3_64_intdigest
@@ -240,7 +241,7 @@ class _Group:
         for id, record in by_id.items():
             raw_hash = _digest(record.raw) - _OFFSET
             before = known.get(id)
-            same = before is not None and before[0] == raw_hash and before[1] == record.gone
+            same = before is not None and before[0] == raw_hash and _stands_as(record, before[1])
             if not same and (nobody or not self._hushed(self.stream.object, id)):
                 fresh[id] = raw_hash
         if not fresh:
@@ -400,7 +401,7 @@ class _Group:
         if before.gone == record.gone and before.into == into:
             self.touches.append((record.id, raw_hash, before.version, None))
             return
-        self.gone += 1
+        self.gone += before.gone is None or before.version != ""  # what nobody ever saw was known as gone already
         if self.stream.kind is Kind.LEAD:
             old: Values = orjson.loads(before.body)
             body = {**old, **self._last_words(record)}
@@ -546,6 +547,11 @@ def _problem_text(problems: list[ValueProblem]) -> str | None:
     if not problems:
         return None
     return orjson.dumps([[p.field, p.code, p.reason] for p in problems]).decode()
+
+
+def _stands_as(record: Record, before: str | None) -> bool:
+    """Whether the record is as gone as it was. What lives and was set aside stays so until its bytes change."""
+    return before == record.gone or (record.gone is None and before == OUTSIDE)
 
 
 def _into(record: Record, object: str) -> str | None:

@@ -315,7 +315,7 @@ BUGS = (
     Bug(
         "a copy is not known by the name it bears",
         "sync/resolve.py",
-        "        recognise(tx, [deal for deal in deals if (deal[2], deal[3]) in bearing], at)\n",
+        "        recognise(tx, bear, at)\n",
         "",
         tests="tests/engine/test_copies.py::test_a_copy_made_in_a_run_that_died_is_known_by_the_name_it_bears",
     ),
