@@ -507,7 +507,7 @@ BUGS = (
     ),
     Bug(
         "LinkedIn: a formula goes into a file as it is",
-        "connectors/linkedin/csv_cells.py",
+        "config/cells.py",
         """return f"'{text}" if _FORMULA.match(text) else text""",
         "return text",
         tests="tests/connectors/linkedin/test_csv_files.py::test_every_cell_stands_in_quotes",
