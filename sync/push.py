@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from config.clock import unstamp
 from config.errors import (
@@ -101,6 +101,8 @@ def _send_object(
         ledger.wrote(tx, connection, object, Written(planned=len(planned), parked=repeated))
     if repeated:
         log.warning("push.repeated", connection=connection, object=object, operations=repeated)
+    if not by_key:
+        return None
     mapped = workspace.mapped(connection).get(object)
     fields = mapped.remote_fields if mapped else ()
     operations = [_operation(workspace, key, plan) for key, plan in by_key.items()]
@@ -328,7 +330,9 @@ def _look_up_keys(rows: Iterable[Any]) -> dict[str, dict[str, list[Any]]]:
 
 
 def _young(row: Any, workspace: Workspace) -> bool:
-    return (workspace.clock.now() - unstamp(row.created_at)).total_seconds() < DOUBT
+    """Whether it may still be done. Of thousands that are meant at once the last leaves long after. When it left that
+    a process died over nobody knows: it had by the time when that was seen."""
+    return not row.sent_at or (workspace.clock.now() - unstamp(row.sent_at)).total_seconds() < DOUBT
 
 
 def _holds(held: Values, after: Values, pulled: frozenset[str]) -> bool:
@@ -344,7 +348,7 @@ _FOUND = (
     .where(records.c.id == bindparam("record"))
 )
 _ROW = update(journal).where(journal.c.id == bindparam("row"))
-_STAYS_OPEN = _ROW.values(state="in_doubt")
+_STAYS_OPEN = _ROW.values(state="in_doubt", sent_at=func.coalesce(journal.c.sent_at, bindparam("seen")))
 _WITHDRAW = _ROW.values(state="withdrawn", error=bindparam("why"), settled_at=bindparam("at"))
 
 
@@ -362,7 +366,7 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     if row.verb == Verb.CREATE and known is not None and known.lead not in (None, row.lead):
         found = None  # found by its key, and somebody else's: they came by it since
     if found is None and row.verb == Verb.CREATE and _young(row, workspace):
-        tx.execute(_STAYS_OPEN, {"row": row.id})
+        tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})
         return None
     if found is None:
         tx.execute(_WITHDRAW, {"row": row.id, "why": "looked up: not there", "at": at})
@@ -384,7 +388,7 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
         date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
     # somebody else may have made what was found: our create may still come, and meet it
     if row.verb in (Verb.CREATE, Verb.UPDATE) and _young(row, workspace):
-        tx.execute(_STAYS_OPEN, {"row": row.id})
+        tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})
         return None
     if row.verb == Verb.UPDATE:
         ask_about_blanks(tx, row, found.id, mapped, at)

@@ -18,7 +18,7 @@ from connectors.api import Gone, Record, Result, Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Rule, Values
 from sync import copies, pins
-from sync.absorb import StreamRow, body_bytes, content_hash, stream_for
+from sync.absorb import StreamRow, body_bytes, content_hash, counts_from, stream_for
 from sync.conversions import told
 from sync.core.echo import came_of, later
 from sync.core.plan import Planned, fingerprint
@@ -93,6 +93,7 @@ _MARK = (
         record=bindparam("r"),
         settled_at=bindparam("t"),
         created=bindparam("c"),
+        sent_at=bindparam("u"),
     )
 )
 
@@ -105,6 +106,7 @@ def _mark(tx: Connection, run: str, pairs: Sequence[Pair], outcomes: Sequence[Se
             "e": str(result.error) if result.error else None,
             "r": result.id or operation.record,
             "t": None if outcome is Settled.PARKED else at,
+            "u": at if outcome is Settled.PARKED else None,
             "c": result.created if outcome is Settled.APPLIED and operation.verb == Verb.CREATE else None,
         }
         for (operation, result), outcome in zip(pairs, outcomes, strict=True)
@@ -279,7 +281,8 @@ class _Baselines:
             if value is not None and name in self.mapped.pulled and name not in ours and body.get(name) != value
         }
         body.update(news)
-        return {name: later(returned.version, changed.get(name, "")) for name in news}
+        since = counts_from(returned.version, self.at)
+        return {name: later(since, changed.get(name, "")) for name in news}
 
     def store(self) -> None:
         if self.rows:

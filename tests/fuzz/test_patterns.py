@@ -89,7 +89,7 @@ def test_every_pattern_of_ours_is_quick_over_every_text() -> None:
 
 
 def test_the_look_at_patterns_knows_a_slow_one() -> None:
-    assert slow(r"(?:[^@]+\.)+[^@]{2,}!")
+    assert slow(r"(a+)+!")
 
 
 @pytest.mark.parametrize("address", ["a@" + "a." * 120 + "(", "a." * 120 + "@(", "a@" * 120, "a" * 250 + "@"])

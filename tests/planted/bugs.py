@@ -22,7 +22,7 @@ BUGS = (
     Bug(
         "a lagging index overwrites what is newer",
         "sync/absorb.py",
-        "if record.version and record.version < before.version:",
+        "if record.version and record.version < before.version and not self._is_back(record, before):",
         "if False:",
         tests="tests/state/test_absorb.py::test_an_older_state_told_late_is_not_news",
     ),
@@ -208,9 +208,16 @@ BUGS = (
     Bug(
         "a create in doubt is sent again at once",
         "sync/push.py",
-        "return (workspace.clock.now() - unstamp(row.created_at)).total_seconds() < DOUBT",
+        "return not row.sent_at or (workspace.clock.now() - unstamp(row.sent_at)).total_seconds() < DOUBT",
         "return False",
         tests="tests/simulation/test_simulation.py",
+    ),
+    Bug(
+        "a write is in doubt from when it was meant, not from when it left",
+        "sync/push.py",
+        "not row.sent_at or (workspace.clock.now() - unstamp(row.sent_at))",
+        "(workspace.clock.now() - unstamp(row.created_at))",
+        tests="tests/engine/test_writes.py",
     ),
     Bug(
         "a write in doubt is not looked up",
@@ -308,7 +315,7 @@ BUGS = (
     Bug(
         "a copy is not known by the name it bears",
         "sync/resolve.py",
-        "        recognise(tx, [deal for deal in deals if (deal[2], deal[3]) in bearing], at)\n",
+        "        recognise(tx, bear, at)\n",
         "",
         tests="tests/engine/test_copies.py::test_a_copy_made_in_a_run_that_died_is_known_by_the_name_it_bears",
     ),
