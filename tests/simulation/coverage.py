@@ -52,7 +52,15 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Level -> operation -> the faults that can strike it."""
 
-_BESIDE = ("clocks differ", "clock set", "address changed", "writes slow", oddities.SILENT, oddities.AHEAD_OF)
+_BESIDE = (
+    "clocks differ",
+    "clock set",
+    "address changed",
+    "address shared",
+    "writes slow",
+    oddities.SILENT,
+    oddities.AHEAD_OF,
+)
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
 ACTS = "somebody acts"
