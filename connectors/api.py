@@ -97,7 +97,9 @@ class Operation:
     them where the platform can. `values` are remote field -> value in the platform's own form, only what is to change;
     None clears. A conversion is a create whose `match` has its `event_id`. Archiving and erasing name their record as
     an update does, without values; a record that is away already is done. A brief and a new deal have in `person` the
-    record of whom they are about (`contacts/12`); a new deal's `match` has the name of its home.
+    record of whom they are about (`contacts/12`); a new deal's `match` has the name of its home. `backwards` names the
+    remote fields of an update that are meant to go back along their options (an undo of a stage): a platform that moves
+    such a field forward only is to be made to.
     """
 
     key: str
@@ -106,6 +108,7 @@ class Operation:
     values: Mapping[str, Any]
     id: str = ""
     match: Mapping[str, Any] = field(default_factory=dict)
+    backwards: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ LARGEST_INTEGER = 2**53 - 1
 """Beyond it JSON's readers disagree."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_EMAIL = re.compile(r"[^@\s\"(),:;<>\[\\\]]+@(?:[^@\s\"(),:;<>\[\\\]]+\.)+[^@\s\"(),:;<>\[\\\]]{2,}")
+_EMAIL = re.compile(r"[^@\s\"(),:;<>\[\\\]]+@[^@\s\"(),:;<>\[\\\]]+\.[^@\s\"(),:;<>\[\\\]]{2,}")
+"""What precedes the last dot may hold dots. To repeat `label.` instead would take for ever over "a@a.a.a.a(", which
+anybody may write into a form."""
 _PLAIN_EMAIL = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9-]+\.)+[a-z0-9-]{2,}")
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _UPPER = re.compile(r"[A-Z]")

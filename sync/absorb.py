@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import orjson
 import xxhash
 from sqlalchemy import Connection, bindparam, select, update
 
+from config.clock import stamp, unstamp
 from connectors.api import Page, Record
 from mappings.compiler import Mapped, ValueProblem
 from mappings.model import Kind, Values
@@ -31,8 +33,12 @@ from sync.state.suppression import Suppression
 LARGEST = 1_000_000
 """Bytes. A record beyond it is quarantined unread."""
 
+AHEAD = timedelta(days=1)
+"""How far ahead of our clock a record's time may be and is believed: no two clocks differ by more."""
+
 OUTSIDE = "filtered"
-"""In `records.gone`: the record lives, but no longer passes the mapping's filter. It is neither heard nor written."""
+"""In `records.gone`: the record lives, but no longer passes the mapping's filter, or is a second copy of a deal. It is
+neither heard nor written. What the filter left out has no `raw_hash`, and is judged anew whenever it is told."""
 
 _OFFSET = 1 << 63
 _digest = xxhash.xxh3_64_intdigest
@@ -164,6 +170,16 @@ def absorb_records(
     return group.counts(len(arrived))
 
 
+def is_far(version: str, at: str) -> bool:
+    """Whether a record's time, read at `at`, is so far ahead that an import or a program must have set it."""
+    return version > at and version > stamp(unstamp(at) + AHEAD)
+
+
+def counts_from(version: str, at: str) -> str:
+    """Since when counts what a record of this version says: since it was read at `at`, where its time tells nothing."""
+    return version if version and not is_far(version, at) else at
+
+
 def content_hash(body: bytes) -> int:
     """The signed 64-bit hash of a body."""
     return _digest(body) - _OFFSET
@@ -225,7 +241,7 @@ class _Group:
         for id, record in by_id.items():
             raw_hash = _digest(record.raw) - _OFFSET
             before = known.get(id)
-            same = before is not None and before[0] == raw_hash and before[1] == record.gone
+            same = before is not None and before[0] == raw_hash and _stands_as(record, before[1])
             if not same and (nobody or not self._hushed(self.stream.object, id)):
                 fresh[id] = raw_hash
         if not fresh:
@@ -263,7 +279,8 @@ class _Group:
                 continue
             body, version = _dumps(values), record.version  # `quick` gives its fields in order
             told = _digest(body) - _OFFSET
-            keep((stream, record.id, fresh[record.id], told, bytearray(body), version, version or at))
+            since = counts_from(version, at)
+            keep((stream, record.id, fresh[record.id], told, bytearray(body), version, since))
         self.new += len(new) - len(odd)
         return odd
 
@@ -296,7 +313,7 @@ class _Group:
             _digest(body) - _OFFSET,
             body.decode(),
             record.version,
-            record.version or self.at,
+            counts_from(record.version, self.at),
             record.gone.value if record.gone else None,
             _into(record, self.stream.object) if record.into else None,
             _problem_text(problems) if problems else None,
@@ -312,7 +329,7 @@ class _Group:
         if record.gone is not None:
             self._take_gone(record, raw_hash, before)
             return
-        if record.version and record.version < before.version:
+        if record.version and record.version < before.version and not self._is_back(record, before):
             return  # a lagging index tells an older state than the one we know: not news
         read = self._read(record, before)
         if read is None:
@@ -328,6 +345,10 @@ class _Group:
             self._update(record, raw_hash, before, old, body, stored, problems)
         if problems:
             self.quarantined += 1
+
+    def _is_back(self, record: Record, before: _Known) -> bool:
+        """Whether a record whose time was far ahead has one of our days again, which says nothing of what is older."""
+        return is_far(before.version, self.at) and not is_far(record.version, self.at)
 
     def _update(
         self,
@@ -358,7 +379,8 @@ class _Group:
         known: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
         rewritten: dict[str, list[Any]] = orjson.loads(before.held) if before.held else {}
         agreed = self.agreed.of(before.lead, old, body)
-        changed, held = revise(known, rewritten, old, body, record.version or self.at, agreed)
+        since = counts_from(record.version, self.at)
+        changed, held = revise(known, rewritten, old, body, since, agreed)
         return (
             record.id,
             raw_hash,
@@ -379,7 +401,7 @@ class _Group:
         if before.gone == record.gone and before.into == into:
             self.touches.append((record.id, raw_hash, before.version, None))
             return
-        self.gone += 1
+        self.gone += before.gone is None or before.version != ""  # what nobody ever saw was known as gone already
         if self.stream.kind is Kind.LEAD:
             old: Values = orjson.loads(before.body)
             body = {**old, **self._last_words(record)}
@@ -525,6 +547,11 @@ def _problem_text(problems: list[ValueProblem]) -> str | None:
     if not problems:
         return None
     return orjson.dumps([[p.field, p.code, p.reason] for p in problems]).decode()
+
+
+def _stands_as(record: Record, before: str | None) -> bool:
+    """Whether the record is as gone as it was. What lives and was set aside stays so until its bytes change."""
+    return before == record.gone or (record.gone is None and before == OUTSIDE)
 
 
 def _into(record: Record, object: str) -> str | None:

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Sequence
 import orjson
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
+from connectors.api import Gone
 from sync.absorb import OUTSIDE
 from sync.entries import entry, quarantine_rows
 from sync.load import chunks
-from sync.state.schema import copies, records, streams
+from sync.state.schema import copies, quarantine, records, streams
 
 Place = tuple[str, str, str]
 """(connection, object, id) of a deal."""
@@ -90,9 +91,64 @@ def recognise(tx: Connection, changed: Sequence[Changed], at: str) -> None:
                 home = place(str(orjson.loads(body)["home"]))
                 if home is None or home[0] == connection:
                     continue
-                home = _survivor(tx, home)
-                if not note(tx, (connection, object, id), home, at):
-                    leave_out(tx, stream, (connection, object, id), home, at)
+                if not _noted(tx, (connection, object, id), home, at):
+                    leave_out(tx, stream, (connection, object, id), _survivor(tx, home), at)
+
+
+def _noted(tx: Connection, copy: Place, home: Place, at: str) -> bool:
+    """Whether the deal is a copy of what the home that it names lives on as, or, where that has another, of that home
+    itself, which says nothing any more."""
+    survivor = _survivor(tx, home)
+    if survivor != home:
+        _stand_in(tx, survivor, at)
+    return note(tx, copy, survivor, at) or (survivor != home and note(tx, copy, home, at))
+
+
+def _stand_in(tx: Connection, survivor: Place, at: str) -> None:
+    """What a known deal lives on as is known, too: as gone, until a pull tells of it. So a copy of one that was deleted
+    before anybody saw it is no deal of its own."""
+    connection, object, id = survivor
+    here = (streams.c.connection == connection) & (streams.c.object == object)
+    stream = tx.execute(select(streams.c.id).where(here)).scalar()
+    known = (records.c.stream == stream) & (records.c.id == id)
+    if stream is not None and tx.execute(select(records.c.id).where(known)).first() is None:
+        row = {"stream": stream, "id": id, "raw_hash": 0, "hash": 0, "body": "{}", "version": "", "first_at": at}
+        tx.execute(insert(records), [{**row, "gone": Gone.DELETED.value, "dirty": False}])
+
+
+def welcome_back(tx: Connection, changed: Sequence[Changed], at: str) -> list[Changed]:
+    """The second copies beside these changed deals that are the only ones now: each is the copy from now on."""
+    heard: list[Changed] = []
+    for stream, connection, object in sorted({(row[0], *row[2:]) for row in changed}):
+        waiting = list(tx.execute(_SECONDS, {"of": connection, "named": object}).scalars())
+        for some in chunks(waiting):
+            for id, body in tx.execute(_SET_ASIDE, {"of": stream, "some": some}).all():
+                home = place(str(orjson.loads(body)["home"]))
+                if home is not None and _noted(tx, (connection, object, id), home, at):
+                    _hear(tx, stream, (connection, object, id), at)
+                    heard.append((stream, id, connection, object))
+    return heard
+
+
+_SECONDS = select(quarantine.c.record).where(
+    quarantine.c.direction == "pull",
+    quarantine.c.connection == bindparam("of"),
+    quarantine.c.object == bindparam("named"),
+    quarantine.c.code == "second_copy",
+    quarantine.c.state == "open",
+)
+_SET_ASIDE = select(records.c.id, records.c.body).where(
+    records.c.stream == bindparam("of"),
+    records.c.id.in_(bindparam("some", expanding=True)),
+    records.c.gone == OUTSIDE,
+)
+
+
+def _hear(tx: Connection, stream: int, copy: Place, at: str) -> None:
+    tx.execute(update(records).where(records.c.stream == stream, records.c.id == copy[2]).values(gone=None))
+    there = (quarantine.c.connection == copy[0]) & (quarantine.c.object == copy[1])
+    mine = there & (quarantine.c.record == copy[2]) & (quarantine.c.code == "second_copy")
+    tx.execute(update(quarantine).where(mine).values(state="resolved", last_at=at))
 
 
 def follow(tx: Connection, changed: Sequence[Changed], at: str) -> None:
@@ -104,6 +160,7 @@ def follow(tx: Connection, changed: Sequence[Changed], at: str) -> None:
         taken = {copy[:2] for copy in of_homes(tx, [survivor]).get(survivor, ())}
         for copy in found if survivor != home else ():
             if copy[:2] not in taken:
+                _stand_in(tx, survivor, at)
                 note(tx, copy, survivor, at)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,8 @@ import orjson
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from mappings.model import Kind
+from sync.clashes import CODE as TAKEN
+from sync.clashes import Claims, tell
 from sync.conversions import conversions_due, takers
 from sync.core import brief
 from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_lead
@@ -56,9 +58,9 @@ def plan_batches(workspace: Workspace, run: str, *, store: bool = True) -> Itera
     With `store`, what a mapping cannot express is put into quarantine and leads with nothing to write are laid to
     rest; without, the state stays as it is.
     """
-    after = ""
+    after, claims = "", Claims()
     while True:
-        batch = _plan_batch(workspace, run, after, store)
+        batch = _plan_batch(workspace, run, after, claims, store)
         if not batch.leads:
             return
         after = batch.last
@@ -76,7 +78,7 @@ _REFUSED = select(quarantine).where(
 )
 
 
-def _plan_batch(workspace: Workspace, run: str, after: str, store: bool) -> Batch:
+def _plan_batch(workspace: Workspace, run: str, after: str, claims: Claims, store: bool) -> Batch:
     if store and not _any_to_plan(workspace, after):
         return Batch()
     opened = workspace.state.begin() if store else workspace.state.read()
@@ -84,7 +86,7 @@ def _plan_batch(workspace: Workspace, run: str, after: str, store: bool) -> Batc
         ids = list(tx.execute(_TO_PLAN, {"after": after}).scalars())
         batch = Batch(leads=len(ids), last=ids[-1] if ids else "")
         if ids:
-            _fill(tx, workspace, run, ids, batch, store)
+            _fill(tx, workspace, run, ids, batch, claims, store)
         return batch
 
 
@@ -94,10 +96,13 @@ def _any_to_plan(workspace: Workspace, after: str) -> bool:
         return tx.execute(_TO_PLAN, {"after": after}).first() is not None
 
 
-def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], batch: Batch, store: bool) -> None:
+def _fill(
+    tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], batch: Batch, claims: Claims, store: bool
+) -> None:
     wanted = targets(workspace)
     in_doubt = all_open_targets(tx)
-    refused = _refused(tx, ids)
+    entries = _entries(tx, ids)
+    refused = _refused(entries)
     linked = pinned(tx, record_views(tx, workspace, ids))
     fate = fates(tx, workspace, linked)
     views = [lead_view(row, linked.get(row.id, ())) for row in lead_rows(tx, ids)]
@@ -109,24 +114,26 @@ def _fill(tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], ba
         return Outcome(own.operations + copied.operations, own.problems + copied.problems)
 
     outcomes = {lead.id: plan(lead, refused) for lead in views}
-    fought = flaps(tx, workspace, [op for outcome in outcomes.values() for op in outcome.operations])
-    if fought:
-        frozen = {flap.refused for flap in fought}
-        for lead in views:
-            if any(flap.place[3] == lead.id for flap in fought):
-                outcomes[lead.id] = plan(lead, _either(frozen, refused))
+    planned = [op for outcome in outcomes.values() for op in outcome.operations]
+    fought, taken = flaps(tx, workspace, planned), claims.clashes(tx, workspace, planned, wanted)
+    if fought or taken:
+        frozen = {flap.refused for flap in fought} | {clash.refused for clash in taken}
+        held = {place[3] for place in frozen}
+        outcomes.update((lead.id, plan(lead, _either(frozen, refused))) for lead in views if lead.id in held)
     keep_back(tx, outcomes, views, workspace.now(), store=store)
+    waits = {clash.operation.lead for clash in taken}
     problems = [flap.row(run, workspace.now()) for flap in fought]
     for id, outcome in outcomes.items():
         waiting = [op for op in outcome.operations if _is_open(op, in_doubt[op.connection])]
         batch.operations.extend(op for op in outcome.operations if op not in waiting)
         batch.waiting.extend(waiting)
         problems.extend(_problem_rows(run, id, outcome, workspace.now()))
-        if not outcome.operations:
+        if not outcome.operations and id not in waits:
             batch.at_rest.append(id)
     if store:
         if problems:
             quarantine_rows(tx, problems)
+        tell(tx, run, workspace.now(), taken, [row for row in entries if row.code == TAKEN])
         for some in chunks(batch.at_rest):
             tx.execute(_REST, {"some": some})
 
@@ -141,11 +148,18 @@ def _is_open(operation: Planned, unsure: set[tuple[str, str, str]]) -> bool:
     return any((operation.object, record, operation.lead) in unsure for record in (operation.record, ""))
 
 
-def _refused(tx: Connection, ids: Sequence[str]) -> Refused:
-    held: set[tuple[str, ...]] = set()
-    for some in chunks(ids):
-        for row in tx.execute(_REFUSED, {"some": some}):
-            held.add((row.connection, row.object, row.record, row.lead, row.field, row.fingerprint))
+def _entries(tx: Connection, ids: Sequence[str]) -> list[Any]:
+    """The open entries in quarantine about writes for these leads."""
+    return [row for some in chunks(ids) for row in tx.execute(_REFUSED, {"some": some})]
+
+
+def _refused(entries: Iterable[Any]) -> Refused:
+    """What is held by itself: a clash of keys is looked for anew each time."""
+    held = {
+        (row.connection, row.object, row.record, row.lead, row.field, row.fingerprint)
+        for row in entries
+        if row.code != TAKEN
+    }
     return lambda *place: place in held
 
 
@@ -166,7 +180,7 @@ def briefs_due(workspace: Workspace, connection: str) -> list[Planned]:
         rows = list(tx.execute(query))
         unsure = open_targets(tx, connection)
         values = {row.id: orjson.loads(row.body) for row in lead_rows(tx, [row.lead for row in rows])}
-        refused = _refused(tx, [row.lead for row in rows])
+        refused = _refused(_entries(tx, [row.lead for row in rows]))
     planned = [_brief(row, object, values[row.lead]) for row in rows if row.lead in values]
     return [
         operation

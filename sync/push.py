@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from config.clock import unstamp
 from config.errors import (
@@ -25,10 +25,10 @@ from config.errors import (
 )
 from config.log import Log
 from connectors.api import Operation, Result, Verb
-from mappings.model import Kind, Values
+from mappings.model import Field, Kind, Values
 from sync.absorb import absorb_records, stream_for
 from sync.core.echo import came_of
-from sync.core.plan import Planned
+from sync.core.plan import Change, Planned
 from sync.doubt import ask_about_blanks, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
@@ -101,11 +101,11 @@ def _send_object(
         ledger.wrote(tx, connection, object, Written(planned=len(planned), parked=repeated))
     if repeated:
         log.warning("push.repeated", connection=connection, object=object, operations=repeated)
+    if not by_key:
+        return None
     mapped = workspace.mapped(connection).get(object)
     fields = mapped.remote_fields if mapped else ()
-    operations = [
-        Operation(key, Verb(plan.verb), object, plan.values, plan.record, plan.match) for key, plan in by_key.items()
-    ]
+    operations = [_operation(workspace, key, plan) for key, plan in by_key.items()]
     stopped: ClosedloopError | None = None
     answered: set[str] = set()
     for results in _some(_answers(workspace, connection, operations, fields)):
@@ -121,6 +121,20 @@ def _send_object(
     if missing := [key for key in by_key if key not in answered]:
         raise RuntimeError(f"{connection}: the connector gave no result for {len(missing)} of {len(by_key)} operations")
     return stopped
+
+
+def _operation(workspace: Workspace, key: str, plan: Planned) -> Operation:
+    """The operation as its connector gets it."""
+    back = frozenset(change.remote for change in plan.changes if _goes_back(change, workspace.fields.get(change.field)))
+    return Operation(key, Verb(plan.verb), plan.object, plan.values, plan.record, plan.match, back)
+
+
+def _goes_back(change: Change, known: Field | None) -> bool:
+    """Whether the new value stands before the old one among the options of its field."""
+    options = known.options if known is not None else ()
+    if change.old not in options or change.new not in options:
+        return False
+    return options.index(change.new) < options.index(change.old)
 
 
 def _answers(
@@ -316,7 +330,9 @@ def _look_up_keys(rows: Iterable[Any]) -> dict[str, dict[str, list[Any]]]:
 
 
 def _young(row: Any, workspace: Workspace) -> bool:
-    return (workspace.clock.now() - unstamp(row.created_at)).total_seconds() < DOUBT
+    """Whether it may still be done. Of thousands that are meant at once the last leaves long after. When it left that
+    a process died over nobody knows: it had by the time when that was seen."""
+    return not row.sent_at or (workspace.clock.now() - unstamp(row.sent_at)).total_seconds() < DOUBT
 
 
 def _holds(held: Values, after: Values, pulled: frozenset[str]) -> bool:
@@ -332,7 +348,7 @@ _BODY = (
     .where(records.c.id == bindparam("record"))
 )
 _ROW = update(journal).where(journal.c.id == bindparam("row"))
-_STAYS_OPEN = _ROW.values(state="in_doubt")
+_STAYS_OPEN = _ROW.values(state="in_doubt", sent_at=func.coalesce(journal.c.sent_at, bindparam("seen")))
 _WITHDRAW = _ROW.values(state="withdrawn", error=bindparam("why"), settled_at=bindparam("at"))
 
 
@@ -346,7 +362,7 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     if row.verb == Verb.CREATE and is_person:
         watch(tx, row, at)
     if found is None and row.verb == Verb.CREATE and _young(row, workspace):
-        tx.execute(_STAYS_OPEN, {"row": row.id})
+        tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})
         return None
     if found is None:
         tx.execute(_WITHDRAW, {"row": row.id, "why": "looked up: not there", "at": at})
@@ -369,7 +385,7 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
         date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
     # somebody else may have made what was found: our create may still come, and meet it
     if row.verb in (Verb.CREATE, Verb.UPDATE) and _young(row, workspace):
-        tx.execute(_STAYS_OPEN, {"row": row.id})
+        tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})
         return None
     if row.verb == Verb.UPDATE:
         ask_about_blanks(tx, row, found.id, mapped, at)

@@ -1,8 +1,10 @@
 """Take up a state again that may not write: restored from a backup, or another than this host knows (`sync.epoch`).
 
-Who was forgotten since is forgotten again; everything is read anew from all platforms, and nothing is written; what the
-older state would have decided without knowing becomes a question (`sync.restored`). Then the state has a new id and an
-epoch beyond all that is known, and may write. Until then the same command begins again where it was stopped.
+What the lost state sent last may still come, or is not shown yet, and would look like somebody's edit of afterwards:
+that is waited for. Who was forgotten since is forgotten again; everything is read anew from all platforms, and nothing
+is written; what the older state would have decided without knowing becomes a question (`sync.restored`). Then the state
+has a new id and an epoch beyond all that is known, and may write. Until then the same command begins again where it was
+stopped.
 """
 
 from __future__ import annotations
@@ -11,17 +13,24 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import orjson
 from sqlalchemy import Connection, select, update
 
+from config.clock import unstamp
 from sync import epoch
-from sync.epoch import Mark
+from sync.epoch import Identity, Mark
 from sync.forget import Person, find, scrub
 from sync.load import chunks
 from sync.restored import CODE
 from sync.runs import REBASELINE, Options, Report, Runner
-from sync.state.schema import identities, quarantine, records, runs, streams
+from sync.state.database import NOTE, upsert
+from sync.state.schema import identities, meta, quarantine, records, runs, streams
 from sync.withheld import begin_anew, count
 from sync.workspace import Workspace
+
+SURE = 300.0
+"""Seconds after which whatever a state sent before it was lost has been done, and stands in every index."""
+_BEGAN = "rebaseline_began"
 
 
 @dataclass(slots=True)
@@ -55,6 +64,7 @@ def rebaseline(
         epoch.remember(workspace.state, workspace.marks)
         return Rebaselined(None, True, forgotten)
     _close_runs(workspace)
+    _wait(workspace, runner, _began(workspace, mark, known))
     options = Options(push=False, bulk=True, large=large, choice="create_missing" if create_missing else "")
     report = runner.run(REBASELINE, workspace.connections, options)
     if report.state != "done":
@@ -64,6 +74,30 @@ def rebaseline(
         left = count(tx) | {"written already": _doubted(tx)}
     epoch.remember(workspace.state, workspace.marks)
     return Rebaselined(report, True, forgotten, {kind: number for kind, number in left.items() if number})
+
+
+def _began(workspace: Workspace, mark: Mark | None, known: Identity) -> str:
+    """When it was first tried to take up this state: the state that was lost wrote nothing after it."""
+    lost = [known.id, known.epoch, mark.id if mark else "", mark.epoch if mark else 0]
+    with workspace.state.begin() as tx:
+        told = tx.execute(NOTE, {"of": _BEGAN}).scalar()
+        noted = orjson.loads(told) if told else {}
+        if noted.get("lost") == lost:
+            return str(noted["at"])
+        at = workspace.now()
+        row = {"name": _BEGAN, "value": orjson.dumps({"lost": lost, "at": at}).decode()}
+        tx.execute(upsert(meta, tx, update=["value"]), [row])
+        return at
+
+
+def _wait(workspace: Workspace, runner: Runner, began: str) -> None:
+    """SURE has passed since `began`, or somebody said to stop."""
+    passed = (workspace.clock.now() - unstamp(began)).total_seconds()
+    left = min(SURE, SURE - passed)
+    runner.progress.stage("", "wait")
+    while left > 0 and not runner.stop.is_set():
+        workspace.clock.sleep(min(left, 1.0))
+        left -= 1.0
 
 
 def _doubted(tx: Connection) -> int:

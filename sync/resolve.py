@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Table, bindparam, exists, select, update
 
 from connectors.api import Gone
 from mappings.model import Kind
-from sync.copies import Changed, follow, kin, recognise
+from sync import clashes
+from sync.copies import Changed, follow, kin, recognise, welcome_back
 from sync.core import resolve
 from sync.core.resolve import Key
 from sync.load import chunks
@@ -239,6 +240,8 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     for table in (records, identities, journal):
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
     _inherit(tx, keep, lose)
+    _inherit_outcomes(tx, keep, lose)
+    clashes.end(tx, lose, at)
     moot = conflicts.c.kind.in_(["field", "write"]) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
     tx.execute(update(conflicts).where(moot).values(state="closed", last_at=at))  # asked anew of `keep` if need be
     taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)
@@ -260,6 +263,16 @@ def _inherit(tx: Connection, keep: str, lose: str) -> None:
         options = orjson.loads(row.options)
         place = {"connection": row.connection, "field": row.field}
         park(tx, kind=row.kind, lead=keep, options=options, at=row.last_at, why=row.why, **place)
+
+
+def _inherit_outcomes(tx: Connection, keep: str, lose: str) -> None:
+    """Of whom it was told what came of them, it is taken back where no deal is left, whichever of the two it was."""
+    known = tx.execute(select(leads.c.id, leads.c.reasons).where(leads.c.id.in_([keep, lose]))).all()
+    reasons = {row.id: orjson.loads(row.reasons) for row in known}
+    told = reasons.get(lose, {}).get("is_customer")
+    if told and keep in reasons and "is_customer" not in reasons[keep]:
+        text = orjson.dumps({**reasons[keep], "is_customer": told}).decode()
+        tx.execute(update(leads).where(leads.c.id == keep).values(reasons=text))
 
 
 def park(
@@ -320,7 +333,9 @@ def touch_leads(tx: Connection, at: str, bearing: frozenset[tuple[str, str]] = f
     deals = _changed(tx, [Kind.DEAL, Kind.ASSOCIATION], limit)
     if bearing:
         follow(tx, deals, at)
-        recognise(tx, [deal for deal in deals if (deal[2], deal[3]) in bearing], at)
+        bear = [deal for deal in deals if (deal[2], deal[3]) in bearing]
+        recognise(tx, bear, at)
+        deals += welcome_back(tx, bear, at)
     _touch(tx, _people_of_deals(tx, [*deals, *(kin(tx, deals) if bearing else ())]))
     _settle_rows(tx, records, records.c.id, deals)
     seen = _changed_activities(tx, limit)

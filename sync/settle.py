@@ -18,7 +18,7 @@ from connectors.api import Gone, Record, Result, Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Rule, Values
 from sync import copies, pins
-from sync.absorb import StreamRow, body_bytes, content_hash, stream_for
+from sync.absorb import StreamRow, body_bytes, content_hash, counts_from, stream_for
 from sync.conversions import told
 from sync.core.echo import came_of, later
 from sync.core.plan import Planned, fingerprint
@@ -93,6 +93,7 @@ _MARK = (
         record=bindparam("r"),
         settled_at=bindparam("t"),
         created=bindparam("c"),
+        sent_at=bindparam("u"),
     )
 )
 
@@ -105,6 +106,7 @@ def _mark(tx: Connection, run: str, pairs: Sequence[Pair], outcomes: Sequence[Se
             "e": str(result.error) if result.error else None,
             "r": result.id or operation.record,
             "t": None if outcome is Settled.PARKED else at,
+            "u": at if outcome is Settled.PARKED else None,
             "c": result.created if outcome is Settled.APPLIED and operation.verb == Verb.CREATE else None,
         }
         for (operation, result), outcome in zip(pairs, outcomes, strict=True)
@@ -190,9 +192,7 @@ class _Baselines:
         of_person = self.mapped.kind is Kind.LEAD
         if of_person and known is not None and known.lead not in (None, operation.lead):
             self.foreign.add(operation.key)
-            options = [{"lead": operation.lead}, {"lead": known.lead}]
-            place = {"connection": self.connection, "object": self.object, "record": result.id}
-            park(self.tx, kind="match", options=options, at=self.at, **place)
+            self._met(operation, result.id, known)
             return
         body, changed, held = self._held(operation, result.record, known)
         news = self._overheard(operation, result.record, known, body, held, changed)
@@ -220,6 +220,16 @@ class _Baselines:
             return
         found = self.workspace.keys(self.connection, result.id, body)
         self.claims.extend({"kind": kind, "value": value, "lead": operation.lead} for kind, value in found)
+
+    def _met(self, operation: Planned, record: str, known: Any) -> None:
+        """A create met the record of another lead: by which key, and how that was known then (`sync.clashes`)."""
+        after = operation.after
+        wanted = {name: after.get(name) for name in self.mapped.match}
+        keys = [key for key in self.workspace.keys(self.connection, "", wanted) if key[1]]
+        met = [{"lead": operation.lead, "by": list(key), "met": str(known.hash)} for key in keys]
+        options = [*(met or [{"lead": operation.lead}]), {"lead": known.lead}]
+        place = {"connection": self.connection, "object": self.object, "record": record}
+        park(self.tx, kind="match", options=options, at=self.at, **place)
 
     def _went_further(self, name: str, sent: Any, body: Values) -> bool:
         """Whether a record that was there already says no where we said yes, or is at a later stage: that is no
@@ -271,7 +281,8 @@ class _Baselines:
             if value is not None and name in self.mapped.pulled and name not in ours and body.get(name) != value
         }
         body.update(news)
-        return {name: later(returned.version, changed.get(name, "")) for name in news}
+        since = counts_from(returned.version, self.at)
+        return {name: later(since, changed.get(name, "")) for name in news}
 
     def store(self) -> None:
         if self.rows:
@@ -406,7 +417,7 @@ def uncounted(tx: Connection, row: Any, at: str) -> None:
 
 
 _IT = (records.c.stream == bindparam("s")) & (records.c.id == bindparam("r"))
-_HELD = select(records.c.body, records.c.changed, records.c.held).where(_IT)
+_HELD = select(records.c.body, records.c.changed, records.c.held, records.c.first_at).where(_IT)
 _STIR = update(leads).where(leads.c.id == bindparam("who"), leads.c.state == "live").values(dirty=1)
 _DATE = update(records).where(_IT).values(changed=bindparam("c"), held=bindparam("h"))
 
@@ -414,7 +425,8 @@ _DATE = update(records).where(_IT).values(changed=bindparam("c"), held=bindparam
 def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values | None:
     """The values of a write that are found done count from when they were meant to, not from when they were found:
     read back, they looked like a person's edit of just now. What the platform made of one is kept with what was sent,
-    as from an answer. Returns what the record holds; None when it is not known."""
+    as from an answer. Where the record bears the name that the write gave it, whoever changed a value since replaced
+    what it wrote. Returns what the record holds; None when it is not known."""
     place = {"s": stream.id, "r": record_id}
     known = tx.execute(_HELD, place).one_or_none()
     if known is None:
@@ -423,9 +435,12 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
     held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
     after: Values = orjson.loads(row.after)
+    was_done = _named(row, after, body)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
         sent, holds = after.get(name), body.get(name)
         if not came_of(sent, holds):
+            if was_done and at and holds not in (None, []):
+                changed[name] = later(changed.get(name, known.first_at), at)
             continue
         changed.pop(name, None)
         changed.update({name: at} if at else {})
@@ -435,3 +450,9 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     tx.execute(_DATE, {**place, "c": orjson.dumps(changed).decode(), "h": kept})
     tx.execute(_STIR, {"who": row.lead})
     return body
+
+
+def _named(row: Any, after: Values, body: Values) -> bool:
+    """Whether the write gave its record the lead's name, which it bears: nobody else gives that, so it was done."""
+    name = after.get("closedloop_id")
+    return name is not None and name == body.get("closedloop_id") != orjson.loads(row.before).get("closedloop_id")

@@ -155,7 +155,7 @@ class _Object:
         mine = [row for row in rows if row.id in self.selected]
         if any(row.reasons == "{}" for row in mine):
             self._leave(record, "what it held before is no longer kept")
-        elif self.facts.kind not in HELD:
+        elif self.facts.kind not in HELD and last.verb not in AWAY:
             self._put_away(record, rows, None)
         elif view is None or view.gone:
             self._leave(record, "the record is gone")

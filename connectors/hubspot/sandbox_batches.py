@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.hubspot.client import VERSION
 from connectors.hubspot.sandbox_deals import loose, tie
+from connectors.hubspot.sandbox_schema import forward
 from connectors.sandbox import Answer, Call
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Batches:
                 row = self._store.new(object, values, "")
                 tie(self._store, object, row["id"], item)
             else:
-                self._store.change(object, row, values)
+                self._store.change(object, row, forward(row, values))
             shown = self._store.shown(row, values)
             if "upsert" in call.path:
                 shown["new"] = created

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.clock import stamp, unstamp
 from connectors.hubspot.sandbox_deals import tie
+from connectors.hubspot.sandbox_schema import forward
 from connectors.sandbox import Answer, Call
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Objects:
         wrong = self._portal.wrong(object, row, values)
         if wrong:
             return self._portal.error(400, "VALIDATION_ERROR", "Property values were not valid", errors=wrong)
-        self._store.change(object, row, values)
+        self._store.change(object, row, forward(row, values))
         return Answer.of(self._store.shown(row, values))
 
     def _archive(self, call: Call, object: str, id: str) -> Answer:

@@ -86,15 +86,17 @@ def complaints(properties: Mapping[str, Row], row: Row | None, values: Mapping[s
             found.append(complaint(name, "INVALID_EMAIL", f"Email address {value} is invalid"))
         elif len(str(value or "")) > 65_536:
             found.append(complaint(name, "INVALID_LONG", "too long"))
-    return found or _backwards(row, values)
+    return found
 
 
-def _backwards(row: Row | None, values: Mapping[str, Any]) -> list[Row]:
+def forward(row: Row | None, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values without a stage that goes back: HubSpot answers as if it had taken it, and leaves it as it is. Only a
+    cleared stage can be set to any."""
     new = values.get("lifecyclestage")
     old = row["properties"].get("lifecyclestage") if row else None
     if new in STAGES and old in STAGES and STAGES.index(str(new)) < STAGES.index(str(old)):
-        return [complaint("lifecyclestage", "INVALID_OPTION", "lifecycle stage cannot move backwards")]
-    return []
+        return {name: value for name, value in values.items() if name != "lifecyclestage"}
+    return values
 
 
 def complaint(name: str, code: str, message: str) -> Row:

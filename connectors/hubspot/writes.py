@@ -30,6 +30,10 @@ PERSON = "person"
 CONSENT = "hs_email_optout"
 """Calculated by HubSpot. `true` is written as an opt-out of all e-mail in the communication preferences."""
 
+STAGE = "lifecyclestage"
+"""HubSpot moves it forward only: a stage before the one that stands is answered as if it was taken, and is not. From
+blank it goes anywhere."""
+
 AWAY = (Verb.ARCHIVE, Verb.ERASE)
 
 
@@ -97,6 +101,7 @@ def _send(client: Client, batch: list[Operation]) -> Items:
     object = batch[0].object
     inputs: list[dict[str, Any]]
     if batch[0].verb is Verb.UPDATE:
+        _clear_stages(client, batch)
         inputs = [{"id": op.id, "objectWriteTraceId": op.key, "properties": _properties(op)} for op in batch]
         return client.items(client.post(f"{objects(object)}/batch/update", {"inputs": inputs}))
     if batch[0].match and object != "deals":
@@ -110,6 +115,18 @@ def _send(client: Client, batch: list[Operation]) -> Items:
         {"objectWriteTraceId": op.key, "properties": _properties(op), "associations": _associations(op)} for op in batch
     ]
     return client.items(client.post(f"{objects(object)}/batch/create", {"inputs": inputs}, repeatable=False))
+
+
+def _clear_stages(client: Client, batch: list[Operation]) -> None:
+    """Blank the stages that are meant to go back, so that they can. A row that is refused here is refused again below,
+    where it is told."""
+    inputs = [{"id": op.id, "objectWriteTraceId": op.key, "properties": {STAGE: ""}} for op in batch if _steps_back(op)]
+    if inputs:
+        client.post(f"{objects(batch[0].object)}/batch/update", {"inputs": inputs})
+
+
+def _steps_back(operation: Operation) -> bool:
+    return STAGE in operation.backwards and bool(operation.values.get(STAGE))
 
 
 def _associations(operation: Operation) -> list[dict[str, Any]]:

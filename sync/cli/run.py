@@ -248,10 +248,12 @@ def rebaseline(
 
 def _confirm_rebaseline(workspace: Workspace) -> None:
     from sync.epoch import standing
+    from sync.rebaseline import SURE
 
     mark, known = standing(workspace.state, workspace.marks)
     console = show.stdout()
     console.print(f"The state is at epoch {known.epoch}; {workspace.marks.where}: {mark.epoch if mark else 'none'}.")
+    console.print(f"It waits {SURE / 60:.0f} minutes first, until all that was sent last is surely done and shown.")
     console.print("Every account is read from the beginning. Nothing is written to any platform.")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         console.print("Nothing was done. Run it again with --yes to do it.")

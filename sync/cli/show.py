@@ -137,6 +137,8 @@ def left(found: Sequence[Any], console: Console, limit: int) -> None:
     rows = [("/".join(filter(None, (o.connection, o.object, o.record))), o.field, o.why) for o in found[:limit]]
     if rows:
         console.print(table(f"{len(found)} left as they are", ("record", "field", "why"), rows))
+    if more := len(found) - len(rows):
+        console.print(f"… and {more} more (--limit or --json show them)")
 
 
 def _operation(op: Any, console: Console) -> None:

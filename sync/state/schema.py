@@ -204,6 +204,7 @@ journal = Table(
     Column("created", Boolean),  # of a create: whether the record is new; NULL where the answer did not say
     Column("times", Text),  # {field: [since when the old value counts, the new]}; "" where from the first absorb
     Column("undoes", Text),  # of an undo: {field: fingerprint of the wish that is taken back}
+    Column("sent_at", Text),  # of one in doubt: it had left by then; NULL where a process died, until that is seen
     Index("journal_by_run", "run"),
     Index("journal_by_lead", "lead"),
     Index(

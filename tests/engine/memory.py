@@ -55,6 +55,7 @@ class Memory:
     refuse: Callable[[Operation], ClosedloopError | None] = lambda operation: None
     rewrite: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values
     lose_answers: int = 0
+    breaks_after: int | None = None  # pages, of one pull
     account_id: str = "acc-1"
     returns_records: bool = True
     schema: dict[str, Sequence[str]] = field(default_factory=dict)
@@ -110,6 +111,9 @@ class MemoryConnector:
         size = self.memory.page_size
         pages = [rows[start : start + size] for start in range(0, len(rows), size)] or [[]]
         for number, page in enumerate(pages):
+            if number == self.memory.breaks_after:
+                self.memory.breaks_after = None
+                raise unreachable()
             self.calls += 1
             self.memory.pulls += 1
             last = number == len(pages) - 1

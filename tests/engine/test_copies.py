@@ -299,6 +299,66 @@ def test_a_second_copy_goes_to_a_person_and_does_not_count(both: Deals) -> None:
     assert values(both)["won_deals"] == 2
 
 
+def _duplicated(both: Deals) -> tuple[str, str]:
+    """The copy of a deal, and what somebody made of it by hand: (the copy, its duplicate)."""
+    contact, prospect = ana(both)
+    deal(both, prospect, **WON)
+    both.settled()
+    both.clock.advance(60)
+    [copy] = both.alpha.rows["deals"]
+    clone = both.alpha.put("deals", {**both.alpha.all("deals")[0], "person": f"contacts/{contact}"})
+    both.settled()
+    return copy, clone
+
+
+def _read_anew(both: Deals) -> int:
+    """How many deals of alpha's a full read finds changed."""
+    runner = Runner(both.workspace)
+    report = runner.run("backfill", ("alpha", "beta"), Options(approve=True))
+    assert not report.counts["write"]
+    found: int = report.counts["pull"]["alpha"]["deals"]["applied"]
+    return found
+
+
+def test_a_second_copy_is_no_news_when_all_is_read_anew(both: Deals) -> None:
+    _duplicated(both)
+    assert _read_anew(both) == 0
+    [told] = complaints(both, "second_copy")
+    assert told.attempts == 1
+
+
+def test_a_second_copy_takes_the_place_of_the_first_that_somebody_deletes(both: Deals) -> None:
+    copy, clone = _duplicated(both)
+    both.clock.advance(60)
+    both.alpha.remove("deals", copy)
+    [home] = both.beta.rows["deals"]
+    both.beta.edit("deals", home, {"amount": "901"})
+    both.settled()
+    assert both.alpha.rows["deals"][clone].values["worth"] == "901"
+    assert values(both)["won_deals"] == 1
+    assert complaints(both) == []
+    assert _read_anew(both) == 0
+
+
+def test_two_copies_of_deals_that_are_merged_stay_and_one_of_them_is_followed(both: Deals) -> None:
+    """The other is left as it is, even where somebody changes it; and nothing is asked about it."""
+    _, prospect = ana(both)
+    old, new = deal(both, prospect, name="Old"), deal(both, prospect, name="New")
+    both.settled()
+    both.clock.advance(60)
+    both.beta.remove("deals", old, Gone.MERGED, into=new)
+    both.settled()
+    left = next(id for id, row in both.alpha.rows["deals"].items() if row.values["title"] == "Old")
+    both.clock.advance(60)
+    both.alpha.edit("deals", left, {"worth": "7"})
+    both.beta.edit("deals", new, {"amount": "901"})
+    both.settled()
+    assert {copy["title"]: copy["worth"] for copy in both.alpha.all("deals")} == {"Old": "7", "New": "901"}
+    assert values(both)["open_amount"] == {"amount": "901", "currency": "EUR"}
+    assert complaints(both) == []
+    assert _read_anew(both) == 0
+
+
 def test_a_deal_of_alphas_own_is_no_copy_and_is_copied_nowhere(both: Deals) -> None:
     contact, _ = ana(both)
     both.alpha.put("deals", {**COPY, "person": f"contacts/{contact}"})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
+from sync.state.schema import records
 from tests.engine.conftest import Loop
 
 
@@ -59,3 +62,16 @@ def test_that_nobody_knows_takes_no_consent_away(loop: Loop) -> None:
     loop.beta.edit("contacts", there, {"opted_out": "true"})
     loop.settled()
     assert loop.alpha.rows["contacts"][ana].values["consent"] == "unsubscribed"
+
+
+def test_a_pull_that_was_cut_off_catches_up_in_the_run_that_goes_on_with_it(loop: Loop) -> None:
+    """It goes on where it stood, and ends where it would have ended then: what came since follows at once."""
+    loop.alpha.page_size = 1
+    first, _ = [loop.alpha.put("contacts", {"email": f"{name}@x.io", "title": "Clerk"}) for name in ("ana", "bob")]
+    loop.alpha.breaks_after = 1
+    assert loop.sync().state == "failed"
+    loop.alpha.edit("contacts", first, {"title": "Head"})
+    assert loop.sync().state == "done"
+    with loop.workspace.state.read() as tx:
+        body = tx.execute(select(records.c.body).where(records.c.id == first)).scalar_one()
+    assert '"title":"Head"' in body

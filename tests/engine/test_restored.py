@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,17 @@ import pytest
 from sqlalchemy import select
 
 from config.errors import Misconfigured, StateUnusable
-from connectors.api import Gone
+from connectors.api import Gone, Health
 from sync import epoch
 from sync.conflicts import Answer, answer, listed
 from sync.epoch import FileMarks, Mark
-from sync.rebaseline import Rebaselined, rebaseline
+from sync.rebaseline import SURE, Rebaselined, rebaseline
 from sync.replay import replay
 from sync.runs import Options, Runner
 from sync.state.schema import conflicts, conversions, handoffs, quarantine, records, runs
 from sync.undo import Chosen
 from tests.engine.conftest import Loop
-from tests.engine.memory import unreachable
+from tests.engine.memory import MemoryConnector, unreachable
 from tests.engine.test_conversions import Three, chief, sync, three
 from tests.engine.test_deletes import choose, undo
 from tests.engine.test_forget import everything, forgotten
@@ -536,6 +538,75 @@ def test_outcomes_told_after_the_backup_are_not_told_twice(three: Three) -> None
     sync(three)
     assert len(three.gamma.rows["outcomes"]) == told + 1
     assert person
+
+
+def meanwhile(loop: Loop, monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> list[datetime]:
+    """Once the first second is slept, `what` happens in the world; the seconds slept, by when."""
+    slept: list[datetime] = []
+    plain = loop.clock.sleep
+
+    def sleep(seconds: float) -> None:
+        plain(seconds)
+        slept.append(loop.clock.now())
+        if len(slept) == 1:
+            what()
+
+    monkeypatch.setattr(loop.clock, "sleep", sleep)
+    return slept
+
+
+def unanswered(*_: object) -> Health:
+    raise unreachable()
+
+
+def test_what_the_lost_state_sent_last_is_waited_for(
+    loop: Loop, backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would look like an edit of afterwards, and replace what a person said after it."""
+    in_step(loop)
+    restore = backup(loop)
+    edit(loop, "alpha", "a1", {"title": "Boss"})  # of "Head", which the lost state had sent on
+    restore()
+    slept = meanwhile(loop, monkeypatch, lambda: loop.beta.edit("contacts", "b1", {"title": "Head"}))
+    assert anew(loop).taken_up
+    assert len(slept) == SURE
+    with loop.workspace.state.read() as tx:
+        [question] = listed(tx)
+    assert sorted(option["value"] for option in question["options"]) == ["Boss", "Head"]
+    loop.settled()
+    assert titles(loop) == ["Boss", "Head"]
+
+
+def test_it_is_waited_for_once_however_often_it_is_tried(
+    loop: Loop, backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_step(loop)
+    restore = backup(loop)
+    edit(loop, "alpha", "a1", {"title": "Head"})
+    loop.settled()
+    restore()
+    slept = meanwhile(loop, monkeypatch, lambda: None)
+    with monkeypatch.context() as broken:
+        broken.setattr(MemoryConnector, "check", unanswered)
+        assert not anew(loop).taken_up
+    assert len(slept) == SURE
+    assert anew(loop).taken_up
+    assert len(slept) == SURE
+    assert anew(loop).taken_up  # asked for by hand, of another state than the one before: it may have written meanwhile
+    assert len(slept) == 2 * SURE
+
+
+def test_whoever_says_stop_does_not_wait(loop: Loop, backup: Backup) -> None:
+    in_step(loop)
+    restore = backup(loop)
+    edit(loop, "alpha", "a1", {"title": "Head"})
+    loop.settled()
+    restore()
+    stop, began = threading.Event(), loop.clock.now()
+    stop.set()
+    done = rebaseline(loop.workspace, Runner(loop.workspace, stop=stop))
+    assert not done.taken_up
+    assert loop.clock.now() == began
 
 
 def test_rebaseline_runs_are_no_syncs(loop: Loop, backup: Backup) -> None:

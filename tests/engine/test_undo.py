@@ -156,6 +156,12 @@ def test_what_was_made_is_put_away_with_its_brief_and_not_made_again(loop: Loop)
     assert [row.gone for row in loop.beta.rows["prospects"].values()] == [Gone.ARCHIVED]
     assert quiet(loop)
     assert loop.beta.all("prospects") == []
+    operations, left = planned(loop, run=run)
+    assert operations == []
+    assert {(entry.object, entry.why) for entry in left if entry.connection == "beta"} == {
+        ("prospects", "the record is gone"),
+        ("tasks", "the record is gone"),
+    }
 
 
 def test_what_was_put_away_comes_back_when_the_undo_is_undone(loop: Loop) -> None:
@@ -214,6 +220,17 @@ def test_an_opt_out_is_not_taken_back(loop: Loop) -> None:
     assert [(entry.field, entry.why) for entry in left] == [
         ("email_consent", "an opt-out is not taken back by a program")
     ]
+
+
+def test_a_stage_that_is_given_back_is_said_to_go_backwards(loop: Loop) -> None:
+    ana = handed(loop)
+    loop.alpha.edit("contacts", ana, {"stage": "lead"})
+    run = loop.settled()[0].run
+    assert loop.alpha.rows["contacts"][ana].values["stage"] == "sales_qualified"
+    assert not any(write.backwards for write in loop.alpha.writes)
+    undo(loop, run=run, connection="alpha")
+    assert loop.alpha.rows["contacts"][ana].values["stage"] == "lead"
+    assert loop.alpha.writes[-1].backwards == {"stage"}
 
 
 def test_a_lost_answer_of_an_undo_is_no_persons_edit(loop: Loop) -> None:

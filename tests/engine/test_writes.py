@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import pytest
 from sqlalchemy import select
 
+from config.errors import InDoubt
+from connectors.api import Operation
+from sync.runs import Options, Runner
 from sync.state.schema import journal, meta, quarantine
 from tests.engine.conftest import Loop
 from tests.engine.memory import rejected, unreachable
@@ -59,6 +64,79 @@ def test_a_lost_answer_is_looked_up_and_not_sent_again(loop: Loop) -> None:
     assert len(loop.beta.all("prospects")) == 1
     assert len([op for op in loop.beta.writes if op.object == "prospects"]) == 1
     assert len(loop.beta.all("tasks")) == 1
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Slow:
+    """A platform that takes a minute for each prospect, and gives no answer to the second, which it makes later."""
+
+    loop: Loop
+    dies: bool = False
+    late: list[Operation] = field(default_factory=list)
+    seen: int = 0
+
+    def __call__(self, operation: Operation) -> InDoubt | None:
+        if operation.object != "prospects":
+            return None
+        self.loop.clock.advance(60)
+        self.seen += 1
+        if self.seen != 2:
+            return None
+        self.late.append(operation)
+        if self.dies:
+            raise Died
+        return InDoubt("No answer came.")
+
+    def at_last(self) -> None:
+        for operation in self.late:
+            self.loop.beta.put("prospects", dict(operation.values))
+        self.late.clear()
+
+
+def two_ready(loop: Loop) -> None:
+    for name in ("ana", "bob"):
+        person = loop.alpha.put("contacts", {"email": f"{name}@x.io", "title": "Chief"})
+        loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": person})
+
+
+def soon(loop: Loop) -> None:
+    loop.clock.advance(10)
+    Runner(loop.workspace).run("sync", ("alpha", "beta"), Options(approve=True))
+
+
+def test_the_last_of_many_is_in_doubt_from_when_it_was_sent(loop: Loop) -> None:
+    """It was meant two minutes before, when the first of them was."""
+    two_ready(loop)
+    loop.beta.refuse = slow = Slow(loop)
+    loop.sync()
+    soon(loop)
+    slow.at_last()
+    loop.settled()
+    assert sorted(row["email"] for row in loop.beta.all("prospects")) == ["ana@x.io", "bob@x.io"]
+
+
+def test_what_a_process_died_over_is_in_doubt_from_when_that_is_seen(loop: Loop) -> None:
+    """When it left nobody knows: perhaps just before."""
+    two_ready(loop)
+    loop.beta.refuse = slow = Slow(loop, dies=True)
+    with pytest.raises(Died):
+        loop.sync()
+    soon(loop)
+    slow.at_last()
+    loop.settled()
+    assert sorted(row["email"] for row in loop.beta.all("prospects")) == ["ana@x.io", "bob@x.io"]
+
+
+def test_what_never_comes_is_sent_again_in_the_end(loop: Loop) -> None:
+    two_ready(loop)
+    loop.beta.refuse = Slow(loop)
+    loop.settled()
+    loop.settled()
+    assert sorted(row["email"] for row in loop.beta.all("prospects")) == ["ana@x.io", "bob@x.io"]
 
 
 def test_an_unreachable_platform_is_tried_again_by_the_next_run(loop: Loop) -> None:

@@ -22,7 +22,7 @@ BUGS = (
     Bug(
         "a lagging index overwrites what is newer",
         "sync/absorb.py",
-        "if record.version and record.version < before.version:",
+        "if record.version and record.version < before.version and not self._is_back(record, before):",
         "if False:",
         tests="tests/state/test_absorb.py::test_an_older_state_told_late_is_not_news",
     ),
@@ -208,9 +208,16 @@ BUGS = (
     Bug(
         "a create in doubt is sent again at once",
         "sync/push.py",
-        "return (workspace.clock.now() - unstamp(row.created_at)).total_seconds() < DOUBT",
+        "return not row.sent_at or (workspace.clock.now() - unstamp(row.sent_at)).total_seconds() < DOUBT",
         "return False",
         tests="tests/simulation/test_simulation.py",
+    ),
+    Bug(
+        "a write is in doubt from when it was meant, not from when it left",
+        "sync/push.py",
+        "not row.sent_at or (workspace.clock.now() - unstamp(row.sent_at))",
+        "(workspace.clock.now() - unstamp(row.created_at))",
+        tests="tests/engine/test_writes.py",
     ),
     Bug(
         "a write in doubt is not looked up",
@@ -232,6 +239,20 @@ BUGS = (
         'return any((operation.object, record, operation.lead) in unsure for record in (operation.record, ""))',
         "return False",
         tests="tests/engine/test_writes.py::test_a_lost_answer_is_looked_up_and_not_sent_again",
+    ),
+    Bug(
+        "a create writes over the record of another lead",
+        "sync/clashes.py",
+        "            if others or first != lead:\n",
+        "            if first != lead:\n",
+        tests="tests/engine/test_clashes.py::test_a_create_that_would_meet_somebody_else_waits_and_is_told_once",
+    ),
+    Bug(
+        "of two who come by one address both are made",
+        "sync/clashes.py",
+        "            if others or first != lead:\n",
+        "            if others:\n",
+        tests="tests/engine/test_clashes.py::test_of_two_who_come_by_one_address_one_is_made",
     ),
     Bug(
         "an operation is not in the journal before it leaves",
@@ -294,7 +315,7 @@ BUGS = (
     Bug(
         "a copy is not known by the name it bears",
         "sync/resolve.py",
-        "        recognise(tx, [deal for deal in deals if (deal[2], deal[3]) in bearing], at)\n",
+        "        recognise(tx, bear, at)\n",
         "",
         tests="tests/engine/test_copies.py::test_a_copy_made_in_a_run_that_died_is_known_by_the_name_it_bears",
     ),

@@ -14,10 +14,12 @@ import gc
 import logging
 import os
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -60,13 +62,23 @@ def batch(level: str, first: int) -> list[Outcome]:
     quietly()
     gc.disable()  # thousands of short-lived objects and few cycles: collected between the batches,
     gc.freeze()  # which need not look through all modules each time
-    done = [LEVELS[level](seed) for seed in range(first, first + BATCHES[level])]
-    if first % 100 == 0 and LEVELS[level](first).trace != done[0].trace:
+    done = [_outcome(level, seed) for seed in range(first, first + BATCHES[level])]
+    if first % 100 == 0 and _outcome(level, first).trace != done[0].trace:
         done[0].violation = "P33: the same seed went another way"
     gc.collect()
     for outcome in done:
         outcome.told = outcome.told if outcome.violation else []
     return done
+
+
+def _outcome(level: str, seed: int) -> Outcome:
+    """What the scenario came to. One that ends in a traceback is a violation like any other, and ends no campaign."""
+    try:
+        return LEVELS[level](seed)
+    except Exception as error:  # noqa: BLE001 - it is told, with its place and seed
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
+        return Outcome(seed, 0, {}, 0, "", 0, violation=what)
 
 
 @dataclass

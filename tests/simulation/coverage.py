@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import wire
+from tests.simulation import oddities, wire
 
 WELL = "well"
 _OF_PUSHES = ("push_breaks", "later", "refused", "lost_before", "late_commit", "lost_after")
@@ -36,8 +36,8 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "describe": (),
         "pull": _OF_PULLS,
         "read": ("read_breaks",),
-        "create": _OF_PUSHES,
-        "update": _OF_PUSHES,
+        "create": (*_OF_PUSHES, oddities.FLOWED),
+        "update": (*_OF_PUSHES, oddities.FLOWED),
     },
     "deals": {
         "check": ("login_lost",),
@@ -52,7 +52,7 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Level -> operation -> the faults that can strike it."""
 
-_BESIDE = ("clocks differ", "clock set", "address changed")
+_BESIDE = ("clocks differ", "clock set", "address changed", "writes slow", oddities.SILENT, oddities.AHEAD_OF)
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
 ACTS = "somebody acts"
@@ -62,7 +62,12 @@ _LIKE = {"restored": "port"}
 """Level -> the level whose calls and faults it has."""
 
 _ANSWERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "port": {"pull": (WELL, "left_out"), "read": (WELL,), "create": (WELL,), "update": (WELL,)},
+    "port": {
+        "pull": (WELL, "left_out"),
+        "read": (WELL,),
+        "create": (WELL, oddities.FLOWED),
+        "update": (WELL, oddities.FLOWED),
+    },
     "deals": {
         **_on("pull", (WELL, "left_out")),
         **_on("read", (WELL,)),
@@ -107,7 +112,8 @@ def _combinations(level: str) -> Iterator[str]:
     of = _LIKE.get(level, level)
     if of == "port":
         yield from (f"beside/{what}" for what in _BESIDE)
-        yield from (f"{operation}/{WELL}/clock set" for operation in _SPOILED[of])
+        beside = ("clock set", oddities.SILENT, oddities.AHEAD_OF)
+        yield from (f"{operation}/{WELL}/{what}" for operation in _SPOILED[of] for what in beside)
     for operation, faults in _SPOILED[of].items():
         yield from _ends(operation, WELL, ("call.before",), level)
         for fault in (WELL, *faults):

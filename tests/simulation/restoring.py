@@ -20,6 +20,7 @@ from sync.conflicts import listed
 from sync.rebaseline import rebaseline
 from sync.runs import Options, Runner
 from sync.state.schema import metadata, quarantine, records
+from tests.simulation import oddities
 from tests.simulation.oracle import Violation
 from tests.simulation.quick import Memory
 from tests.simulation.scenario import Crash, Outcome, Scenario
@@ -193,7 +194,7 @@ def run(seed: int) -> Outcome:
     """The scenario of `seed`, with a state that is lost on the way."""
     from tests.simulation.scenario import _memory
 
-    scenario = Scenario(seed, without=frozenset({"takeover", "addresses"}))
+    scenario = Scenario(seed, without=frozenset({"takeover", "addresses", *oddities.KINDS}))
     restoring = _Restoring(scenario, _memory(), Random(f"restored {seed}"))
     restoring.plan()
     scenario.each = restoring.each

@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import orjson
 from sqlalchemy import bindparam, select
 
 from config.clock import ManualClock
@@ -29,7 +30,7 @@ from sync.state.database import State
 from sync.state.leases import Lease
 from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, oracle, questions
+from tests.simulation import clocks, oddities, oracle, questions
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
@@ -38,7 +39,7 @@ from tests.simulation.side import FAULTS, Seat, Side, drawn_habits, drawn_rates
 
 SIDES = ("alpha", "beta", "gamma")
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
-BESIDE = ("clocks", "addresses")
+BESIDE = ("clocks", "addresses", "slow", *oddities.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -87,6 +88,11 @@ _TOKENS = select(leases.c.name, leases.c.token)
 _UNFINISHED = select(runs.c.id).where(runs.c.command == bindparam("of"), runs.c.state == "running")
 _LINKED = (
     select(streams.c.connection, records.c.id)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(records.c.lead.is_not(None))
+)
+_BODIES = (
+    select(streams.c.connection, records.c.id, records.c.body)
     .join(streams, streams.c.id == records.c.stream)
     .where(records.c.lead.is_not(None))
 )
@@ -184,11 +190,13 @@ def _platform(
 class Scenario:
     """A world of some sides and the process between them. `die_at` is the number of the boundary where it dies;
     `true_state` puts the engine's own State over a file in the place of the one in memory; of `without` (kinds of
-    faults, "crash", "takeover", "meddling", BESIDE) nothing strikes, and people's acts whose numbers are in `idle` are
-    left out: that is how a failing seed is made small."""
+    faults, "crash", "takeover", "meddling", BESIDE) nothing strikes, people's acts whose numbers are in `idle` are left
+    out, and after `until` steps it ends: that is how a failing seed is made small. (With `steps` it is another story.)
+    """
 
     seed: int
     steps: int = 0
+    until: int = 0
     die_at: int = 0
     faults: bool = True
     true_state: bool = False
@@ -227,10 +235,12 @@ class Scenario:
             side.between = self._meanwhile
             side.boundary = partial(self._boundary, side)
             self.sides[name] = side
+        self._slow_down()
         self.people = People(self.sides, Random(self.rng.random()), self._say, number=self.rng.choice((1, 2, 4)))
         self.chance = Random(self.rng.random())
         self.moving = Random(f"{self.seed}-addresses")
         self.moves = self.moving.choice((0.0, 0.0, 0.0, 0.0, 0.1, 0.3)) if self._befalls("addresses") else 0.0
+        self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)
         self._ids = 0
         self._after_takeover: dict[str, int] = {}
         self._side: Side | None = None
@@ -244,6 +254,14 @@ class Scenario:
     def _rate(self, name: str, choices: tuple[float, ...], *, always: bool = False) -> float:
         drawn = self.rng.choice(choices)
         return drawn if (self.faults or always) and name not in self.without else 0.0
+
+    def _slow_down(self) -> None:
+        """In one of eight worlds the writes of a side take long."""
+        slow = Random(f"{self.seed}-slow")
+        if self._befalls("slow") and slow.random() < 0.125:
+            slowly = self.sides[slow.choice(tuple(self.sides))]
+            slowly.slow = slow.choice((15.0, 25.0, 40.0))
+            self.met["beside/writes slow"] += 1
 
     def _befalls(self, what: str) -> bool:
         """Whether this one of BESIDE may befall the world."""
@@ -363,6 +381,8 @@ class Scenario:
     def _meanwhile(self) -> None:
         if self.meddles and not (self.healed or self._acting) and self.chance.random() < self.meddles:
             self.act()
+        if self.meddles and not (self.healed or self._acting):
+            self._strike(_place(self._side))
         if self.clocks.rate and not (self.healed or any(side.late for side in self.sides.values())):
             self._set_clock()
 
@@ -385,6 +405,20 @@ class Scenario:
                 self.met["beside/address changed"] += 1
         self._acting = False
 
+    def _strike(self, place: str) -> None:
+        """What platforms do by themselves: before the call that is under way at `place`, or between runs ("")."""
+        if self.oddities.any:
+            self._acting = True
+            for side in self.sides.values():
+                side.catch_up()
+            self.oddities.strike(place)
+            self._acting = False
+
+    def _stored(self) -> dict[tuple[str, str], str]:
+        """The records of which the engine has stored whose they are, and the consent that it knows of each."""
+        with self.workspace.state.read() as tx:
+            return {(side, id): orjson.loads(body).get("email_consent", "") for side, id, body in tx.execute(_BODIES)}
+
     def _linked(self) -> set[tuple[str, str]]:
         """The records of which the engine has stored whose they are."""
         with self.workspace.state.read() as tx:
@@ -394,10 +428,11 @@ class Scenario:
         """Live through it, heal, and check."""
         violation = ""
         try:
-            for number in range(self.planned):
+            for number in range(self.planned)[: self.until or None]:
                 self.each(number)
                 if self.rng.random() < 0.66:
                     self.act()
+                    self._strike("")
                 else:
                     self._some_run()
             self._heal()
@@ -445,13 +480,23 @@ class Scenario:
                 side.apply(operation[-1])
         self.clock.advance(3600 + self.clocks.behind)
         self._replay(self._surely)
+        if self.oddities.unmoved:
+            self._read_anew()
         self._come_to_rest()
+        if any(side.untold for side in self.sides.values()):  # left out until no pull of news would tell it any more
+            self._read_anew()
+            self._come_to_rest()
         if questions.answered(self):
             self._come_to_rest()
         self.clock.advance(600)
-        if self._unfinished("backfill"):  # it would go on, with the accounts of what it found then
+        oracle.check_rest(self._read_anew())
+
+    def _read_anew(self) -> Report:
+        """A whole full sync: one that was cut off would go on, with the accounts of what it found then."""
+        if self._unfinished("backfill"):
             self._surely(partial(self.sync, "backfill"))
-        oracle.check_rest(self._surely(partial(self.sync, "backfill")))
+        report: Report = self._surely(partial(self.sync, "backfill"))
+        return report
 
     def _come_to_rest(self) -> None:
         for _ in range(QUIET_RUNS):

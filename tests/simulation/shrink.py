@@ -29,7 +29,7 @@ def shrunk(seed: int, failing: Outcome, world: type[Scenario] = Scenario) -> tup
 
 
 def _whole(seed: int, world: type[Scenario]) -> dict[str, Any]:
-    return {"steps": world(seed).planned, "without": frozenset(), "idle": frozenset()}
+    return {"until": world(seed).planned, "without": frozenset(), "idle": frozenset()}
 
 
 def _property(outcome: Outcome) -> str:
@@ -39,11 +39,11 @@ def _property(outcome: Outcome) -> str:
 
 def _smaller(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Each option a little less, the largest cuts first."""
-    for steps in range(1, options["steps"]):
-        yield options | {"steps": steps}
+    for until in range(1, options["until"]):
+        yield options | {"until": until}
     for kind in ("crash", "takeover", "meddling", *BESIDE, *FAULTS):
         if kind not in options["without"]:
             yield options | {"without": options["without"] | {kind}}
-    for number in range(options["steps"]):
+    for number in range(options["until"]):
         if number not in options["idle"]:
             yield options | {"idle": options["idle"] | {number}}

@@ -100,8 +100,12 @@ class Side:
     )  # of those made, gone before anybody was told when the next was
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
+    untold: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that the last answer left out
     purged: set[str] = field(default_factory=set)  # gone for so long that nothing tells of them
     silent: set[str] = field(default_factory=set)  # of those: opted out, which stood nowhere else by then
+    unlisted: set[str] = field(default_factory=set)  # deleted in silence: no listing tells of them
+    erased: set[str] = field(default_factory=set)  # of those: no read by id does
+    ahead: dict[str, timedelta] = field(default_factory=dict)  # how far ahead of the clock a record's times are
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
     filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
@@ -114,7 +118,9 @@ class Side:
     healed: bool = False
     between: Callable[[], None] = lambda: None  # what happens in the world before each call
     boundary: Callable[[str], None] = lambda name: None
+    then: Callable[[Side, Row, frozenset[str]], Row] = lambda side, row, written: row  # what a write sets off there
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
+    slow: float = 0.0  # seconds that a write takes beside that: of some written at once, the last leave late
     moment: datetime | None = None  # when what is being done was done; None for now
     doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
@@ -168,6 +174,7 @@ class Side:
         told = dict(values)
         if self.habits.shouts and isinstance(told.get("first"), str):
             told["first"] = told["first"].upper()
+        shown += self.ahead.get(id, timedelta(0))
         self.history[id].append(Row(id, object, now, stamp(shown), told, gone, into, into_object))
 
     # faults
@@ -218,6 +225,7 @@ class Side:
         """The row as an answer."""
         if row.gone is None:
             self.shown.update((row.id, name, row.values.get(name)) for name in NAMES)
+            self.untold.difference_update([(row.id, name) for name in NAMES])
         return Record(row.id, orjson.dumps(row.values), row.version, row.gone, row.into, row.into_object)
 
     def apply(self, operation: Operation) -> tuple[Row | None, bool]:
@@ -241,9 +249,10 @@ class Side:
             self.edit(known.id, values)
             return self.history[known.id][-1], False
         email = email_of(operation.values)
-        if any(email_of(self.history[id][-1].values) == email for id in self.told_gone):
+        heard = self.told_gone | (self.unlisted & self.known)  # or never, and known to be there
+        if any(email_of(self.history[id][-1].values) == email for id in heard):
             self.revived.add(email)
-        gone = [id for id, told in self.history.items() if told[-1].gone and id not in self.told_gone]
+        gone = [id for id, told in self.history.items() if told[-1].gone and id not in heard]
         here = [id for id in gone if email_of(self.history[id][-1].values) == email]
         self.unheard[email] = max(self.unheard[email], len(here))
         self.writes.append((Verb.CREATE, None, dict(operation.values)))
@@ -334,6 +343,7 @@ class Seat:
                 name = side.rng.choice(("first", "title"))
                 records[0] = _without(records[0], name)
                 side.shown -= {what for what in new if what[1] == name}
+                side.untold.add((page[0].id, name))
                 stored[0] = replace(page[0], values={**page[0].values, name: None})
             self.pending.extend(stored)
             if side.habits.shuffles:
@@ -355,13 +365,18 @@ class Seat:
         searched = key != "id" and self.side.habits.lag < DOUBT
         for row in self.side.shown_rows(object) if searched else self.side.rows().values():
             value = row.id if key == "id" else str(row.values.get(key))
+            if row.id in self.side.erased:
+                continue
             if row.object == object and value in values and (key == "id" or row.gone is None):
                 found[value] = self.side.told(row)
         self.side.boundary("call.after")
         return found
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
+        assert operations, "asked to write nothing"
         for operation in operations:
+            if not self.side.healed:
+                self.side.clock.advance(self.side.slow)
             self._call(operation.verb.value)
             self.side.pushes += 1
             yield self._pushed(operation)
@@ -382,6 +397,8 @@ class Seat:
             side.late.append((side.calls + side.rng.randint(1, 3), until, operation))
             return Result(operation.key, error=InDoubt("No answer came."))
         row, created = side.apply(operation)
+        if row is not None:
+            row = side.then(side, row, frozenset(operation.values))
         side.boundary("call.after")
         if side.strikes("lost_after"):
             return Result(operation.key, error=InDoubt("No answer came."))

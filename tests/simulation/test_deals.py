@@ -18,6 +18,12 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (1281, {}),
     # an outcome of an uncertain fate is a person's to judge; an answer left a reason out
     *((seed, {}) for seed in (1476, 1550, 1701, 3064)),
+    # a copy that was left over when its home was merged was news to every full read
+    (50_987, {}),
+    # what had been told of somebody who was merged was never taken back
+    (52_006, {}),
+    # a copy of a deal that lived on as one deleted before anybody saw it counted as a deal of its own, and was told
+    *((seed, {}) for seed in (60_003_751, 60_004_881, 60_005_020)),
 )
 """Scenarios that found something once, in the engine or in the simulation itself."""
 EXHAUSTED = (190, 372, 502)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulation import restoring, seeds, shrink
+from tests.simulation import oddities, restoring, seeds, shrink
 from tests.simulation.campaign import Tally, summary
 from tests.simulation.coverage import Coverage, possible
 from tests.simulation.oracle import Violation
@@ -36,11 +36,23 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (20054021, {}),
     # late effects hidden by an index that lags; a value that nobody was shown; an edit in the second of our own write
     *((seed, {}) for seed in (30010341, 30061112, 30018526, 30044154, 30069986)),
+    # clocks that differ: whoever replaced a value of a platform whose clock is ahead lost to it
+    *((seed, {}) for seed in (174, 547, 551)),
+    # the same of what a create in doubt had given; an answer left out what no later pull told again
+    *((seed, {}) for seed in (60000995, 60016459)),
+    # a write that left long after it was meant, and was judged by that
+    (80006748, {}),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )
 """Scenarios that found something once, in the engine or in the simulation itself."""
-ARCHIVE_OF_RESTORED = (20, 26, 48, 206, 292, 507, 529, 1412, 1818, 2034, 30000071, 30000327, 30000614, 30002079)
+ARCHIVE_OF_RESTORED = (
+    *(20, 26, 48, 206, 292, 507, 529, 1412, 1818, 2034, 30000071, 30000327, 30000614, 30002079),
+    # what the lost state had sent came, or was shown, only after the restored one had read everything
+    *(30006896, 30007789, 60000155),
+    # a field left out of all answers
+    60000314,
+)
 """Of states that were restored: bins that had been emptied, indexes that showed somebody late, deaths on the way."""
 RESTORED = 60
 TRUE = (3, 5, 11, 16, 27, 61, 66, 85)
@@ -49,7 +61,9 @@ TRUE = (3, 5, 11, 16, 27, 61, 66, 85)
 
 @pytest.mark.parametrize(("seed", "options"), ARCHIVE)
 def test_what_failed_once_holds(seed: int, options: dict[str, Any]) -> None:
-    assert run(seed, **options).violation == ""
+    """Without what came later beside the stories: these stay what they were."""
+    without = options.get("without", frozenset()) | set(oddities.KINDS)
+    assert run(seed, **options | {"without": without}).violation == ""
 
 
 @pytest.mark.slow
@@ -137,7 +151,8 @@ def test_a_failing_scenario_is_made_small(monkeypatch: pytest.MonkeyPatch) -> No
     assert failing.violation
     options, small = shrink.shrunk(12, failing)
     assert small.violation
-    assert options["steps"] < Scenario(12).planned
+    assert options["until"] < Scenario(12).planned
+    assert run(12, **options).violation == small.violation
     assert len(small.told) < len(failing.told)
 
 

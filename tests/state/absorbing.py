@@ -51,7 +51,7 @@ def main(url: str, total: int, size: int) -> None:
     print("ready", flush=True)
     for group in groups(int(stream.cursor or 0), total, size):
         with state.begin() as tx:
-            absorb_pages(tx, stream, group, mapped["contacts"], run="r", at="t")
+            absorb_pages(tx, stream, group, mapped["contacts"], run="r", at="x")
     state.close()
 
 

@@ -51,7 +51,7 @@ class Bench:
     def stream(self, tx: Connection) -> StreamRow:
         return stream_for(tx, "crm", "things", self.mapped.kind)
 
-    def pull(self, *arrived: Record, at: str = "t1") -> Absorbed:
+    def pull(self, *arrived: Record, at: str = "x1") -> Absorbed:
         with self.state.begin() as tx:
             return absorb_records(tx, self.stream(tx), arrived, self.mapped, run="r1", at=at)
 
@@ -268,10 +268,10 @@ def test_a_filter_leaves_out_and_a_record_that_leaves_it_is_heard_no_more(state:
 def test_the_cursor_is_that_of_the_last_page_and_complete_says_that_it_was_the_end(bench: Bench) -> None:
     def pages(*made: Page) -> tuple[str, bool]:
         with bench.state.begin() as tx:
-            absorb_pages(tx, bench.stream(tx), made, bench.mapped, run="r", at="t9")
+            absorb_pages(tx, bench.stream(tx), made, bench.mapped, run="r", at="x9")
         with bench.state.read() as tx:
             row = tx.execute(sa.select(streams)).one()
-        assert row.pulled_at == "t9"
+        assert row.pulled_at == "x9"
         return row.cursor, bool(row.complete)
 
     assert pages(Page([record("1")], "c1", True), Page([record("2")], "c2", True)) == ("c2", False)
@@ -282,7 +282,7 @@ def test_the_cursor_is_that_of_the_last_page_and_complete_says_that_it_was_the_e
 def test_a_page_rolls_back_with_its_cursor(bench: Bench) -> None:
     def interrupted() -> None:
         with bench.state.begin() as tx:
-            absorb(tx, bench.stream(tx), Page([record("1")], "c1", True), bench.mapped, run="r", at="t")
+            absorb(tx, bench.stream(tx), Page([record("1")], "c1", True), bench.mapped, run="r", at="x")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -411,3 +411,26 @@ def test_associations_say_who_is_in_which_deal(state: State, ties: Callable[[], 
     assert ties() == [("d1", "2", "Buyer")]
     assert bench.pull(Record(id="r9", raw=b"{}", gone=Gone.DELETED)).gone == 1
     assert ties() == []
+
+
+AT = "2026-03-01T09:00:00.000Z"
+NEXT_YEAR, TODAY = "2027-04-05T09:00:00.000Z", "2026-03-01T08:59:00.000Z"
+
+
+def test_a_time_far_ahead_hides_no_later_edit(bench: Bench) -> None:
+    bench.pull(record("1", NEXT_YEAR, email="ana@x.io"), at=AT)
+    assert bench.pull(record("1", TODAY, email="ana@y.io"), at=AT).changed == 1
+    assert bench.pull(record("1", TODAY[:-6] + "1.000Z", email="ana@z.io"), at=AT).changed == 1
+
+
+def test_among_times_far_ahead_an_older_state_is_no_news(bench: Bench) -> None:
+    bench.pull(record("1", NEXT_YEAR, email="ana@x.io"), at=AT)
+    assert bench.pull(record("1", "2026-12-01T09:00:00.000Z", email="ana@y.io"), at=AT).unchanged == 1
+
+
+def test_a_time_far_ahead_counts_from_when_it_was_read(bench: Bench) -> None:
+    other = record("2", "2026-03-01T13:00:00.000Z", email="bo@x.io")  # some clocks are hours apart
+    bench.pull(record("1", NEXT_YEAR, email="ana@x.io"), other, at=AT)
+    assert [bench.row(id).first_at for id in "12"] == [AT, "2026-03-01T13:00:00.000Z"]
+    bench.pull(record("1", NEXT_YEAR, email="ana@y.io"), at=AT)
+    assert orjson.loads(bench.row("1").changed)["email"] <= "2026-03-01T09:00:00.001Z"

@@ -1,4 +1,4 @@
 """Alembic's scripts; run by sync.state.migrate."""
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest revision."""

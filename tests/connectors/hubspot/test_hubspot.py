@@ -236,6 +236,19 @@ def test_a_bad_row_does_not_hold_up_the_others(portal: HubSpotSandbox, hubspot: 
     assert results["wrong"].error.code == "invalid_email"
 
 
+def test_a_stage_goes_back_where_that_is_meant_and_nowhere_else(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    one, other = fill(portal, 2)
+    for id in (one, other):
+        portal.edit("contacts", id, {"lifecyclestage": "customer"})
+    stage = {"lifecyclestage": "lead"}
+    meant = Operation("meant", Verb.UPDATE, "contacts", stage, id=one, backwards=frozenset(stage))
+    results = push(hubspot, meant, update("late", other, firstname="New", **stage))
+    assert values(results["meant"].record)["lifecyclestage"] == "lead"
+    assert (results["late"].error, values(results["late"].record)["lifecyclestage"]) == (None, "customer")
+    assert [portal.get("contacts", id)["lifecyclestage"] for id in (one, other)] == ["lead", "customer"]
+    assert portal.get("contacts", other)["firstname"] == "New"
+
+
 def test_an_upsert_of_somebody_known_updates(portal: HubSpotSandbox, hubspot: Connector) -> None:
     [known] = fill(portal, 1)
     result = push(hubspot, create("k", "P0@X.io", firstname="Again"))["k"]

@@ -1,0 +1,36 @@
+"""Writes whose answers were lost, and what people did before they were looked up."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.conftest import Loop
+from tests.engine.test_writes import _past_the_first_run
+from tests.simulation.clocks import Watch
+
+__all__ = ["_past_the_first_run"]
+
+
+@pytest.fixture
+def named(loop: Loop) -> Loop:
+    """The loop where beta keeps our name of each lead, by a clock that is behind alpha's."""
+    path = loop.folder / "mappings" / "beta.yaml"
+    first = "      - {remote: first, field: first_name, direction: both}\n"
+    path.write_text(
+        path.read_text().replace(first, f"{first}      - {{remote: key, field: closedloop_id, direction: push}}\n")
+    )
+    loop.reopen()
+    loop.beta.clock = Watch(loop.clock, -5000)
+    return loop
+
+
+def test_whoever_changed_what_a_create_in_doubt_gave_spoke_after_it(named: Loop) -> None:
+    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    named.beta.lose_answers = 1
+    named.sync()
+    [made] = named.beta.rows["prospects"]
+    named.beta.edit("prospects", made, {"title": "Boss"})
+    named.settled()
+    assert named.alpha.rows["contacts"][ana].values["title"] == "Boss"
+    assert [row["title"] for row in named.beta.all("prospects")] == ["Boss"]
