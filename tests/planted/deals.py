@@ -93,8 +93,8 @@ DEALS = (
         "a copy is tied to the wrong one of its people",
         "sync/core/copies.py",
         "for lead in parties if (record := standing(lead)) is not None",
-        "for lead in parties[-1:] if (record := standing(lead)) is not None",
-        tests="tests/core/test_copies.py",
+        "for lead in reversed(parties) if (record := standing(parties[0])) is not None",
+        tests="tests/simulation/test_deals.py::test_what_failed_once_holds",
     ),
     Bug(
         "a deal that is deleted counts for ever",
