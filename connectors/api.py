@@ -225,7 +225,7 @@ class Connector(Protocol):
         """
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
-        """Perform `operations` (all of one object) in the fewest calls; exactly one result for each, in any order.
+        """Perform `operations` (some of one object) in the fewest calls; exactly one result for each, in any order.
 
         `fields` are those that a returned `record` should hold. A result whose request was never sent carries
         RetryLater. On QuotaExhausted or AuthorizationLost the remaining operations get results that carry it. Nothing

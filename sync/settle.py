@@ -426,8 +426,8 @@ _DATE = update(records).where(_IT).values(changed=bindparam("c"), held=bindparam
 def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values | None:
     """The values of a write that are found done count from when they were meant to, not from when they were found:
     read back, they looked like a person's edit of just now. What the platform made of one is kept with what was sent,
-    as from an answer. Where the record bears the name that the write gave it, whoever changed a value since replaced
-    what it wrote. Returns what the record holds; None when it is not known."""
+    as from an answer. A value that is neither what was written nor what stood before replaced it, as far as anybody can
+    tell. Returns what the record holds; None when it is not known."""
     place = {"s": stream.id, "r": record_id}
     known = tx.execute(_HELD, place).one_or_none()
     if known is None:
@@ -436,11 +436,11 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
     held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
     after: Values = orjson.loads(row.after)
-    was_done = _named(row, after, body)
+    replaced = _replaced(row, after, body)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
         sent, holds = after.get(name), body.get(name)
         if not came_of(sent, holds):
-            if was_done and at and holds not in (None, []):
+            if at and name in replaced:
                 changed[name] = later(changed.get(name, known.first_at), at)
             continue
         changed.pop(name, None)
@@ -453,7 +453,13 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     return body
 
 
-def _named(row: Any, after: Values, body: Values) -> bool:
-    """Whether the write gave its record the lead's name, which it bears: nobody else gives that, so it was done."""
+def _replaced(row: Any, after: Values, body: Values) -> set[str]:
+    """The fields of a record in which somebody replaced what the write gave it. Was it an update whose fate is not
+    known, they did so or were unheard of when it was planned: either way what they said is the newer. What stands where
+    a create was to come may be somebody else's record, unless it bears the lead's name, which nobody else gives."""
+    before: Values = orjson.loads(row.before)
+    told = {name for name in after if body.get(name) not in (None, []) and body[name] != before.get(name)}
+    if row.verb == Verb.UPDATE:
+        return told
     name = after.get("closedloop_id")
-    return name is not None and name == body.get("closedloop_id") != orjson.loads(row.before).get("closedloop_id")
+    return told if name is not None and name == body.get("closedloop_id") else set()

@@ -185,7 +185,7 @@ def plan(
         if out is not None:
             _save(made, out)
     if json:
-        sys.stdout.write(planfile.dump(made).decode() + "\n")
+        show.raw_json(planfile.dump(made))
     else:
         _show_plan(made, limit, out)
     if report is not None and report.errors:

@@ -54,8 +54,7 @@ class Attempt:
             row = tx.execute(_RUN, {"run": run}).one()
         self.command: str = row.command
         self.connections: list[str] = orjson.loads(row.connections)
-        for connection in self.connections:
-            self.workspace.heed_consent(connection)
+        self.workspace.heed_consents(self.connections)
         self._calls_before = dict(self.workspace.calls)
         self.options: dict[str, Any] = orjson.loads(row.options)
         self.done = self._still_done(row.stage)

@@ -130,6 +130,7 @@ class MemoryConnector:
         return found
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
+        assert operations, "a batch is one of something"
         for operation in operations:
             self.calls += 1
             error = self.memory.refuse(operation)

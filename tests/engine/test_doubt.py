@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.engine.conftest import Loop
-from tests.engine.test_writes import _past_the_first_run
+from tests.engine.test_writes import _past_the_first_run, pair
 from tests.simulation.clocks import Watch
 
 __all__ = ["_past_the_first_run"]
@@ -34,3 +34,15 @@ def test_whoever_changed_what_a_create_in_doubt_gave_spoke_after_it(named: Loop)
     named.settled()
     assert named.alpha.rows["contacts"][ana].values["title"] == "Boss"
     assert [row["title"] for row in named.beta.all("prospects")] == ["Boss"]
+
+
+def test_whoever_changed_what_an_update_in_doubt_gave_spoke_after_it(named: Loop) -> None:
+    ours, theirs = pair(named)
+    named.settled()
+    named.alpha.edit("contacts", ours, {"title": "Head"})
+    named.beta.lose_answers = 1
+    named.sync()
+    named.beta.edit("contacts", theirs, {"title": "Boss"})
+    named.settled()
+    for side in (named.alpha, named.beta):
+        assert [row["title"] for row in side.all("contacts")] == ["Boss"]

@@ -9,6 +9,8 @@ from sqlalchemy import select
 
 from config.errors import InDoubt
 from connectors.api import Operation
+from sync.planning import plan_batches
+from sync.push import send
 from sync.runs import Options, Runner
 from sync.state.schema import journal, meta, quarantine
 from tests.engine.conftest import Loop
@@ -39,6 +41,20 @@ def test_a_refused_field_does_not_hold_up_the_others(loop: Loop) -> None:
         [entry] = tx.execute(select(quarantine).where(quarantine.c.state == "open"))
     assert (entry.field, entry.code, entry.connection) == ("title", "too_long", "beta")
     assert loop.sync().counts["write"] == {}
+
+
+def test_what_a_run_has_written_already_is_not_sent_again_by_it(loop: Loop) -> None:
+    """Nor is a connector called for nothing."""
+    pair(loop)
+    loop.sync(push=False)
+    runner = Runner(loop.workspace)
+    run = runner.open("sync", ("alpha", "beta"), Options())
+    planned = [operation for batch in plan_batches(loop.workspace, run, store=False) for operation in batch.operations]
+    with runner._attempt(run) as attempt:
+        assert send(loop.workspace, attempt.ledger, planned) == {}
+        assert send(loop.workspace, attempt.ledger, planned) == {}
+        assert attempt.ledger.total("write", "parked") == len(planned) > 0
+    assert len(loop.alpha.writes) + len(loop.beta.writes) == len(planned)
 
 
 def test_a_refused_value_is_tried_again_when_it_changes(loop: Loop) -> None:
