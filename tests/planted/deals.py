@@ -70,7 +70,7 @@ DEALS = (
     ),
     Bug(
         "a second copy is news to every full read",
-        "sync/absorb.py",
+        "sync/arrivals.py",
         "(record.gone is None and before == OUTSIDE)",
         "False",
         tests="tests/engine/test_copies.py::test_a_second_copy_is_no_news_when_all_is_read_anew",
