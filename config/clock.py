@@ -53,10 +53,11 @@ class ManualClock:
 
 def stamp(at: datetime) -> str:
     """`at` as text that sorts like time: `2026-11-23T10:00:00.340Z`, always UTC, always milliseconds."""
-    utc = at.astimezone(UTC)
-    return f"{utc.isoformat(timespec='milliseconds')[:23]}Z"
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return f"{utc.isoformat('T', 'milliseconds')[:23]}Z"
 
 
 def unstamp(text: str) -> datetime:
     """The inverse of `stamp`; takes any ISO 8601 instant with an offset or `Z`."""
-    return datetime.fromisoformat(text).astimezone(UTC)
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo is UTC else at.astimezone(UTC)

@@ -11,8 +11,11 @@ class Log:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._own: Any = None  # a stand-in: it looks at structlog's settings at each word
 
     def __getattr__(self, level: str) -> Any:
-        import structlog
+        if self._own is None:
+            import structlog
 
-        return getattr(structlog.get_logger(self._name), level)
+            self._own = structlog.get_logger(self._name)
+        return getattr(self._own, level)

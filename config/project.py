@@ -210,6 +210,9 @@ class Guards(_Part):
     emptied: Limit = Field(
         Limit(share=0.2, over=100), description="A full pull brings less than this share of the records known."
     )
+    rolled_back: Limit = Field(
+        Limit(share=0.01, over=10), description="Records that come back older than they were known."
+    )
     flapping: int = Field(
         3, ge=0, description="So often a day a value is written over what came back instead, then a person is asked."
     )
@@ -359,6 +362,7 @@ def cross_checks(project: Project, document: yaml.Document) -> Iterable[Problem]
             yield document.problem(
                 ("connections", name), f"{name!r} is no name.", "lower-case letters, digits, - and _"
             )
+        yield from _base_url(name, settings, document)
         yield from _cron(name, settings, document)
     yield from _zone(project, document)
     yield from _hooks(project.daemon.hooks, names, document)
@@ -374,6 +378,22 @@ def _channels(project: Project, document: yaml.Document) -> Iterable[Problem]:
             if meant.setdefault(word.casefold(), name) != name:
                 message = f"{word!r} is {meant[word.casefold()]!r} already."
                 yield document.problem(("channels", name, number), message, "name each word once")
+
+
+def _base_url(name: str, settings: ConnectionConfig, document: yaml.Document) -> Iterable[Problem]:
+    """Credentials go there: in clear only where they stay on this machine."""
+    if settings.base_url and not _is_private(settings.base_url):
+        message = "This is no https address of a host, and secrets would go there."
+        yield document.problem(("connections", name, "base_url"), message, "like https://proxy.example.com")
+
+
+def _is_private(address: str) -> bool:
+    try:
+        url = urlsplit(address)
+        plain = url.hostname and url.username is None and not url.query and not url.fragment and url.port != 0
+    except ValueError:
+        return False
+    return bool(plain) and (url.scheme == "https" or (url.scheme == "http" and is_here(str(url.hostname))))
 
 
 def _cron(name: str, settings: ConnectionConfig, document: yaml.Document) -> Iterable[Problem]:
@@ -419,7 +439,11 @@ def _hooks(hooks: HooksConfig, names: list[str], document: yaml.Document) -> Ite
 
 def is_loopback(listen: str) -> bool:
     """Whether only this machine reaches `host:port`."""
-    host = listen.rpartition(":")[0].strip("[]")
+    return is_here(listen.rpartition(":")[0].strip("[]"))
+
+
+def is_here(host: str) -> bool:
+    """Whether the name or address is this machine's own, reached by nobody else."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -1,7 +1,7 @@
 """YAML with positions, and without YAML's surprises.
 
 Only `true` and `false` are booleans (a country `NO` stays a country), numbers are decimal, dates are text. Anchors,
-duplicate keys, deep nesting and files over 1 MB are refused: a project file needs none of them, and each has hurt.
+tags, duplicate keys, deep nesting and files over 1 MB are refused: a project file needs none, and each has hurt.
 """
 
 from __future__ import annotations
@@ -101,6 +101,9 @@ def _no_aliases(text: str, name: str) -> None:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             mark = _mark(event)
             raise _wrong(name, mark.line + 1, mark.column + 1, "Anchors and aliases are not taken.", "write it out")
+        if getattr(event, "tag", None):
+            mark = _mark(event)
+            raise _wrong(name, mark.line + 1, mark.column + 1, "Tags are not taken.", "write the value alone")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

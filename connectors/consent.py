@@ -21,6 +21,7 @@ import orjson
 from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, RetryLater
 from config.secrets import Secret
 from connectors.api import Account
+from connectors.bounded import CODINGS, Excess, bounded
 from connectors.manifest import AuthMode, Grant
 
 RANDOM = 64
@@ -208,12 +209,14 @@ def exchange(app: App, asked: Asked, code: Secret) -> Mapping[str, Any]:
     verify = ssl.create_default_context(cafile=app.ca_file) if app.ca_file else True
     try:
         with httpx.Client(auth=basic, timeout=TIMEOUT, verify=verify, follow_redirects=False) as client:
-            answer = client.post(app.token, data=form, headers={"accept": "application/json"})
-    except httpx.HTTPError as error:
+            wanted = {"accept": "application/json", "accept-encoding": CODINGS}
+            with client.stream("POST", app.token, data=form, headers=wanted) as answer:
+                body = b"".join(bounded(answer.iter_bytes(), answer.headers))
+    except (httpx.HTTPError, Excess) as error:
         raise _again(app, f"cannot be reached ({type(error).__name__})") from None
     if answer.status_code >= 500 or answer.status_code == 429:
         raise _again(app, f"cannot answer now ({answer.status_code})")
-    return _granted(app, answer.status_code, answer.content)
+    return _granted(app, answer.status_code, body)
 
 
 def _again(app: App, why: str) -> ClosedloopError:

@@ -19,13 +19,12 @@ import orjson
 from config.errors import AuthorizationLost, ClosedloopError, InDoubt, Misconfigured, RecordRejected, RetryLater
 from connectors import retry
 from connectors.api import Account, Surroundings
+from connectors.bounded import CODINGS, Excess, bounded
 from connectors.instant import HostClock
 from connectors.retry import is_of_certificate
 
 CONNECT = 10.0
 """Seconds to wait for a connection."""
-LARGEST = 64 * 1024 * 1024
-"""Bytes of an answer, unpacked. No page that we ask for comes near it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,13 @@ class Rest:
         again = method == "GET" if repeatable is None else repeatable
         who = self.credentials if credentials else None
         kind = {"content-type": "application/json"} if json is not None else {}
-        given = {"accept": "application/json", **self._platform.headers, **kind, **(headers or {})}
+        given = {
+            "accept": "application/json",
+            "accept-encoding": CODINGS,
+            **self._platform.headers,
+            **kind,
+            **(headers or {}),
+        }
         build = partial(
             self._http.build_request,
             method,
@@ -175,11 +180,13 @@ class Rest:
         try:
             answer = self._http.send(request, stream=True)
             try:
-                body = self._body(answer)
+                body = b"".join(bounded(answer.iter_bytes(), answer.headers))
             finally:
                 answer.close()
         except httpx.HTTPError as error:
             raise self._unanswered(error, repeatable) from error
+        except Excess as error:
+            raise self._lost(f"answer is {error}.", repeatable) from error
         self.told = answer.headers
         self.clock.heard(answer.headers)
         told, whole = _parsed(body) if parse or not answer.is_success else (None, True)
@@ -188,18 +195,6 @@ class Rest:
         if not whole:
             raise self._lost("answer is no JSON (a proxy's page, or cut off).", repeatable)
         return Answer(answer.status_code, answer.headers, body, told)
-
-    def _body(self, answer: httpx.Response) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        for part in answer.iter_bytes():
-            size += len(part)
-            if size > LARGEST:
-                raise RetryLater(
-                    f"{self._platform.title} sent more than {LARGEST} bytes.", connection=self._account.connection
-                )
-            parts.append(part)
-        return b"".join(parts)
 
     def _refused(self, answer: httpx.Response, told: Any, repeatable: bool) -> ClosedloopError:
         error = self._platform.classify(answer.status_code, answer.headers, told)

@@ -21,6 +21,10 @@ ODD = (LookupError, TypeError, AttributeError, ValueError, OverflowError, Recurs
 """What reading JSON of an unexpected shape raises."""
 
 
+STANDING = 100
+"""So many times the same page may come again: some lists are told again while they change."""
+
+
 class Sound:
     """A connector with that promise. `title` is the platform's name for people."""
 
@@ -45,7 +49,18 @@ class Sound:
         self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False
     ) -> Iterator[Page]:
         with self._reading(object):
-            yield from self._connector.pull(object, cursor, fields, since=since, bulk=bulk)
+            yield from self._moving(self._connector.pull(object, cursor, fields, since=since, bulk=bulk), object)
+
+    def _moving(self, pages: Iterator[Page], object: str) -> Iterator[Page]:
+        """The pages. Raises RetryLater where the same one comes again and again: a link that leads to itself."""
+        last, times = ("", ""), 0
+        for page in pages:
+            told = (page.records[0].id, page.records[-1].id) if page.records else (page.cursor, "")
+            last, times = told, times + 1 if told == last else 0
+            if times >= STANDING:
+                what = f"{self._title} gives the same page again and again."
+                raise RetryLater(what, after=600, connection=self._connection, object=object, code="odd_answer")
+            yield page
 
     def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
         with self._reading(object):

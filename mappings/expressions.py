@@ -15,7 +15,8 @@ from mappings.model import Field, FieldType, Values
 
 MAX_LENGTH = 1000
 
-_MACRO = re.compile(r"\.(?:all|exists|exists_one|map|filter)\s*\(")
+_MACRO = re.compile(r"\b(?:all|exists|exists_one|map|filter)\b(?:\s|//[^\n]*\n)*\(")
+"""A macro's name, however far from its dot and its bracket."""
 
 
 class Expression:

@@ -35,10 +35,11 @@ class Held:
     why: str
     planned: dict[str, dict[str, int]] = field(default_factory=dict)
     sample: list[Planned] = field(default_factory=list)
+    told: str = ""  # what is to be done, where that is something of its own
 
     @property
     def fix(self) -> str:
-        return (
+        return self.told or (
             f"Look at it with `closedloop plan {self.connection}`. If it is meant, `closedloop sync {self.connection} "
             "--allow-large-change` lets it through; `guards:` in the project file sets the limits."
         )
@@ -103,8 +104,11 @@ def judge(workspace: Workspace, names: Sequence[str], run: str) -> dict[str, Hel
     """
     limits = workspace.project.guards
     with workspace.state.read() as tx:
-        due = _due(tx, workspace)
-        known = guarded(tx, names) if due.leads else set()
+        leads_due = _count(tx, _DUE)
+        known = guarded(tx, names) if leads_due else set()
+        if not known:
+            return {}
+        due = _due(tx, workspace, leads_due)
         people = _by_connection(tx, _PEOPLE, known)
         totals = {name: people.get(name, 0) for name in names if name in known}
         waiting = _by_connection(tx, _PEOPLE_DUE, known)
@@ -141,14 +145,14 @@ class _Due:
     gone: int
 
 
-def _due(tx: Connection, workspace: Workspace) -> _Due:
+def _due(tx: Connection, workspace: Workspace, number: int) -> _Due:
     signs = tuple(
         f'"{known.name}":"{option}"'
         for known in workspace.fields.values()
         if known.rule is Rule.MOST_RESTRICTIVE
         for option in closed(known)
     )
-    number, told, left = tx.execute(_counts(signs)).one()
+    told, left = tx.execute(_counts(signs)).one()
     return _Due(number, told, left)
 
 
@@ -205,9 +209,9 @@ _DEALS_DUE = (
 
 @cache
 def _counts(signs: tuple[str, ...]) -> Any:
-    """Leads that wait to be planned; those of them whose values hold one of these signs; those that lost a record."""
+    """Of the leads that wait to be planned, those whose values hold one of these signs; those that lost a record."""
     closing = _DUE.where(or_(false(), *(leads.c.body.contains(sign, autoescape=True) for sign in signs)))
-    return select(_DUE.scalar_subquery(), closing.scalar_subquery(), _LEFT.scalar_subquery())
+    return select(closing.scalar_subquery(), _LEFT.scalar_subquery())
 
 
 def _count(tx: Connection, query: Any, given: Mapping[str, Any] | None = None) -> int:

@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, select, update
 
 from sync.absorb import Absorbed
-from sync.state.leases import Lease, look, renew
+from sync.state.leases import Lease, looking, renew
 from sync.state.schema import runs
 
 
@@ -44,6 +44,7 @@ class Ledger:
         self.run = run
         self.counts: dict[str, Any] = counts or {"pull": {}, "write": {}, "handoffs": 0}
         self._leases: Sequence[Lease] = ()
+        self._look = looking(())
         self._renewed = 0.0
         self._stage = ""
 
@@ -56,6 +57,7 @@ class Ledger:
     def hold(self, leases: Sequence[Lease]) -> None:
         """From now on every transaction of the run checks these, which have just been taken."""
         self._leases = leases
+        self._look = looking(leases)
         self._renewed = time.monotonic()
 
     def enter(self, tx: Connection) -> None:
@@ -64,7 +66,7 @@ class Ledger:
             renew(tx, self._leases)
             self._renewed = time.monotonic()
         else:
-            look(tx, self._leases)
+            self._look(tx)
         self.leave(tx)
 
     def remember(self, stage: str) -> None:

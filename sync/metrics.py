@@ -1,7 +1,12 @@
-"""Health and Prometheus metrics on a local port: `/healthz` and `/metrics`."""
+"""Health and Prometheus metrics on a local port: `/healthz` and `/metrics`.
+
+Where the port is on loopback only who asks for loopback is answered: a page that a browser here has open, and whose
+name its owner points at this machine, asks for that name.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
@@ -13,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
 from sqlalchemy import func, select
 
 from config.errors import Misconfigured
+from config.project import is_here, is_loopback
 from sync.hints import pending_of_all
 from sync.state.schema import conflicts, journal, leads, quarantine, runs, streams
 from sync.workspace import Workspace
@@ -101,15 +107,20 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Quiet(WSGIRequestHandler):
+    timeout = 10  # who says nothing is hung up on
+
     def log_message(self, format: str, *args: Any) -> None:
         """Scrapes are no news."""
 
 
-def application(metrics: Metrics) -> Callable[..., Iterable[bytes]]:
-    """The WSGI application of both pages."""
+def application(metrics: Metrics, *, local: bool = False) -> Callable[..., Iterable[bytes]]:
+    """The WSGI application of both pages; `local` for those who ask for this machine alone."""
     prometheus = make_wsgi_app(metrics.registry)
 
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if local and not _is_asked_here(environ.get("HTTP_HOST", "")):
+            start_response("421 Misdirected Request", [("Content-Type", "text/plain")])
+            return [b"Ask for 127.0.0.1 or localhost.\n"]
         if environ["PATH_INFO"] == "/metrics":
             pages: Iterable[bytes] = prometheus(environ, start_response)
             return pages
@@ -122,11 +133,21 @@ def application(metrics: Metrics) -> Callable[..., Iterable[bytes]]:
     return answer
 
 
+def _is_asked_here(host: str) -> bool:
+    """Whether a `Host` header names this machine."""
+    found = _HOST.fullmatch(host)
+    return found is not None and is_here((found[1] or found[2]).lower())
+
+
+_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([0-9a-zA-Z.-]{1,253}))(?::\d{1,5})?", re.ASCII)
+
+
 def listen(address: str, metrics: Metrics) -> WSGIServer:
     """Serve both pages on `host:port` in a thread. Raises Misconfigured when the port cannot be had."""
     host, _, port = address.rpartition(":")
+    local = is_loopback(f"{host or '127.0.0.1'}:{port}")
     try:
-        server = make_server(host or "127.0.0.1", int(port), application(metrics), _Server, _Quiet)
+        server = make_server(host or "127.0.0.1", int(port), application(metrics, local=local), _Server, _Quiet)
     except (OSError, ValueError) as error:
         raise Misconfigured(
             f"The daemon cannot listen on {address}: {error}.", fix="Change daemon.metrics in the project file."

@@ -64,6 +64,8 @@ def state_id(tx: Connection) -> str:
 def save(plan: Plan, path: Path) -> None:
     """Write the plan to `path`, readable by its owner alone: it holds personal data."""
     path.touch(mode=0o600)
+    if path.is_file():
+        path.chmod(0o600)  # it may have been there, for everybody to read
     path.write_bytes(dump(plan))
 
 

@@ -341,8 +341,8 @@ def _holds(held: Values, after: Values, pulled: frozenset[str]) -> bool:
     return bool(seen) and all(came_of(after[name], held.get(name)) for name in seen)
 
 
-_BODY = (
-    select(records.c.body)
+_FOUND = (
+    select(records.c.body, records.c.lead)
     .join(streams, streams.c.id == records.c.stream)
     .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
     .where(records.c.id == bindparam("record"))
@@ -361,6 +361,10 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
         return True
     if row.verb == Verb.CREATE and is_person:
         watch(tx, row, at)
+    place = {"of": row.connection, "named": row.object}
+    known = tx.execute(_FOUND, {**place, "record": found.id}).one_or_none() if found is not None else None
+    if row.verb == Verb.CREATE and known is not None and known.lead not in (None, row.lead):
+        found = None  # found by its key, and somebody else's: they came by it since
     if found is None and row.verb == Verb.CREATE and _young(row, workspace):
         tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})
         return None
@@ -370,8 +374,7 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     if not is_person:
         adopt(tx, workspace, row, found.id, at)
         return True
-    body = tx.execute(_BODY, {"of": row.connection, "named": row.object, "record": found.id}).scalar()
-    held = orjson.loads(body) if body else {}
+    held = orjson.loads(known.body) if known is not None else {}
     after = orjson.loads(row.after)
     mapped = workspace.mapped(row.connection)[row.object]
     seen = mapped.pulled if mapped.kind is Kind.LEAD else frozenset(mapped.entries)

@@ -35,7 +35,7 @@ from sync.state.budget import StateBudget
 from sync.state.database import State
 from sync.state.schema import identities, records, streams
 from sync.state.suppression import Suppression
-from sync.state.tokens import StateTokens, state_key
+from sync.state.tokens import StateTokens, kept_by, state_key
 
 PROJECT_FILE = "closedloop.yaml"
 
@@ -200,12 +200,16 @@ class Workspace:
                 self._connectors[connection] = self._open(connection)
             return self._connectors[connection]
 
-    def heed_consent(self, connection: str) -> None:
-        """Drop the connector of an account that a person connected again since it was opened: its log-in has ended, and
-        a platform may take its old refresh token for a stolen one."""
+    def heed_consents(self, connections: Sequence[str]) -> None:
+        """Drop the connectors of accounts that a person connected again since they were opened: their log-ins have
+        ended, and a platform may take an old refresh token for a stolen one."""
         with self._lock:
-            if connection in self._connectors and self.tokens(connection).get(CONNECTED) != self._consents[connection]:
-                self._connectors.pop(connection).close()
+            opened = [name for name in connections if name in self._connectors]
+            given = kept_by(self.state, opened, CONNECTED) if opened else set()
+            for name in opened:
+                consent = self.tokens(name).get(CONNECTED) if name in given else None
+                if consent != self._consents[name]:
+                    self._connectors.pop(name).close()
 
     def _open(self, name: str) -> Connector:
         settings, facts, tokens = self.project.connections[name], self.manifest(name), self.tokens(name)

@@ -29,6 +29,7 @@ from config.errors import (
 from config.secrets import Secret
 from connectors import retry
 from connectors.api import Account, Quota, Surroundings
+from connectors.bounded_sdk import Pool
 from connectors.instant import HostClock
 from connectors.oauth import RenewedToken
 from connectors.retry import GATEWAYS, asked_wait, is_of_certificate
@@ -114,6 +115,7 @@ class Client:
         if account.ca_file:
             configuration.ssl_ca_cert = account.ca_file
         self._api = ApiClient(configuration)
+        self._api.rest_client.pool_manager = Pool(self._api.rest_client.pool_manager)
         self._credentials = self._standing() or RenewedToken(account, surroundings, self._exchange)
         self._told: Mapping[str, str] = {}
 

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from config.cells import guarded
 from config.errors import RecordRejected
-from connectors.linkedin.csv_cells import guarded, lines, written
+from connectors.linkedin.csv_cells import lines, written
 
 ACCOUNTS = 1000
 """Accounts in one file."""

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 import orjson
 import xxhash
 
+from config.cells import unguarded
 from config.errors import RecordRejected
 from connectors.api import Record
-from connectors.linkedin.csv_cells import lines, unguarded
+from connectors.linkedin.csv_cells import lines
 from connectors.linkedin.csv_files import BYTES
 
 LEADS, ACCOUNTS = "csv_leads", "csv_accounts"

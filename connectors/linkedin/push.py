@@ -47,7 +47,7 @@ def push_conversions(
 ) -> Iterator[Result]:
     """One result per operation. A missing permission stops the batch of its rule; any other error that would meet the
     next batch as well is carried by all the rest."""
-    now = client.clock.now()
+    now = client.api.clock.now()  # as LinkedIn has it: it refuses what is ahead of that for good
     batches: dict[str, list[_Sent]] = defaultdict(list)
     for operation in operations:
         try:

@@ -26,7 +26,7 @@ FIRST_LOOK, LONGEST_LOOK = 1.0, 30.0
 PATIENCE = 3600.0
 """Seconds after which a job is left alone; what it did is then looked up like any lost answer."""
 LARGEST_FILE = 64 * 1024 * 1024
-"""Bytes of one unpacked file of results; a thousand members are a few."""
+"""Bytes of the unpacked results; a thousand members are a few."""
 
 _BROKEN = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, KeyError)
 """What reading a packed file raises that is cut off, or is something else."""
@@ -87,13 +87,15 @@ def _finished(client: Client, clock: Clock, id: str) -> dict[str, Any]:
 
 
 def _results(packed: bytes) -> Iterator[dict[str, Any]]:
-    """The rows of every JSON file in the archive. Nothing is written to disk."""
-    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+    """The rows of every JSON file in the archive. Nothing is written to disk, and no more is unpacked than may be."""
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    archived = unpacking.decompress(packed, LARGEST_FILE)
+    if not unpacking.eof:
+        raise tarfile.TarError("cut off, or larger than may be")
+    with tarfile.open(fileobj=io.BytesIO(archived), mode="r:") as archive:
         for entry in archive:
             if not entry.isfile() or not entry.name.endswith(".json"):
                 continue
-            if entry.size > LARGEST_FILE:
-                raise tarfile.TarError(f"a file of {entry.size} bytes")
             content = archive.extractfile(entry)
             assert content is not None
             yield from orjson.loads(content.read())

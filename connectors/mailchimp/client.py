@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import orjson
 import requests
 from mailchimp_marketing.api_client import ApiClient, ApiClientError
-from requests.adapters import HTTPAdapter
 
 from config.errors import (
     AuthorizationLost,
@@ -31,6 +30,8 @@ from config.errors import (
 from config.secrets import Secret
 from connectors import retry
 from connectors.api import Account, Surroundings
+from connectors.bounded import CODINGS
+from connectors.bounded_sdk import Adapter
 from connectors.instant import HostClock
 from connectors.retry import is_of_certificate
 
@@ -73,8 +74,9 @@ class Client:
         self._slots = threading.BoundedSemaphore(int(account.settings.get("connections", 6)))
         self._timeout = (10.0, float(account.settings.get("timeout", 120)))
         self._session = requests.Session()
-        self._session.mount("https://", HTTPAdapter(pool_connections=2, pool_maxsize=10))
-        self._session.mount("http://", HTTPAdapter(pool_connections=2, pool_maxsize=10))
+        self._session.headers["accept-encoding"] = CODINGS
+        self._session.mount("https://", Adapter(pool_connections=2, pool_maxsize=10))
+        self._session.mount("http://", Adapter(pool_connections=2, pool_maxsize=10))
         self._session.trust_env = not account.base_url
         if account.ca_file:
             self._session.verify = account.ca_file

@@ -21,6 +21,8 @@ from config.errors import AuthorizationLost, ClosedloopError, InDoubt, QuotaExha
 from config.log import Log
 from connectors import retry
 from connectors.api import Account, Surroundings
+from connectors.bounded import CODINGS, LARGEST
+from connectors.bounded_sdk import Adapter
 from connectors.instant import HostClock
 from connectors.retry import is_of_certificate
 from connectors.salesforce.errors import of_call
@@ -46,6 +48,8 @@ class Session(requests.Session):
         self.timeout = (min(CONNECT_TIMEOUT, timeout), timeout)
         self.ca_file = ca_file
         self.sent = 0
+        self.headers["accept-encoding"] = CODINGS
+        self.mount("https://", Adapter())
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", self.timeout)
@@ -248,6 +252,8 @@ def _lines(answer: requests.Response, connection: str, object: str) -> Iterator[
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 yield line + b"\n"
+            if len(rest) > LARGEST:
+                raise RetryLater("Salesforce's answer is one endless line.", connection=connection, object=object)
     except requests.RequestException as error:
         what = f"Salesforce's answer broke off ({type(error).__name__})."
         raise RetryLater(what, after=2.0, connection=connection, object=object) from error

@@ -24,6 +24,8 @@ SOAP_VERSION = "64.0"
 """SOAP login() does not exist from API 65 on, and retires on 1 June 2027."""
 ACCESS, INSTANCE, REFRESH = "access_token", "instance_url", "refresh_token"
 """Names under which the tokens are kept."""
+HOSTS = re.compile(r"([a-z0-9-]+\.){1,6}((salesforce|force|cloudforce)\.(com|mil)|sfcrmproducts\.cn)", re.IGNORECASE)
+"""Where orgs live."""
 FIRST = "first_refresh_token"
 """Where the refresh token is kept that a rotated one goes back to: one that a person replaced since wins again."""
 
@@ -102,7 +104,7 @@ class Login:
             self._surroundings.tokens.put(FIRST, self._plain("refresh_token"))
             self._surroundings.tokens.put(REFRESH, str(body["refresh_token"]))
         user = str(body.get("id") or "").rpartition("/")[2]
-        instance = self._instance(str(body.get("instance_url") or self._host()))
+        instance = self._told(str(body.get("instance_url") or self._host()))
         return Grant(Secret(str(body["access_token"])), instance, user)
 
     def _form(self) -> dict[str, str]:
@@ -161,7 +163,7 @@ class Login:
         except requests.RequestException as error:
             what = f"Salesforce's log-in cannot be reached ({type(error).__name__})."
             raise RetryLater(what, after=2.0, connection=self._account.connection) from error
-        return Grant(Secret(str(token)), self._instance(f"https://{host}"))
+        return Grant(Secret(str(token)), self._told(f"https://{host}"))
 
     # where
 
@@ -173,6 +175,17 @@ class Login:
 
     def _instance(self, url: str) -> str:
         return self._secure(self._account.base_url or url).rstrip("/")
+
+    def _told(self, url: str) -> str:
+        """The org's host as a log-in tells it: the token goes nowhere but to Salesforce, or whom we logged in at."""
+        host = urlsplit(url).netloc
+        if not (self._account.base_url or HOSTS.fullmatch(host) or host == urlsplit(self._host()).netloc):
+            raise Misconfigured(
+                "The log-in names a host that is not Salesforce's; nothing was sent there.",
+                fix="Check auth.login_url.",
+                connection=self._account.connection,
+            )
+        return self._instance(url)
 
     def _secure(self, url: str) -> str:
         if urlsplit(url).scheme != "https":

@@ -217,7 +217,7 @@ def export(
         found = everything(tx, workspace, wanted)
     written = orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n"
     if out is None:
-        typer.echo(written.decode(), nl=False)
+        show.raw_json(written)
         return
     write_file(out, written, private=True)
     show.stdout().print(f"Written to {out}.", markup=False)

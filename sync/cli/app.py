@@ -154,7 +154,8 @@ def write_file(path: Path, content: str | bytes, *, private: bool = False) -> No
     try:
         if private:
             path.touch(mode=0o600)
-            path.chmod(0o600)
+            if path.is_file():
+                path.chmod(0o600)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise Misconfigured(f"{path} cannot be written: {error.strerror}.", fix="Choose another place.") from error

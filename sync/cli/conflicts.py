@@ -61,7 +61,7 @@ def conflicts_show(id: Id, json: Json = False) -> None:
     told = f"{_about(row)}: {row['state']}, since {row['first_at'][:19]}{why}"
     console.print(f"[bold]{row['kind']}[/bold] {escape(told)}")
     for option in row["options"]:
-        console.print("  " + escape(_option(row["kind"], option)))
+        console.print("  " + escape(show.line(_option(row["kind"], option))))
     if row["decision"]:
         told = ", ".join(f"{name} {show.text(value)}" for name, value in row["decision"].items() if name != "heard")
         console.print(f"  decided: {escape(told)}")

@@ -154,12 +154,13 @@ def show_lead(found: dict[str, Any], console: Console) -> None:
     _show_writes(found, console)
     for row in found["quarantine"]:
         place = f"{_place(row)}/{row['field']}".rstrip("/")
-        console.print(f"In quarantine: {place}: {row['reason']} {row['fix']}".rstrip(), style="yellow", markup=False)
+        told = f"In quarantine: {place}: {row['reason']} {row['fix']}".rstrip()
+        console.print(show.line(told), style="yellow", markup=False)
     for row in found["conflicts"]:
         options = "; ".join(show.text(option) for option in row["options"])
         what = f"{_place(row)}/{row['field']}".rstrip("/")
         told = f"Parked: {what}: a person decides between {options} (closedloop conflicts show {row['id']})"
-        console.print(told, style="yellow", markup=False)
+        console.print(show.line(told), style="yellow", markup=False)
 
 
 def _when(at: str) -> str:
@@ -192,7 +193,7 @@ def _show_outcomes(found: dict[str, Any], short: Callable[[str], str], console: 
         console.print(show.table("Deals", ("deal", "role", "stage", "amount", "close date"), deals))
     for deal in found["deals"]:
         for copy in deal["copies"]:
-            console.print(f"{escape(short(deal['deal']))} is shown as {escape(copy)}")
+            console.print(f"{escape(show.line(short(deal['deal'])))} is shown as {escape(show.line(copy))}")
     if found["activities"]:
         seen = [(a["at"][:16], a["connection"], a["type"], show.text(a["title"])) for a in found["activities"][:10]]
         console.print(show.table("Latest activities", ("at", "connection", "what", "title"), seen))
@@ -237,7 +238,7 @@ def report(
     if out is not None:
         write_file(out, written)
     elif csv or json:
-        typer.echo(written, nl=False)
+        show.raw_text(written) if csv else show.raw_json(written.encode())
     else:
         show_funnel(found, show.stdout())
 
@@ -262,7 +263,7 @@ def show_funnel(found: Any, console: Console) -> None:
         _figures(f"{funnel} ({found.currency})", columns, [(name, *c, *earned) for name, c, earned in rows], console)
     if found.total.lost_reasons:
         lost = ", ".join(f"{reason} {number}" for reason, number in found.total.lost_reasons.most_common(8))
-        console.print(f"Lost {found.total.lost}: {lost}", markup=False)
+        console.print(show.line(f"Lost {found.total.lost}: {lost}"), markup=False)
     if found.left_out:
         console.print(f"{found.left_out} leads' revenue is in other currencies and left out.", style="yellow")
     if found.idle:

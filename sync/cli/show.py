@@ -11,24 +11,49 @@ import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 WIDTH = 140
 """Columns, where nobody's terminal says otherwise."""
 
 
+class Screen(Console):
+    """A console on which nothing but printable text is drawn, whatever a lead is called. rich wants a class here."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(printable(text), **how)
+
+
 def stdout() -> Console:
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    return Screen(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def stderr() -> Console:
-    return Console(file=sys.stderr, highlight=False)
+    return Screen(file=sys.stderr, highlight=False)
 
 
 def json(value: Any) -> None:
     """Print `value` as JSON."""
-    sys.stdout.write(
-        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str).decode() + "\n"
-    )
+    raw_json(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str))
+
+
+def raw_json(written: bytes) -> None:
+    """Print JSON as it is, but for letters that would move a terminal's cursor or turn text round: those are escaped,
+    which says the same."""
+    told = written.decode()
+    if not told.replace("\n", "").isprintable():
+        told = "".join(letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in told)
+    sys.stdout.write(told.rstrip("\n") + "\n")
+
+
+def _escaped(letter: str) -> str:
+    units = letter.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def raw_text(written: str) -> None:
+    """Print text as it is, for a program; on a terminal without control characters."""
+    sys.stdout.write(printable(written) if sys.stdout.isatty() else written)
 
 
 def text(value: Any) -> str:
@@ -36,12 +61,17 @@ def text(value: Any) -> str:
     if value is None or value in ("", []):
         return "–"
     if isinstance(value, Mapping) and set(value) == {"amount", "currency"}:
-        return f"{value['amount']} {value['currency']}"
+        return line(f"{value['amount']} {value['currency']}")
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return line(", ".join(map(str, value)))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return printable(str(value))
+    return line(str(value))
+
+
+def line(value: str) -> str:
+    """The same, in one line: what a person is called must not look like a line of ours."""
+    return printable(value).replace("\n", "⏎")
 
 
 def printable(value: str) -> str:
@@ -65,7 +95,7 @@ def table(
         justify: Literal["right", "left"] = "right" if column in numbers else "left"
         made.add_column(column, justify=justify, overflow="fold", no_wrap=column in unbroken)
     for row in rows:
-        made.add_row(*(escape(cell if isinstance(cell, str) else text(cell)) for cell in row))
+        made.add_row(*(escape(printable(cell) if isinstance(cell, str) else text(cell)) for cell in row))
     return made
 
 
@@ -142,12 +172,13 @@ def left(found: Sequence[Any], console: Console, limit: int) -> None:
 
 
 def _operation(op: Any, console: Console) -> None:
-    why = f"  {op.why}" if op.why else ""
-    console.print(f"  {op.verb} [bold]{escape(op.record or 'new')}[/bold]  [dim]{escape(op.lead)}[/dim]{escape(why)}")
+    why = f"  {line(op.why)}" if op.why else ""
+    record = escape(line(op.record or "new"))
+    console.print(f"  {op.verb} [bold]{record}[/bold]  [dim]{escape(op.lead)}[/dim]{escape(why)}")
     for change in op.changes:
         old, new = escape(text(change.old)), escape(text(change.new))
-        reason = f"  [dim]{escape(change.reason)}[/dim]" if change.reason else ""
-        console.print(f"    {escape(change.remote)}: {old} → [green]{new}[/green]{reason}")
+        reason = f"  [dim]{escape(line(change.reason))}[/dim]" if change.reason else ""
+        console.print(f"    {escape(line(change.remote))}: {old} → [green]{new}[/green]{reason}")
 
 
 def waiting(found: Mapping[str, Any], console: Console) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import orjson
 from sqlalchemy import Connection, select
 
+from config.cells import guarded
 from mappings.model import Kind
 from sync.state.schema import leads, records, streams
 
@@ -109,7 +110,7 @@ class Funnel:
         """The rows as CSV; cells that a spreadsheet would take for a formula begin with an apostrophe."""
         buffer = io.StringIO()
         names = [name for name in self.total.plain() if name != "lost_reasons"]
-        writer = csv.DictWriter(buffer, names, extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(buffer, names, extrasaction="ignore", lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writeheader()
         for row in (*self.rows, self.total):
             writer.writerow({name: _cell(value) for name, value in row.plain().items()})
@@ -117,8 +118,7 @@ class Funnel:
 
 
 def _cell(value: Any) -> Any:
-    harmful = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{value}" if harmful and not _is_number(value) else value
+    return guarded(value) if isinstance(value, str) and not _is_number(value) else value
 
 
 def _is_number(value: str) -> bool:

@@ -106,10 +106,18 @@ def renew(tx: Connection, held: Sequence[Lease]) -> None:
         _compare(tx, held, found.rowcount)
 
 
-def look(tx: Connection, held: Sequence[Lease]) -> None:
-    """The same without renewing them. Nobody takes one before `tx` ends: SQLite has one writer, PostgreSQL locks."""
-    if held:
-        _compare(tx, held, len(tx.execute(_looks(len(held)), _given(held)).all()))
+def looking(held: Sequence[Lease]) -> Callable[[Connection], None]:
+    """The same without renewing them, for the transactions of a run. Nobody takes one before such a transaction ends:
+    SQLite has one writer, PostgreSQL locks."""
+    if not held:
+        return lambda tx: None
+    statement, given, number = _looks(len(held)), _given(held), len(held)
+
+    def look(tx: Connection) -> None:
+        if len(tx.execute(statement, given).all()) != number:
+            _compare(tx, held, 0)
+
+    return look
 
 
 def release(state: State, held: Sequence[Lease], *, last: Callable[[Connection], None] | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -32,6 +32,9 @@ ALONE = 60.0
 QUEUE = 240
 """How often somebody who waits for that looks."""
 
+_KEPT_BY = select(tokens.c.connection).where(
+    tokens.c.name == bindparam("named"), tokens.c.connection.in_(bindparam("some", expanding=True))
+)
 _KEPT = select(tokens.c.ciphertext).where(tokens.c.connection == bindparam("of"), tokens.c.name == bindparam("named"))
 
 
@@ -114,6 +117,12 @@ class StateTokens:
                     "print(Fernet.generate_key().decode())'",
                 ) from error
         return self._box
+
+
+def kept_by(state: State, connections: Sequence[str], name: str) -> set[str]:
+    """Those of `connections` that have a token of this name."""
+    with state.read() as tx:
+        return set(tx.execute(_KEPT_BY, {"some": connections, "named": name}).scalars())
 
 
 def state_key(folder: Path) -> bytes:

@@ -54,13 +54,13 @@ class Attempt:
             row = tx.execute(_RUN, {"run": run}).one()
         self.command: str = row.command
         self.connections: list[str] = orjson.loads(row.connections)
-        for connection in self.connections:
-            self.workspace.heed_consent(connection)
+        self.workspace.heed_consents(self.connections)
         self._calls_before = dict(self.workspace.calls)
         self.options: dict[str, Any] = orjson.loads(row.options)
         self.done = self._still_done(row.stage)
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
         self.marked = False  # the state's epoch was raised
+        self.older: dict[tuple[str, str], int] = {}  # records told older than they are known, by object
         self.news = False  # a webhook told something new
 
     def _still_done(self, stage: str | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,31 @@ def test_a_secret_never_shows() -> None:
     with pytest.raises(TypeError):
         __import__("pickle").dumps(secret)
     assert Secret("a") == Secret("a")
+
+
+BOMBS = (
+    "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]\n",
+    "a: &a\n  <<: *a\n",
+    "a: !!python/object/apply:os.system ['true']\n",
+    "a: !!python/name:os.system\n",
+    "a: !!python/object:config.secrets.Secret {}\n",
+    "a: !own x\n",
+    "a: !!binary aGVsbG8=\n",
+    "a: !!set {x, y}\n",
+    "? {a: b}\n: c\n",
+    "[" * 100_000,
+    "{a: " * 50_000,
+    "- " * 30_000,
+    "a: '" + "x" * 2_000_000 + "'",
+    "x: 1\n" * 2_000,
+    "%TAG ! tag:evil.example,2026:\n---\n!x y\n",
+)
+
+
+@pytest.mark.parametrize("text", BOMBS, ids=range(len(BOMBS)))
+def test_what_is_no_plain_data_is_refused_at_once(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(Misconfigured) as refused:
+        yaml.parse(text.encode(), "f.yaml")
+    assert refused.value.problems
+    assert time.process_time() - began < 10

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from config.errors import InDoubt
 from connectors.api import Operation, Verb
 from sync import duplicates
 from sync.conflicts import Answer, answer, listed
@@ -225,3 +226,22 @@ def test_a_link_that_was_cut_brings_nobodys_values_back(loop: Loop) -> None:
     loop.settled()
     assert len(loop.beta.writes) == writes
     assert [(row.lead, row.code) for row in entries(loop)] == [(lead(loop, "alpha/contacts/ana"), "taken")]
+
+
+def test_a_create_of_unknown_fate_is_not_found_done_at_somebody_else(loop: Loop) -> None:
+    """What they came by meanwhile stays theirs, and is no write of ours that came late."""
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
+    loop.clock.advance(5)
+    for side, object in ((loop.alpha, "contacts"), (loop.beta, "prospects")):
+        side.put(object, {"email": "bob@x.io", "first": "Bob"}, id="bob")
+    loop.settled()
+    asks(loop, "ana")
+    loop.beta.refuse = lambda operation: InDoubt("No answer.") if operation.verb is Verb.CREATE else None
+    loop.sync()
+    loop.beta.refuse = lambda operation: None
+    loop.beta.edit("prospects", "bob", {"email": "ana@x.io"})
+    loop.settled()
+    assert loop.beta.all("prospects") == [{"email": "ana@x.io", "first": "Bob"}]
+    told = {(row.connection, row.lead, row.code) for row in entries(loop)}
+    ana, bob = lead(loop, "alpha/contacts/ana"), lead(loop, "alpha/contacts/bob")
+    assert told == {("beta", ana, "taken"), ("alpha", bob, "taken")}

@@ -18,7 +18,7 @@ from sync import hooks, hooks_server
 from sync.daemon import Daemon
 from sync.engine.inline import InlineEngine
 from sync.hooks import open_door
-from sync.metrics import listen
+from sync.metrics import Metrics, application, listen
 from sync.workspace import Workspace
 from tests.hooks.surroundings import House, hubspot_event, hubspot_signed, sync_each, write
 
@@ -164,3 +164,54 @@ def test_a_port_that_is_taken_is_told(one: House) -> None:
     assert one.daemon.door is not None
     with pytest.raises(Misconfigured, match="Webhooks cannot be taken on 127"):
         hooks._listener(HooksConfig(listen=f"127.0.0.1:{one.daemon.door.port}"))
+
+
+HERE = ("127.0.0.1", "127.0.0.1:9464", "localhost", "localhost:9464", "LOCALHOST", "[::1]", "[::1]:9464", "127.8.8.8:1")
+ELSEWHERE = (
+    "",
+    "evil.example",
+    "evil.example:9464",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "evil-localhost",
+    "127.0.0.1@evil.example",
+    "evil.example@127.0.0.1",
+    "[::1].evil.example",
+    "[::1]evil",
+    "0.0.0.0",
+    "169.254.169.254",
+    "127.1",
+    "0x7f.0.0.1",
+    "2130706433",
+    "::1",
+    "127.0.0.1:9464:80",
+    "127.0.0.1 evil",
+    "127.0.0.1,evil.example",
+    "localhost/../evil",
+    "\u0661.example",
+    "[fe80::1]",
+)
+
+
+@pytest.mark.parametrize("host", [*HERE, *ELSEWHERE])
+def test_a_page_whose_name_was_pointed_at_this_machine_reads_no_metrics(host: str) -> None:
+    told: list[str] = []
+    environ = {"PATH_INFO": "/healthz", "HTTP_HOST": host}
+    body = b"".join(application(Metrics(), local=True)(environ, lambda status, headers: told.append(status)))
+    assert told == (["200 OK"] if host in HERE else ["421 Misdirected Request"])
+    assert (b"status" in body) is (host in HERE)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "evil.example", "localhost:1", "hooks.people.example"])
+def test_neither_host_nor_forwarded_headers_make_a_delivery_genuine_or_not(one: House, host: str) -> None:
+    body = hubspot_event("1")
+    for signed, expected in ((hubspot_signed(body), 200), ({}, 401)):
+        told = {
+            "Host": host,
+            "X-Forwarded-Host": "evil.example",
+            "X-Forwarded-Proto": "http",
+            "Origin": "http://evil.example",
+        }
+        lines = ["POST /hooks/hubspot HTTP/1.1", *(f"{n}: {v}" for n, v in {**told, **signed}.items())]
+        head = "\r\n".join([*lines, f"Content-Length: {len(body)}"]) + "\r\n\r\n"
+        assert status(knock(one, head + body.decode())) == expected

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -201,3 +203,26 @@ def test_what_is_said_to_be_tested_is_there() -> None:
         if name != "P0"
     }
     assert judged - told == set()
+
+
+def test_what_is_said_to_be_secured_is_tested_by_what_is_there() -> None:
+    """Every rule has its row, and every row names tests that exist."""
+    text = (DOCS / "security.md").read_text()
+    rows = [line.split("|") for line in text.splitlines() if re.match(r"\| F\d", line)]
+    told = {int(number) for row in rows for number in re.findall(r"\bF(\d+)\b", row[1])}
+    assert told == set(range(1, 29))
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/.]+)`", row[3])
+        assert named, row[1]
+        assert [name for name in named if not (ROOT / name).is_file()] == [], row[1]
+
+
+def test_the_page_on_security_was_looked_through_within_half_a_year() -> None:
+    """Of the day of the last change: an old release's tests do not turn red by themselves."""
+    text = (ROOT / "SECURITY.md").read_text()
+    reviewed = date.fromisoformat(re.findall(r"Reviewed: (\d{4}-\d\d-\d\d)\.", text)[0])
+    asked = subprocess.run(["git", "log", "-1", "--format=%cs"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if asked.returncode or not asked.stdout.strip():
+        pytest.skip("not a git checkout")
+    assert timedelta(-2) <= date.fromisoformat(asked.stdout.strip()) - reviewed < timedelta(180)
+    assert "privately" in text

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """`old` stands exactly once in `file` and becomes `new`; `tests` are the smallest set
-    that sees it: each bug has its own, so that all of them take a few minutes."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: str
-
+from tests.planted.bug import Bug
+from tests.planted.deals import DEALS
 
 BUGS = (
     # what is read
     Bug(
         "a lagging index overwrites what is newer",
         "sync/absorb.py",
-        "if record.version and record.version < before.version and not self._is_back(record, before):",
-        "if False:",
+        "older = bool(record.version) and record.version < before.version and not self._is_back(record, before)",
+        "older = False",
         tests="tests/state/test_absorb.py::test_an_older_state_told_late_is_not_news",
     ),
     Bug(
@@ -55,10 +43,17 @@ BUGS = (
         tests="tests/engine/test_writes.py::test_a_rewrite_seen_only_in_the_echo_is_no_edit",
     ),
     Bug(
+        "nobody notices that a platform was rolled back",
+        "sync/steps/rolled_back.py",
+        "    if not attempt.workspace.project.guards.rolled_back.breaks(older, known):\n        return\n",
+        "    return\n",
+        tests="tests/engine/test_rollback.py",
+    ),
+    Bug(
         "a cursor is saved though its page is not",
         "sync/absorb.py",
-        "arrived, mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone)\n    save_cursor",
-        "arrived[1:], mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone)\n    save_cursor",
+        "tx, stream, arrived, mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone, back=back\n    )",
+        "tx, stream, arrived[1:], mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone, back=back\n    )",
         tests="tests/engine/test_conflicts.py::test_two_values_wait_for_a_person_and_the_answer_is_written",
     ),
     Bug(
@@ -304,35 +299,7 @@ BUGS = (
         "mapped",
         "tests/engine/test_guards.py::test_a_vanished_field_is_frozen_and_the_rest_goes_on",
     ),
-    # deals that are shown elsewhere
-    Bug(
-        "a copy counts as a second deal",
-        "sync/load.py",
-        "records.c.gone.is_(None), ~_IS_COPY)",
-        "records.c.gone.is_(None))",
-        tests="tests/engine/test_copies.py::test_a_deal_is_copied_with_its_person_and_counts_once",
-    ),
-    Bug(
-        "a copy is not known by the name it bears",
-        "sync/resolve.py",
-        "        recognise(tx, bear, at)\n",
-        "",
-        tests="tests/engine/test_copies.py::test_a_copy_made_in_a_run_that_died_is_known_by_the_name_it_bears",
-    ),
-    Bug(
-        "a copy that somebody deleted is made again",
-        "sync/core/copies.py",
-        "    if copy is not None:\n        if not copy.gone and target.can_update:",
-        "    if copy is not None and not copy.gone:\n        if target.can_update:",
-        tests="tests/core/test_copies.py",
-    ),
-    Bug(
-        "a deal of two people is copied for each",
-        "sync/deals.py",
-        "if whose == lead.id else Outcome()",
-        "if whose else Outcome()",
-        tests="tests/engine/test_copies.py::test_a_deal_of_two_people_has_one_copy",
-    ),
+    *DEALS,
     # what a person decided, and what nobody may do
     Bug(
         "our own putting away is taken for a person's",
@@ -500,7 +467,7 @@ BUGS = (
     ),
     Bug(
         "LinkedIn: a formula goes into a file as it is",
-        "connectors/linkedin/csv_cells.py",
+        "config/cells.py",
         """return f"'{text}" if _FORMULA.match(text) else text""",
         "return text",
         tests="tests/connectors/linkedin/test_csv_files.py::test_every_cell_stands_in_quotes",

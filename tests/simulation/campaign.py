@@ -60,7 +60,8 @@ def quietly() -> None:
 def batch(level: str, first: int) -> list[Outcome]:
     """The scenarios of some seeds; the first of some batches twice, to see that a seed decides everything."""
     quietly()
-    gc.disable()  # thousands of short-lived objects and no cycles to speak of: collected between the batches
+    gc.disable()  # thousands of short-lived objects and few cycles: collected between the batches,
+    gc.freeze()  # which need not look through all modules each time
     done = [_outcome(level, seed) for seed in range(first, first + BATCHES[level])]
     if first % 100 == 0 and _outcome(level, first).trace != done[0].trace:
         done[0].violation = "P33: the same seed went another way"

@@ -68,3 +68,10 @@ def drawn(seed: int, world: ManualClock, sides: Sequence[str], *, allowed: bool)
     clocks = Clocks(world, True, rng, rate=rng.choice((0.0, 0.0, 0.01, 0.05)))
     clocks.of_side = {name: Watch(world, rng.choice(OFF)) for name in sides}
     return clocks
+
+
+def off(seed: int, world: ManualClock) -> ManualClock | Watch:
+    """The clock of the engine's host, and of whoever connects accounts there, over HTTP: in one of four scenarios it is
+    another than the platforms'. Log-ins and their ends are judged by it."""
+    rng = Random(f"{seed}-clock off")
+    return Watch(world, rng.choice((*SET, *OFF[-2:]))) if rng.random() < 0.25 else world

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import oddities, wire
+from tests.simulation import oddities, optouts, wire
 
 WELL = "well"
 _OF_PUSHES = ("push_breaks", "later", "refused", "lost_before", "late_commit", "lost_after")
@@ -52,7 +52,15 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Level -> operation -> the faults that can strike it."""
 
-_BESIDE = ("clocks differ", "clock set", "address changed", "writes slow", oddities.SILENT, oddities.AHEAD_OF)
+_BESIDE = (
+    "clocks differ",
+    "clock set",
+    "address changed",
+    "address shared",
+    "writes slow",
+    oddities.SILENT,
+    oddities.AHEAD_OF,
+)
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
 ACTS = "somebody acts"
@@ -108,6 +116,7 @@ def possible(level: str) -> frozenset[str]:
 def _combinations(level: str) -> Iterator[str]:
     yield from _ends("start", WELL, ("commit.before", "commit.after"), level)
     if level == "http":
+        yield from ("beside/clock off", f"beside/{optouts.NAME}")
         yield from (f"{operation}/{ACTS}" for operation in ("read", "write"))
     of = _LIKE.get(level, level)
     if of == "port":

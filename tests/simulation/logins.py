@@ -44,7 +44,7 @@ def connect(workspace: Workspace, name: str, sandbox: Any) -> None:
     if sandbox.consents is not None:
         sandbox.clock.advance(NO_TOKEN)
         agree(workspace, sandbox, name)
-        workspace.heed_consent(name)
+        workspace.heed_consents([name])
 
 
 def lost(errors: Iterable[ClosedloopError]) -> set[str]:

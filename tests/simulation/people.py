@@ -4,7 +4,7 @@ where, and which values were in sight then. Every value is given once only."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -42,7 +42,8 @@ class People:
     opted_out: list[tuple[str, str, str]] = field(default_factory=list)  # (side, row, e-mail)
     staged: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (side, row) -> what people said
     decided: dict[tuple[str, str], str | None] = field(default_factory=dict)  # (e-mail, field) -> an answer of theirs
-    moves: dict[str, int] = field(default_factory=dict)  # address that somebody changed to -> the number of the edit
+    moves: dict[tuple[str, str], int] = field(default_factory=dict)  # (person, address they changed to) -> the edit
+    shared: dict[str, set[str]] = field(default_factory=dict)  # address of several people -> all who came by it
     joined: Counter[str] = field(default_factory=Counter)  # how often people were entered under their first address
     acts: int = 0
 
@@ -72,7 +73,7 @@ class People:
 
     def _join(self, side: Side) -> None:
         email = f"p{self.rng.randrange(self.number)}@x.example"
-        here = [row for row in side.rows().values() if email_of(row.values) == email]
+        here = [row for row in side.rows().values() if side.whose[row.id] == email]
         if here and (here[-1].gone is not None or len(here) > 1 or self.rng.random() < 0.7):
             return
         typed = email.title() if self.rng.random() < 0.2 else email
@@ -90,7 +91,7 @@ class People:
         replaced = frozenset() if seen is None else self.edits[seen].replaced | {seen}
         value = None if blank else f"Value {len(self.edits)}"
         mute = blank and (id, name) not in side.filled
-        self.edits.append(Edit(name, value, replaced, side.name, id, email_of(values), mute))
+        self.edits.append(Edit(name, value, replaced, side.name, id, side.whose[id], mute))
         side.edit(id, {name: value})
         self.say(f"{side.name}/{id}.{name}={value}")
 
@@ -102,15 +103,40 @@ class People:
         if not here:
             return False
         id = rng.choice(here)
-        values = side.history[id][-1].values
-        person, stands = email_of(values), self.moves.get(str(values["email"]).casefold())
+        self._readdress(side, id, side.whose[id].replace("@", f"+{len(self.edits)}@"))
+        return True
+
+    def share(self, rng: Random, owned: Mapping[tuple[str, str], Collection[str]]) -> bool:
+        """Somebody whom the engine knows gets an address that it knows as somebody else's: a shared inbox, or one that
+        was given to the next. `owned` has the addresses of the leads of these (side, row). Whether there is anybody."""
+        side = self.sides[rng.choice(tuple(self.sides))]
+        here = sorted(id for id in side.live() if (side.name, id) in owned)
+        if not here:
+            return False
+        id = rng.choice(here)
+        person, has = side.whose[id], str(side.history[id][-1].values["email"]).casefold()
+        theirs = {address: self.sides[name].whose[row] for (name, row), found in owned.items() for address in found}
+        others = sorted(address for address, owner in theirs.items() if owner != person and address != has)
+        if not others:
+            return False
+        address = rng.choice(others)
+        self.shared.setdefault(address, {theirs[address]}).add(person)
+        self._readdress(side, id, address)
+        return True
+
+    def _readdress(self, side: Side, id: str, address: str) -> None:
+        person, values = side.whose[id], side.history[id][-1].values
+        stands = self.moves.get((person, str(values["email"]).casefold()))
         replaced = frozenset() if stands is None else self.edits[stands].replaced | {stands}
-        address = person.replace("@", f"+{len(self.edits)}@")
-        self.moves[address] = len(self.edits)
+        self.moves[(person, address)] = len(self.edits)
         self.edits.append(Edit("email", address, replaced, side.name, id, person))
         side.edit(id, {"email": address})
         self.say(f"{side.name}/{id}.email={address}")
-        return True
+
+    def of(self, values: Mapping[str, Any]) -> str:
+        """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is given once only."""
+        told = [self.edit_of(values.get(name)) for name in FIELDS]
+        return next((self.edits[number].email for number in told if number is not None), email_of(values))
 
     def edit_of(self, value: Any) -> int | None:
         """The number of the edit that gave this value; None for a blank."""
@@ -124,7 +150,7 @@ class People:
 
     def _opt_out(self, side: Side, id: str) -> None:
         side.edit(id, {"consent": "unsubscribed"})
-        self.opted_out.append((side.name, id, email_of(side.history[id][-1].values)))
+        self.opted_out.append((side.name, id, side.whose[id]))
         self.say(f"{side.name}/{id} opts out")
 
     def _rearrange(self, side: Side, live: list[str]) -> None:
@@ -147,7 +173,7 @@ class People:
     def _twins(self, side: Side) -> tuple[str, str] | None:
         found: dict[str, str] = {}
         for id, row in sorted(side.live().items()):
-            other = found.setdefault(email_of(row.values), id)
+            other = found.setdefault(side.whose[row.id], id)
             if other != id:
                 return (other, id) if self.rng.random() < 0.5 else (id, other)
         return None

@@ -31,8 +31,9 @@ from sync.runs import Options, Report, Runner
 from sync.state.schema import leads, leases, quarantine
 from sync.targets import targets
 from sync.workspace import Owners, Workspace
-from tests.simulation import habits, logins, sources
+from tests.simulation import clocks, habits, logins, sources
 from tests.simulation.marks import MemoryMarks
+from tests.simulation.optouts import OptOuts
 from tests.simulation.oracle import Violation, check_account
 from tests.simulation.pairs import START, pair, pairs, writable
 from tests.simulation.post import Post
@@ -108,9 +109,15 @@ class PairScenario:
         self.post = Post(Random(self.rng.random()))
         self.chance = Random(self.rng.random())
         self.healed = self.acting = False
+        self.optouts = OptOuts(self.seed, self.faults)
         self.heard: set[int] = set()
         self._ids = 0
         self.marks = MemoryMarks()
+        self.clock = clocks.off(self.seed, self.pair.clock) if self.faults else self.pair.clock
+        self.behind = 0.0  # seconds: by a clock that is behind, the latest edits are of the future, and not pulled yet
+        if isinstance(self.clock, clocks.Watch):
+            self.behind = max(0.0, -self.clock.by)
+            self.wire.met["beside/clock off"] += 1
         _memory().renew()
         self.workspace = self._opened()
         self.hand = self._opened(watched=False)  # with the same tokens: some platforms renew them with each use
@@ -127,10 +134,8 @@ class PairScenario:
 
     def _opened(self, *, watched: bool = True) -> Workspace:
         made = self.pair.made
-        state = _memory().state(self.pair.clock)
-        workspace = Workspace(
-            self.pair.folder, made.project, state, self.pair.clock, made.fields, made.order, self._new_id
-        )
+        state = _memory().state(self.clock)
+        workspace = Workspace(self.pair.folder, made.project, state, self.clock, made.fields, made.order, self._new_id)
         workspace.marks = self.marks
         workspace._owners = {name: Owners(state, name) for name in self.names}
         workspace._compiled = {name: made._compiled[name] for name in self.names}
@@ -192,6 +197,7 @@ class PairScenario:
             self.wire.met[f"{self.wire.doing}/somebody acts"] += 1
             self.acting = self.wire.calm = True
             self.act()
+            self.optouts.act(self)
             if self.hooked:
                 self._deliver()
             self.acting = self.wire.calm = False
@@ -339,6 +345,7 @@ class PairScenario:
         for _ in range(self.rng.choice((4, 5, 6))):
             if self.rng.random() < 0.6:
                 self.act()
+                self.optouts.act(self)
             elif self.rng.random() >= self.hooked:
                 self.sync()
             elif name := self._deliver():
@@ -352,7 +359,7 @@ class PairScenario:
         for name, sandbox in self.pair.sandboxes.items():
             usual = self.pair.usual[name]
             habits.put(sandbox, {switch: usual[switch] for switch in habits.PASSING if switch in usual})
-        self.pair.clock.advance(max(REST.get(name, 7200) for name in self.names))
+        self.pair.clock.advance(max(REST.get(name, 7200) for name in self.names) + self.behind)
         with self.workspace.state.read() as tx:
             open_ = (quarantine.c.state == "open") & (quarantine.c.code != "in_doubt")  # nobody counts those again
             refused = list(tx.execute(select(quarantine.c.id).where(open_)).scalars())
@@ -382,7 +389,7 @@ class PairScenario:
         self._replay(refused)
 
     def _check(self) -> None:
-        self.pair.clock.advance(600)
+        self.pair.clock.advance(600 + self.behind)
         found = {name: [values for _, _, values in self._people(name)] for name in self.objects}
         for email in sorted({said.email for said in self.said}):
             theirs = {name: [v for v in people if v.get("email") == email] for name, people in found.items()}
@@ -391,6 +398,7 @@ class PairScenario:
                     raise Violation(f"{'P2' if not rows else 'P3'}: {email} stands {len(rows)} times on {name}")
             for one in self.pair.spoken:
                 self._check_field(email, one, {name: rows[0].get(one) for name, rows in theirs.items()})
+        self.optouts.check(self, found)
         self._check_outcomes()
 
     def _check_clients(self) -> None:
@@ -403,7 +411,7 @@ class PairScenario:
             bodies = tx.execute(select(leads.c.id, leads.c.body).where(leads.c.state == "live")).all()
             emails = {row.id: str(orjson.loads(row.body).get("email")) for row in bodies}
             for name in self.names:
-                sources.check_outcomes(tx, name, self.pair.sandboxes[name], emails)
+                sources.check_outcomes(tx, name, self.pair.sandboxes[name], emails, self.optouts.said)
 
     def _check_field(self, email: str, name: str, held: Mapping[str, Any]) -> None:
         values = set(held.values())

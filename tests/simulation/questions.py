@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Connection, select
 
 from sync.conflicts import Answer, answer, listed
-from sync.state.schema import leads
+from sync.state.schema import leads, records, streams
 from sync.withheld import WRITE
 from tests.simulation.side import email_of
 
@@ -33,7 +33,7 @@ def _answer(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> Non
     if question["kind"] == WRITE:
         _let(scenario, tx, question)
         return
-    email = _email(tx, question["lead"])
+    email = _email(scenario, tx, question["lead"])
     option = scenario.people.rng.choice(question["options"])
     scenario.people.decided[(email, _FIELDS[question["field"]])] = option["value"]
     scenario._say(f"{question['field']} of {email}: it is {option['value']!r}")
@@ -42,11 +42,15 @@ def _answer(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> Non
 
 def _let(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> None:
     """Whoever was deleted there is left deleted; the others may be made."""
-    email, side = _email(tx, question["lead"]), scenario.sides[question["connection"]]
-    gone = any(row.gone and email_of(row.values) == email for row in side.rows().values())
+    email, side = _email(scenario, tx, question["lead"]), scenario.sides[question["connection"]]
+    gone = any(row.gone and side.whose[row.id] == email for row in side.rows().values())
     scenario._say(f"{question['field']} {email} on {side.name}: {'leave' if gone else 'write'}")
     answer(tx, scenario.workspace, question["id"], Answer(leave=gone, write=not gone))
 
 
-def _email(tx: Connection, lead: str) -> str:
+def _email(scenario: Scenario, tx: Connection, lead: str) -> str:
+    if scenario.shares:
+        mine = select(streams.c.connection, records.c.id).join(streams, streams.c.id == records.c.stream)
+        side, id = tx.execute(mine.where(records.c.lead == lead)).all()[0]
+        return scenario.sides[side].whose[id]
     return email_of(orjson.loads(tx.execute(select(leads.c.body).where(leads.c.id == lead)).scalar_one()))

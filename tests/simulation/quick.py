@@ -12,7 +12,7 @@ import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from operator import itemgetter
+from itertools import chain
 from typing import Any
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -83,102 +83,105 @@ class Plain(Found):
 
 
 class _Compiled:
-    """A statement as text, and how its parameters are gathered."""
+    """A statement as text, and how its parameters are gathered, given some of these names."""
 
-    def __init__(self, statement: Any, key: Any, columns: list[str] | None, many: bool) -> None:
+    def __init__(self, statement: Any, key: Any, columns: list[str], many: bool) -> None:
         compiled = statement._compiler(_DIALECT, cache_key=key, column_keys=columns, for_executemany=many)
-        self.text: str = compiled.string
+        self._text: str = compiled.string
         extracted = {bound.key: place for place, bound in enumerate(key[1])}
         by_name = {name: bound for bound, name in compiled.bind_names.items()}
         processors = compiled._bind_processors
-        self.parameters = [
-            (by_name[name].key, extracted.get(by_name[name].key, -1), by_name[name], processors.get(name))
-            for name in compiled.positiontup or ()
-        ]
-        self.expands = [bound in compiled.post_compile_params for _, _, bound, _ in self.parameters]
+        parameters = [_Parameter(by_name[name], processors.get(name), columns) for name in compiled.positiontup or ()]
+        self._fixed = [(extracted.get(own.bound.key, -1), own) for own in parameters if not own.given]
+        self._gather, self._measure = _gathering(parameters)
+        self._lists = [own for own in parameters if own.bound.expanding]
+        self._texts: dict[tuple[int, ...], str] = {}
         columns_found = compiled._result_columns
         self.shape: Any = None
         self.found: type[Found] = Found
         if columns_found:
             self.shape, self.found = _shaped(columns_found)
 
-    def bound(self, names: Sequence[str], values: Sequence[Any]) -> _Bound:
-        """Ready for parameters of these names; what the statement itself holds is as in `values`."""
-        fixed: list[Any] = []
-        open_: list[tuple[int, str, Any]] = []
-        for number, (key, place, own, process) in enumerate(self.parameters):
-            if isinstance(process, tuple):  # of a list of tuples: what the engine compares so is plain text
-                process = None
-            if process is not None and own.expanding:
-                process = partial(_each, process)
-            if key in names:
-                fixed.append(None)
-                open_.append((number, key, process))
-                continue
-            found = values[place] if place >= 0 else own
-            value = found.value if found.callable is None else found.effective_value
-            fixed.append(value if process is None else process(value))
-        return _Bound(self, fixed, open_)
+    def bound(self, values: Sequence[Any]) -> _Bound:
+        """Ready to run; what the statement itself holds is as in `values`."""
+        fixed = [own.held(values[place] if place >= 0 else own.bound) for place, own in self._fixed]
+        text: Any = self._text
+        if any(own.given for own in self._lists):
+            text = partial(_spread, self.text, self._measure(fixed))
+        elif self._lists:
+            text = self.text(self._measure(fixed)(None))
+        return _Bound(self, text, self._gather(fixed))
+
+    def text(self, sizes: tuple[int, ...]) -> str:
+        """The text with a place for each value of its lists, which are of these sizes."""
+        text = self._texts.get(sizes)
+        if text is None:
+            marks = [_marks(number, own.width) for number, own in zip(sizes, self._lists, strict=True)]
+            following = iter(marks)
+            text = self._texts[sizes] = _EXPANDED.sub(lambda _: next(following), self._text)
+        return text
+
+
+class _Parameter:
+    """A parameter of a statement: given with each run, or held by the statement. A list has a place for each value."""
+
+    def __init__(self, bound: Any, process: Any, names: Sequence[str]) -> None:
+        self.bound, self.given = bound, bound.key in names
+        self.width = len(bound.type.types) if bound.expanding and bound.type._is_tuple_type else 0
+        self.process = None if isinstance(process, tuple) else process  # of tuples: what is compared so is plain text
+        if self.process is not None and bound.expanding:
+            self.process = partial(_each, process)
+
+    def held(self, found: Any) -> Any:
+        value = found.value if found.callable is None else found.effective_value
+        return value if self.process is None else self.process(value)
+
+
+def _gathering(parameters: Sequence[_Parameter]) -> tuple[Any, Any]:
+    """Two functions of what a statement holds. Each gives one of what a run is given: all values in their places, and
+    the sizes of the lists. They are generated: this is done for each of some hundred statements a sync."""
+    values: list[str] = []
+    sizes: list[str] = []
+    held = 0
+    for number, own in enumerate(parameters):
+        one = f"given[{own.bound.key!r}]" if own.given else f"fixed[{held}]"
+        held += not own.given
+        if own.bound.expanding:
+            sizes.append(f"len({one}),")
+        if own.given and own.process is not None:
+            one = f"process[{number}]({one})"
+        if own.width:
+            one = f"flat({one})"
+        values.append(f"*{one}," if own.bound.expanding else f"{one},")
+    known = {"process": [own.process for own in parameters], "flat": chain.from_iterable}
+    return tuple(eval(f"lambda fixed: lambda given: ({''.join(told)})", known) for told in (values, sizes))
+
+
+def _spread(text: Callable[[tuple[int, ...]], str], measure: Callable[[Any], tuple[int, ...]], given: Any) -> str:
+    return text(measure(given))
 
 
 def _each(process: Any, values: Any) -> list[Any]:
     return [process(value) for value in values]
 
 
-class _Bound:
-    """A statement and what it holds of its own; what is given with it fills the places left open."""
-
-    def __init__(self, of: _Compiled, fixed: list[Any], open_: list[tuple[int, str, Any]]) -> None:
-        self.text, self.shape, self.found = of.text, of.shape, of.found
-        self._fixed, self._open, self._expands = fixed, open_, of.expands
-        self.expanded = any(of.expands)
-        self._texts: dict[tuple[tuple[int, int], ...], str] = {}
-        self.values: Callable[[Any], Sequence[Any]] = self._values
-        if not open_:
-            self.values = self._as_fixed
-        elif len(open_) == len(fixed) and not any(process for _, _, process in open_):
-            keys = [key for _, key, _ in open_]
-            self.values = itemgetter(*keys) if len(keys) > 1 else partial(_only, keys[0])
-
-    def _as_fixed(self, _: Any) -> Sequence[Any]:
-        return self._fixed
-
-    def _values(self, given: Any) -> Sequence[Any]:
-        values = self._fixed.copy()
-        for place, key, process in self._open:
-            values[place] = given[key] if process is None else process(given[key])
-        return values
-
-    def spread(self, values: Sequence[Any]) -> tuple[str, list[Any]]:
-        """The text and the parameters with every list in its place."""
-        flat: list[Any] = []
-        sizes = []
-        for value, expands in zip(values, self._expands, strict=True):
-            if not expands:
-                flat.append(value)
-            elif value and isinstance(value[0], tuple):
-                sizes.append((len(value), len(value[0])))
-                flat.extend(one for whole in value for one in whole)
-            else:
-                sizes.append((len(value), 0))
-                flat.extend(value)
-        place = tuple(sizes)
-        text = self._texts.get(place)
-        if text is None:
-            following = iter(sizes)
-            text = self._texts[place] = _EXPANDED.sub(lambda _: _marks(*next(following)), self.text)
-        return text, flat
-
-
 def _marks(number: int, width: int) -> str:
     """The places of a list of `number` values, or of tuples of `width` values."""
+    if not number:
+        return f"SELECT {', '.join('1' * (width or 1))} WHERE 1 != 1"
     if width:
         return "VALUES " + ", ".join(["(" + ", ".join("?" * width) + ")"] * number)
-    return ", ".join("?" * number) or "SELECT 1 WHERE 1 != 1"
+    return ", ".join("?" * number)
 
 
-def _only(key: str, given: Any) -> tuple[Any]:
-    return (given[key],)
+class _Bound:
+    """A statement and what it holds of its own. `values(given)` are its parameters; `text`, where lists are given, is a
+    function of what is given too."""
+
+    __slots__ = ("found", "shape", "text", "values")
+
+    def __init__(self, of: _Compiled, text: Any, values: Callable[[Any], Sequence[Any]]) -> None:
+        self.text, self.values, self.shape, self.found = text, values, of.shape, of.found
 
 
 def _shaped(columns: Sequence[Any]) -> tuple[Any, type[Found]]:
@@ -208,7 +211,7 @@ def _bound(statement: Any, names: tuple[str, ...], several: bool) -> _Bound:
     compiled = _COMPILED.get(place)
     if compiled is None:
         compiled = _COMPILED[place] = _Compiled(statement, key, list(names), several)
-    return compiled.bound(names, key[1])
+    return compiled.bound(key[1])
 
 
 class _Kept(dict[tuple[tuple[str, ...], bool], _Bound]):
@@ -223,12 +226,18 @@ def _ready(cursor: sqlite3.Cursor, bound: _Bound, names: tuple[str, ...]) -> Cal
     """Runs a statement that is always given parameters of these names; None for what is given otherwise."""
     text, shape, found, values, number = bound.text, bound.shape, bound.found, bound.values, len(names)
     execute, fetch = cursor.execute, cursor.fetchall
-    wanted = frozenset(names)
+    spread = not isinstance(text, str)
 
     def run(given: Any) -> Found | None:
-        if given.__class__ is not dict or len(given) != number or given.keys() != wanted:
+        if given.__class__ is list and len(given) == 1:
+            given = given[0]
+        if given.__class__ is not dict or len(given) != number:
             return None
-        done = execute(text, values(given))
+        try:
+            told = values(given)
+        except KeyError:
+            return None
+        done = execute(text(given) if spread else text, told)
         return found(fetch(), shape, -1) if shape else found([], shape, done.rowcount)
 
     def run_bare(given: Any) -> Found | None:
@@ -273,15 +282,13 @@ class Transaction:
             if bound is None:
                 bound = kept[(names, several)] = _bound(statement, names, several)
             kept.runs += 1
-            if kept.runs == OFTEN and not (many or bound.expanded):
+            if kept.runs == OFTEN and not several:
                 self._often[statement] = _ready(self._cursor, bound, names)
         if several:
             cursor = self._cursor.executemany(bound.text, map(bound.values, given))
             return Found([], tuple, cursor.rowcount)
-        text, values = bound.text, bound.values(first)
-        if bound.expanded:
-            text, values = bound.spread(values)
-        cursor = self._cursor.execute(text, values)
+        text = bound.text if isinstance(bound.text, str) else bound.text(first)
+        cursor = self._cursor.execute(text, bound.values(first))
         return bound.found(cursor.fetchall() if bound.shape else [], bound.shape, cursor.rowcount)
 
     def exec_driver_sql(self, text: str, given: Any = None) -> Found:

@@ -194,7 +194,7 @@ def run(seed: int) -> Outcome:
     """The scenario of `seed`, with a state that is lost on the way."""
     from tests.simulation.scenario import _memory
 
-    scenario = Scenario(seed, without=frozenset({"takeover", "addresses", *oddities.KINDS}))
+    scenario = Scenario(seed, without=frozenset({"takeover", "addresses", "sharing", *oddities.KINDS}))
     restoring = _Restoring(scenario, _memory(), Random(f"restored {seed}"))
     restoring.plan()
     scenario.each = restoring.each

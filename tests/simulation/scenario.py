@@ -35,11 +35,12 @@ from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
 from tests.simulation.quick import Memory
+from tests.simulation.sharing import owned
 from tests.simulation.side import FAULTS, Seat, Side, drawn_habits, drawn_rates
 
 SIDES = ("alpha", "beta", "gamma")
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
-BESIDE = ("clocks", "addresses", "slow", *oddities.KINDS)
+BESIDE = ("clocks", "addresses", "sharing", "slow", *oddities.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -240,6 +241,12 @@ class Scenario:
         self.chance = Random(self.rng.random())
         self.moving = Random(f"{self.seed}-addresses")
         self.moves = self.moving.choice((0.0, 0.0, 0.0, 0.0, 0.1, 0.3)) if self._befalls("addresses") else 0.0
+        self.sharing = Random(f"{self.seed}-sharing")
+        shared = self._befalls("sharing") and not self.world[1]  # a record that is converted is known by its address
+        self.shares = self.sharing.choice((0.0, 0.0, 0.3, 0.6)) if shared else 0.0
+        if self.shares:
+            for side in self.sides.values():
+                side.identify = self.people.of
         self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)
         self._ids = 0
         self._after_takeover: dict[str, int] = {}
@@ -403,6 +410,8 @@ class Scenario:
             self.people.act()
             if self.moves and self.moving.random() < self.moves and self.people.move(self.moving, self._linked()):
                 self.met["beside/address changed"] += 1
+            if self.shares and self.sharing.random() < self.shares:
+                self.met["beside/address shared"] += self.people.share(self.sharing, owned(self.workspace.state))
         self._acting = False
 
     def _strike(self, place: str) -> None:

@@ -110,6 +110,9 @@ class Side:
     filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
     revived: set[str] = field(default_factory=set)  # people made anew after that, by e-mail
+    whose: dict[str, str] = field(default_factory=dict)  # record -> the address that its person joined with
+    stood: set[tuple[str, str]] = field(default_factory=set)  # (id, address) that the engine stored, or wrote itself
+    mistaken: set[str] = field(default_factory=set)  # people of whom no engine could know which record is whose
     refused: set[str] = field(default_factory=set)  # keys of operations
     writes: list[tuple[Verb, Row | None, dict[str, Any]]] = field(default_factory=list)  # what, over what, of what
     met: Counter[str] = field(default_factory=Counter)  # call/fault
@@ -118,6 +121,7 @@ class Side:
     healed: bool = False
     between: Callable[[], None] = lambda: None  # what happens in the world before each call
     boundary: Callable[[str], None] = lambda name: None
+    identify: Callable[[Mapping[str, Any]], str] = lambda values: email_of(values)  # of whom a create speaks
     then: Callable[[Side, Row, frozenset[str]], Row] = lambda side, row, written: row  # what a write sets off there
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
     slow: float = 0.0  # seconds that a write takes beside that: of some written at once, the last leave late
@@ -135,10 +139,11 @@ class Side:
     def live(self) -> dict[str, Row]:
         return {id: told[-1] for id, told in self.history.items() if told[-1].gone is None}
 
-    def put(self, values: dict[str, Any], object: str = "") -> str:
+    def put(self, values: dict[str, Any], object: str = "", person: str = "") -> str:
         self._ids += 1
         id = f"{self.name[0]}{self._ids:03d}"
         self.history[id] = []
+        self.whose[id] = person or email_of(values)
         self._store(id, object or self.objects[0], values)
         return id
 
@@ -156,7 +161,7 @@ class Side:
 
     def convert(self, id: str) -> str:
         """A lead becomes a contact with the same values; its new id."""
-        made = self.put(dict(self.history[id][-1].values), self.objects[1])
+        made = self.put(dict(self.history[id][-1].values), self.objects[1], self.whose[id])
         self.remove(id, Gone.CONVERTED, made, self.objects[1])
         return made
 
@@ -241,22 +246,25 @@ class Side:
 
     def _create(self, operation: Operation) -> tuple[Row, bool]:
         known = self._meets(operation) if self.habits.finds_by_key else None
+        email = self.identify(operation.values)
         if known is not None:
+            if self.whose[known.id] != email and (known.id, _address(known.values)) not in self.stood:
+                self.mistaken.update((email, self.whose[known.id]))
             values = dict(operation.values)
             if known.values.get("consent") == "unsubscribed":
                 values.pop("consent", None)  # no connector may opt somebody in who is there and has opted out
             self._over(known, replace(operation, values=values))
             self.edit(known.id, values)
             return self.history[known.id][-1], False
-        email = email_of(operation.values)
         heard = self.told_gone | (self.unlisted & self.known)  # or never, and known to be there
-        if any(email_of(self.history[id][-1].values) == email for id in heard):
+        if any(self.whose[id] == email for id in heard):
             self.revived.add(email)
         gone = [id for id, told in self.history.items() if told[-1].gone and id not in heard]
-        here = [id for id in gone if email_of(self.history[id][-1].values) == email]
+        here = [id for id in gone if self.whose[id] == email]
         self.unheard[email] = max(self.unheard[email], len(here))
         self.writes.append((Verb.CREATE, None, dict(operation.values)))
-        id = self.put(dict(operation.values), operation.object)
+        id = self.put(dict(operation.values), operation.object, email)
+        self.stood.add((id, _address(operation.values)))
         self.filled.update((id, name) for name, value in operation.values.items() if value)
         self.created[email] += 1
         return self.history[id][-1], True
@@ -264,6 +272,8 @@ class Side:
     def _over(self, row: Row, operation: Operation) -> None:
         """The engine writes over a record: what of it nobody had been shown is noted."""
         self.writes.append((operation.verb, row, dict(operation.values)))
+        if "email" in operation.values:
+            self.stood.add((row.id, _address(operation.values)))
         for name, value in operation.values.items():
             if value:
                 self.filled.add((row.id, name))
@@ -280,10 +290,14 @@ class Side:
         return None
 
 
+def _address(values: Mapping[str, Any]) -> str:
+    return str(values.get("email")).casefold()
+
+
 def email_of(values: Mapping[str, Any]) -> str:
     """Whose record it is: the address that the person joined with. Of one they changed to, it is what is before and
     behind the +."""
-    email = str(values.get("email")).casefold()
+    email = _address(values)
     return email.partition("+")[0] + email[email.index("@") :] if "+" in email else email
 
 
@@ -301,6 +315,7 @@ class Seat:
         """The process has committed what it was shown: from now on it knows."""
         for row in self.pending:
             self.side.filled.update((row.id, name) for name, value in row.values.items() if value)
+            self.side.stood.add((row.id, _address(row.values)))
             if row.gone is None:
                 self.side.known.add(row.id)
             elif row.id in self.side.known:

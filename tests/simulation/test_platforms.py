@@ -18,6 +18,8 @@ ARCHIVE = (
     (20000418, ("outreach", "salesforce")),  # somebody edited while the first pull ran was made a second time
     (151, ("hubspot", "outreach")),  # an upsert's answer was lost, its last try refused: it passed for never sent
 )
+OPTED_OUT = 12
+"""A seed in which people opt out."""
 PAIRED = 210
 """Scenarios of the real connectors: five of each pair."""
 
@@ -53,3 +55,9 @@ def test_every_platform_takes_part_beside_every_one_that_can_be_written_to() -> 
     assert {(other, one) for other in others for one in platforms.writable()} <= set(platforms.pairs())
     assert len(platforms.pairs()) <= PAIRED
     assert platforms.run(3) == platforms.run(3)
+
+
+def test_the_oracle_sees_an_opt_out_that_was_not_heard() -> None:
+    scenario = platforms.PairScenario(OPTED_OUT)
+    scenario.optouts.said |= {f"p{number}@x.example" for number in range(3)}
+    assert "P16: " in scenario.run().violation

@@ -12,6 +12,8 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from email.utils import format_datetime
 from functools import cache
 from http.client import RemoteDisconnected
 from random import Random
@@ -68,7 +70,7 @@ class Wire:
         if self.calls > MOST:
             raise AssertionError("P31: a scenario without an end")
         if self.calm:
-            return sandbox.answer(call)
+            return _dated(sandbox.answer(call), sandbox)
         self.doing, self.struck = kind_of(call), ""
         self.between("call.before")
         self.struck = self._fault(sandbox)
@@ -79,7 +81,7 @@ class Wire:
         self.between("call.after")
         if isinstance(answer, Answer) and self.struck not in SPOILING:
             self.shown(answer.body)
-        return answer
+        return _dated(answer, sandbox)
 
     def _fault(self, sandbox: Sandbox) -> str:
         storm = self.storms.get(sandbox.name)
@@ -95,6 +97,14 @@ class Wire:
         """T5: note a client that would wait for ever."""
         if any(seconds is None for seconds in timeout):
             self.wrong.append(f"P25: a call by {library} without an end")
+
+
+def _dated(answer: Answer | Break, sandbox: Sandbox) -> Answer | Break:
+    """With the time of the platform's host, as every server tells it."""
+    if isinstance(answer, Break):
+        return answer
+    at = format_datetime(sandbox.clock.now(), usegmt=True)
+    return replace(answer, headers={"date": at, **answer.headers})
 
 
 def kind_of(call: Call) -> str:

@@ -157,6 +157,18 @@ def test_what_linkedin_would_refuse_is_refused_here(linkedin: LinkedInSandbox, c
     assert all(isinstance(result.error, RecordRejected | None) for result in results.values())
 
 
+def test_an_outcome_of_now_is_not_of_the_future_by_a_clock_that_is_ahead(
+    linkedin: LinkedInSandbox, clock: ManualClock
+) -> None:
+    ours = ManualClock(clock.now() + timedelta(seconds=45))
+    made = opened(linkedin, ours)
+    made.check()
+    assert pushed(made, outcome(1, at=stamp(ours.now())))["k1"].error is None
+    made.close()
+    [told] = linkedin.all("conversions")
+    assert told["conversionHappenedAt"] == round(clock.now().timestamp() * 1000)
+
+
 def test_a_repeat_counts_once_and_outcomes_go_to_their_rules(linkedin: LinkedInSandbox, connector: Connector) -> None:
     operations = [outcome(1), outcome(2, "qualified"), outcome(3)]
     pushed(connector, *operations)

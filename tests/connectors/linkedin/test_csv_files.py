@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.cells import guarded, unguarded
 from config.errors import RecordRejected
 from connectors.linkedin import csv_files, csv_import
-from connectors.linkedin.csv_cells import guarded, lines, unguarded, written
+from connectors.linkedin.csv_cells import lines, written
 from connectors.linkedin.csv_files import Company, account_lists, people_lists, usage_report
 from connectors.linkedin.csv_import import ACCOUNTS, LEADS, listed
 

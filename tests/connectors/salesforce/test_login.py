@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import requests
 
+from config.clock import ManualClock
 from config.errors import AuthorizationLost, Misconfigured, RetryLater
-from connectors.api import Surroundings
+from connectors.api import Account, Surroundings
+from connectors.salesforce.login import Login
 from connectors.salesforce.sandbox import SalesforceSandbox
-from tests.connectors.salesforce.conftest import Open
+from tests.conftest import START
+from tests.connectors.salesforce.conftest import Budget, Open, Tokens
 
 MODES = ["jwt", "client_credentials", "refresh_token", "password", "session"]
 
@@ -111,3 +115,37 @@ def test_a_log_in_that_cannot_answer_is_a_retry_later(org: SalesforceSandbox, op
     org.inject("no_answer", "oauth2/token", times=99)
     with pytest.raises(RetryLater):
         open_org().check()
+
+
+def told(host: str, **more: str) -> str:
+    account = Account("sf", "salesforce", {"mode": "client_credentials", **more}, {})
+    return Login(account, Surroundings(ManualClock(START), Budget(), Tokens()), requests.Session())._told(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["acme.my.salesforce.com", "acme--dev.sandbox.my.salesforce.com", "na1.salesforce.com", "acme.my.salesforce.mil"],
+)
+def test_a_log_in_may_name_a_host_of_salesforces(host: str) -> None:
+    assert told(f"https://{host}/") == f"https://{host}"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "salesforce.com.evil.example",
+        "evilsalesforce.com",
+        "a.salesforce.com@evil.example",
+        "a.salesforce.com:444",
+        "127.0.0.1",
+        "169.254.169.254",
+    ],
+)
+def test_a_log_in_that_names_another_host_is_sent_no_token_there(host: str) -> None:
+    with pytest.raises(Misconfigured, match="nothing was sent"):
+        told(f"https://{host}")
+
+
+def test_whom_we_logged_in_at_may_name_itself() -> None:
+    assert told("https://sso.acme.example", login_url="https://sso.acme.example") == "https://sso.acme.example"

@@ -1,0 +1,73 @@
+"""People who opt out by themselves, over HTTP and beside the story of a seed: it is heard everywhere, nothing opts them
+in again, and nobody else is opted out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from connectors.api import Operation, Verb
+from mappings.model import Values
+from sync.core.plan import Target
+from tests.simulation.oracle import Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.platforms import PairScenario
+
+CONSENT = "email_consent"
+OUT = ("unsubscribed", "complained", "erased")
+NAME = "opted out"
+
+
+@dataclass
+class OptOuts:
+    """Those of one scenario."""
+
+    seed: int
+    allowed: bool
+    said: set[str] = field(default_factory=set)  # e-mails
+
+    def __post_init__(self) -> None:
+        self.rng = Random(f"{self.seed}-opt-outs")
+        drawn = self.rng.choice((0.0, 0.0, 0.0, 0.3, 0.6))
+        self.rate = drawn if self.allowed else 0.0
+
+    def act(self, scenario: PairScenario) -> None:
+        """Perhaps somebody opts out where they stand."""
+        if not self.rate or self.rng.random() >= self.rate:
+            return
+        name = self.rng.choice(sorted(scenario.objects))
+        here = [one for one in scenario._people(name) if _speaks(scenario, name, one[0]) and one[2].get("email")]
+        if not here:
+            return
+        target, id, held = self.rng.choice(here)
+        known = {key: held[key] for key in target.match if held.get(key)}
+        remote, _, _ = target.express({CONSENT: OUT[0]}, False)
+        if not remote:
+            return
+        match = scenario._match(target, target.express(known, False)[0])
+        scenario._push(name, Operation("leave", Verb.UPDATE, target.object, remote, id, match))
+        self.said.add(str(held["email"]))
+        scenario.wire.met[f"beside/{NAME}"] += 1
+        scenario.told.append(f"{name}: {held['email']} opts out")
+
+    def check(self, scenario: PairScenario, found: Mapping[str, list[Values]]) -> None:
+        """P16: who opted out anywhere may be sent nothing anywhere. P16b: nobody else is opted out."""
+        for name, email, consent in _standing(scenario, found):
+            if email in self.said and consent not in OUT:
+                raise Violation(f"P16: {email} opted out, and stands as {consent} on {name}")
+            if email not in self.said and consent in OUT:
+                raise Violation(f"P16b: {email} never opted out, and stands as {consent} on {name}")
+
+
+def _speaks(scenario: PairScenario, name: str, target: Target) -> bool:
+    """Whether consents are both read and written there."""
+    return CONSENT in target.pushed & scenario.hand.mapped(name)[target.object].pulled
+
+
+def _standing(scenario: PairScenario, found: Mapping[str, list[Values]]) -> Iterator[tuple[str, str, str]]:
+    for name, rows in found.items():
+        if all(_speaks(scenario, name, target) for target in scenario.objects[name]):
+            yield from ((name, str(row.get("email")), str(row.get(CONSENT))) for row in rows if row.get("email"))

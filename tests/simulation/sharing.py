@@ -1,0 +1,68 @@
+"""Addresses of several people: a shared inbox, a couple, an address that was given to the next.
+
+Somebody gets an address that the engine knows as that of another lead. It is to write nothing that comes over the
+record of the other or gives two records of a side one address, and to say in quarantine what waits: no more is excused.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from sync.clashes import CODE
+from sync.state.schema import identities, quarantine, records, streams
+
+if TYPE_CHECKING:
+    from sync.state.database import State
+    from tests.simulation.scenario import Scenario
+
+_OWNED = (
+    select(streams.c.connection, records.c.id, identities.c.value)
+    .join(streams, streams.c.id == records.c.stream)
+    .join(identities, identities.c.lead == records.c.lead)
+    .where(identities.c.kind == "email")
+)
+
+
+def owned(state: State) -> dict[tuple[str, str], set[str]]:
+    """The addresses that the engine has stored as those of the lead whose record it is, by (side, record)."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    with state.read() as tx:
+        for side, id, address in map(tuple, tx.execute(_OWNED).all()):
+            found[(side, id)].add(address)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What the engine says that it has not done because an address is somebody else's: records (side, id) that kept
+    another address, people (side, person) whom it did not make. `mistaken` are people of whom it could not know which
+    record is whose."""
+
+    kept: frozenset[tuple[str, str]]
+    unmade: frozenset[tuple[str, str]]
+    mistaken: frozenset[str]
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Waiting:
+        mistaken = frozenset().union(*(side.mistaken for side in scenario.sides.values()))
+        with scenario.workspace.state.read() as tx:
+            told = tx.execute(_TOLD).all()
+            linked = tx.execute(_LINKED).all()
+        person = {row.lead: scenario.sides[row.connection].whose[row.id] for row in linked}
+        kept = frozenset((row.connection, row.record) for row in told if row.record)
+        unmade = frozenset((row.connection, person[row.lead]) for row in told if not row.record and row.lead in person)
+        return cls(kept, unmade, mistaken)
+
+
+_TOLD = select(quarantine.c.connection, quarantine.c.record, quarantine.c.lead).where(
+    quarantine.c.code == CODE, quarantine.c.state == "open"
+)
+_LINKED = (
+    select(streams.c.connection, records.c.id, records.c.lead)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(records.c.lead.is_not(None))
+)
