@@ -210,6 +210,9 @@ class Guards(_Part):
     emptied: Limit = Field(
         Limit(share=0.2, over=100), description="A full pull brings less than this share of the records known."
     )
+    rolled_back: Limit = Field(
+        Limit(share=0.01, over=10), description="Records that come back older than they were known."
+    )
     flapping: int = Field(
         3, ge=0, description="So often a day a value is written over what came back instead, then a person is asked."
     )

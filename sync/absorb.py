@@ -40,6 +40,9 @@ OUTSIDE = "filtered"
 """In `records.gone`: the record lives, but no longer passes the mapping's filter, or is a second copy of a deal. It is
 neither heard nor written. What the filter left out has no `raw_hash`, and is judged anew whenever it is told."""
 
+LAGS = timedelta(hours=1)
+"""No index lags longer. What is told older than it has been known for so long was rolled back."""
+
 _OFFSET = 1 << 63
 _digest = xxhash.xxh3_64_intdigest
 _dumps, _SORTED = orjson.dumps, orjson.OPT_SORT_KEYS
@@ -60,7 +63,8 @@ class StreamRow:
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
-    """What became of pulled records: each is in exactly one of the counts after `pulled`."""
+    """What became of pulled records: each is in exactly one of the counts from `new` to `suppressed`. `older` are those
+    of the unchanged that were rolled back; `lost` the (lead, field) of which a platform lost what is to be kept."""
 
     pulled: int = 0
     new: int = 0
@@ -70,9 +74,20 @@ class Absorbed:
     filtered: int = 0
     quarantined: int = 0
     suppressed: int = 0
+    older: int = 0
+    lost: tuple[tuple[str, str], ...] = ()
 
     def __add__(self, other: Absorbed) -> Absorbed:
         return Absorbed(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """How records that were rolled back are taken in: their values count `anew`, or from when they were given. Of the
+    fields that are `kept` (None for all) the lead's value is to stay."""
+
+    anew: bool
+    kept: frozenset[str] | None
 
 
 _STREAM = select(streams).where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
@@ -129,10 +144,13 @@ def absorb_pages(
     at: str,
     forgotten: Suppression | None = None,
     keep_gone: bool = False,
+    back: Back | None = None,
 ) -> Absorbed:
     """Absorb some pages of `stream` and store the cursor of the last."""
     arrived = [record for page in pages for record in page.records]
-    counts = absorb_records(tx, stream, arrived, mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone)
+    counts = absorb_records(
+        tx, stream, arrived, mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone, back=back
+    )
     save_cursor(tx, stream, pages[-1], at)
     return counts
 
@@ -147,10 +165,12 @@ def absorb_records(
     at: str,
     forgotten: Suppression | None = None,
     keep_gone: bool = False,
+    back: Back | None = None,
 ) -> Absorbed:
     """Absorb records without moving any cursor. Of one id that comes twice the last counts; the other is unchanged.
 
     With `keep_gone` records are taken in too that were deleted before we knew of them: a restored state knew them once.
+    Those told older than they are known are not, but as `back` has it: see `sync.rollback`.
 
     Records of people who are `forgotten` are not taken in, by whatever of them is recognised: the record or an address.
     """
@@ -158,6 +178,7 @@ def absorb_records(
         return Absorbed()
     group = _Group(tx, stream, mapped, run, at)
     group.keep_gone = keep_gone
+    group.back = back
     group.forgotten = forgotten if forgotten is not None and forgotten.refresh(tx) else None
     by_id = {record.id: record for record in arrived}
     for id in [id for id in by_id if not id.isprintable() or not id]:
@@ -224,12 +245,15 @@ class _Group:
         self.new = self.changed = self.gone = self.filtered = self.quarantined = self.suppressed = 0
         self.forgotten: Suppression | None = None
         self.keep_gone = False
+        self.back: Back | None = None
+        self.older = 0
+        self.lost: list[tuple[str, str]] = []
         self.agreed = Agreed(tx, ())
 
     def counts(self, arrived: int) -> Absorbed:
         """The accounts: what was none of the others was unchanged, ids that came again included."""
         told = (self.new, self.changed, self.gone, self.filtered, self.quarantined, self.suppressed)
-        return Absorbed(arrived, *told[:2], arrived - sum(told), *told[2:])
+        return Absorbed(arrived, *told[:2], arrived - sum(told), *told[2:], self.older, tuple(self.lost))
 
     def take(self, by_id: dict[str, Record]) -> None:
         """Sort the records into new, known and the same as before; only the first two are decoded."""
@@ -329,10 +353,15 @@ class _Group:
         if record.gone is not None:
             self._take_gone(record, raw_hash, before)
             return
-        if record.version and record.version < before.version and not self._is_back(record, before):
-            return  # a lagging index tells an older state than the one we know: not news
+        older = bool(record.version) and record.version < before.version and not self._is_back(record, before)
+        if older and self.back is None:  # an index that lags tells an older state than the one we know: not news
+            self.older += before.version < stamp(unstamp(self.at) - LAGS)
+            return
         read = self._read(record, before)
         if read is None:
+            return
+        if older:
+            self._take_back(record, raw_hash, before, read)
             return
         values, problems, stored = read
         old: Values = orjson.loads(before.body)
@@ -391,6 +420,27 @@ class _Group:
             record.version or before.version,
             _problem_text(problems),
         )
+
+    def _take_back(self, record: Record, raw_hash: int, before: _Known, read: _Reading) -> None:
+        """A record that was rolled back: it holds again what it held before."""
+        assert self.back is not None
+        old: Values = orjson.loads(before.body)
+        body = {**old, **read[0]}
+        names = [name for name in body if body[name] != old.get(name)]
+        told: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
+        since = self.at if self.back.anew else record.version
+        changed = orjson.dumps({**told, **dict.fromkeys(names, since)}).decode()
+        held = {n: pair for n, pair in orjson.loads(before.held or "{}").items() if n not in names}
+        kept_held = orjson.dumps(held).decode() if held else None
+        stored = body_bytes(body)
+        row = (record.id, raw_hash, content_hash(stored), stored.decode(), changed, kept_held, record.version)
+        self.updates.append((*row, _problem_text(read[1])))
+        if self.stream.kind is Kind.ASSOCIATION:
+            self.associations[record.id] = body
+        kept = self.back.kept
+        self.lost += [(before.lead, name) for name in names if before.lead and (kept is None or name in kept)]
+        self.changed += not read[1]
+        self.quarantined += bool(read[1])
 
     def _take_gone(self, record: Record, raw_hash: int, before: _Known) -> None:
         """The body is kept: what the record said of consent and first sources still counts, its last words included

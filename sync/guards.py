@@ -35,10 +35,11 @@ class Held:
     why: str
     planned: dict[str, dict[str, int]] = field(default_factory=dict)
     sample: list[Planned] = field(default_factory=list)
+    told: str = ""  # what is to be done, where that is something of its own
 
     @property
     def fix(self) -> str:
-        return (
+        return self.told or (
             f"Look at it with `closedloop plan {self.connection}`. If it is meant, `closedloop sync {self.connection} "
             "--allow-large-change` lets it through; `guards:` in the project file sets the limits."
         )

@@ -12,7 +12,7 @@ from config.errors import ClosedloopError
 from connectors.api import Connector, Page
 from mappings.compiler import Mapped
 from mappings.model import Kind
-from sync.absorb import Absorbed, StreamRow, absorb_pages, known_stream, stream_for
+from sync.absorb import Absorbed, Back, StreamRow, absorb_pages, known_stream, stream_for
 from sync.state.database import State
 from sync.state.schema import records, streams
 from sync.state.suppression import Suppression
@@ -59,6 +59,7 @@ def pull_object(
     bulk: bool = False,
     forgotten: Suppression | None = None,
     keep_gone: bool = False,
+    back: Back | None = None,
     stop: Callable[[], bool] = lambda: False,
     page_limit: int = 0,
     known: StreamRow | None = None,
@@ -81,7 +82,7 @@ def pull_object(
         for group in _groups(arriving, state.clock):
             with state.begin(durable=False) as tx:  # a power cut takes cursor and records back together: read again
                 brought = absorb_pages(
-                    tx, stream, group, mapped, run=run, at=now(), forgotten=forgotten, keep_gone=keep_gone
+                    tx, stream, group, mapped, run=run, at=now(), forgotten=forgotten, keep_gone=keep_gone, back=back
                 )
                 inside(tx, brought)
             counts = counts + brought

@@ -64,12 +64,21 @@ def sync(names: Names = None, yes: Yes = False, allow_large_change: Large = Fals
 def backfill(
     names: Names = None,
     since: Annotated[str, typer.Option("--since", help="Only records changed since this day or instant (ISO).")] = "",
+    rolled_back: Annotated[
+        str, typer.Option("--rolled-back", help="Of an account that was: accept it, or put-back what it lost.")
+    ] = "",
     yes: Yes = False,
     allow_large_change: Large = False,
     json: Json = False,
 ) -> None:
     """Pull everything, from the beginning or --since. Goes on where an interrupted backfill stopped."""
-    _run("backfill", names, since=_instant(since), yes=yes, large=allow_large_change, as_json=json)
+    from sync.rollback import WAYS
+
+    if rolled_back and (rolled_back not in WAYS or not names or since):
+        ways = " or ".join(WAYS)
+        raise Misconfigured("--rolled-back is not understood.", fix=f"Name the account, give {ways}, and no --since.")
+    large = allow_large_change
+    _run("backfill", names, since=_instant(since), yes=yes, large=large, as_json=json, choice=rolled_back)
 
 
 def _instant(written: str) -> str:
@@ -84,12 +93,14 @@ def _instant(written: str) -> str:
         raise Misconfigured("--since is no date.", fix="Write it like 2026-01-31 or 2026-01-31T08:00:00Z.") from error
 
 
-def _run(command: str, names: list[str] | None, *, since: str, yes: bool, large: bool, as_json: bool) -> None:
+def _run(
+    command: str, names: list[str] | None, *, since: str, yes: bool, large: bool, as_json: bool, choice: str = ""
+) -> None:
     from sync.runs import Options, Runner
 
     with opened() as workspace:
         chosen = names or list(workspace.connections)
-        options = Options(since=since, bulk=command == "backfill", approve=yes, large=large)
+        options = Options(since=since, bulk=command == "backfill", approve=yes, large=large, choice=choice)
         report = _watched(workspace, command, chosen, options)
         # an interrupted run goes on with the options it began with: a yes given now still counts
         if report.waiting and (yes or (not as_json and _agreed(report))):

@@ -61,6 +61,7 @@ class Attempt:
         self.done = self._still_done(row.stage)
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
         self.marked = False  # the state's epoch was raised
+        self.older: dict[tuple[str, str], int] = {}  # records told older than they are known, by object
         self.news = False  # a webhook told something new
 
     def _still_done(self, stage: str | None) -> list[str]:

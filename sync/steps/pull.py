@@ -19,6 +19,7 @@ from sync.pull import pull_object, restart
 from sync.push import recover
 from sync.state.database import upsert
 from sync.state.schema import connections as connections_table
+from sync.steps import rolled_back
 from sync.steps.attempt import REBASELINE, Attempt
 from sync.workspace import Workspace
 
@@ -84,6 +85,8 @@ def _pull_object(attempt: Attempt, connection: str, object: str) -> Iterator[str
     if seen is None or not is_known(attempt.workspace, connection, object, seen.described, seen.frozen):
         if compare(attempt.workspace, connection, object):
             thaw(attempt.workspace, connection, object)
+        elif seen is not None:
+            rolled_back.probe(attempt, connection, object)
         seen = _look(attempt, connection, object) if seen else None
     mapped = attempt.workspace.mapped(connection)[object]
     try:
@@ -105,6 +108,7 @@ def _pull_object(attempt: Attempt, connection: str, object: str) -> Iterator[str
                 bulk=attempt.options["bulk"],
                 forgotten=attempt.workspace.suppression,
                 keep_gone=attempt.command == REBASELINE,
+                back=rolled_back.back(attempt),
                 stop=attempt.stop.is_set,
                 page_limit=25,
                 known=seen.stream if seen else None,
@@ -114,6 +118,7 @@ def _pull_object(attempt: Attempt, connection: str, object: str) -> Iterator[str
             finished, seen = pulled.finished, None
             yield f"pull:{connection}:{object}"
         _guard_empty(attempt, connection, object, known)
+        rolled_back.settle(attempt, connection, object)
         _answered(attempt, connection, left)
     except PermissionMissing as error:
         attempt.failed(connection, error)
@@ -171,6 +176,8 @@ def _guard_empty(attempt: Attempt, connection: str, object: str, known: int) -> 
 def _account(attempt: Attempt, tx: Any, connection: str, object: str, counts: Absorbed) -> None:
     attempt.ledger.pulled(tx, connection, object, counts)
     attempt.ledger.enter(tx)
+    attempt.older[(connection, object)] = attempt.older.get((connection, object), 0) + counts.older
+    rolled_back.keep_lost(attempt, tx, counts)
 
 
 def _connection_row(name: str, workspace: Workspace, health: Health) -> dict[str, Any]:

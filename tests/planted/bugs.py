@@ -10,8 +10,8 @@ BUGS = (
     Bug(
         "a lagging index overwrites what is newer",
         "sync/absorb.py",
-        "if record.version and record.version < before.version and not self._is_back(record, before):",
-        "if False:",
+        "older = bool(record.version) and record.version < before.version and not self._is_back(record, before)",
+        "older = False",
         tests="tests/state/test_absorb.py::test_an_older_state_told_late_is_not_news",
     ),
     Bug(
@@ -43,10 +43,17 @@ BUGS = (
         tests="tests/engine/test_writes.py::test_a_rewrite_seen_only_in_the_echo_is_no_edit",
     ),
     Bug(
+        "nobody notices that a platform was rolled back",
+        "sync/steps/rolled_back.py",
+        "    if not attempt.workspace.project.guards.rolled_back.breaks(older, known):\n        return\n",
+        "    return\n",
+        tests="tests/engine/test_rollback.py",
+    ),
+    Bug(
         "a cursor is saved though its page is not",
         "sync/absorb.py",
-        "arrived, mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone)\n    save_cursor",
-        "arrived[1:], mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone)\n    save_cursor",
+        "tx, stream, arrived, mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone, back=back\n    )",
+        "tx, stream, arrived[1:], mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone, back=back\n    )",
         tests="tests/engine/test_conflicts.py::test_two_values_wait_for_a_person_and_the_answer_is_written",
     ),
     Bug(

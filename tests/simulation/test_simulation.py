@@ -36,12 +36,12 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (20054021, {}),
     # late effects hidden by an index that lags; a value that nobody was shown; an edit in the second of our own write
     *((seed, {}) for seed in (30010341, 30061112, 30018526, 30044154, 30069986)),
+    # a write that left long after it was meant, and was judged by that
+    (80006748, {}),
     # clocks that differ: whoever replaced a value of a platform whose clock is ahead lost to it
     *((seed, {}) for seed in (174, 547, 551)),
     # the same of what a create in doubt had given; an answer left out what no later pull told again
     *((seed, {}) for seed in (60000995, 60016459)),
-    # a write that left long after it was meant, and was judged by that
-    (80006748, {}),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )

@@ -1,0 +1,162 @@
+"""A platform that is rolled back is told from people's edits; nothing is written until a person says which way to go;
+then both sides agree, and nothing that was known is lost that was not meant to be."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from sync.rollback import ACCEPT, PUT_BACK
+from sync.runs import Options, Report, Runner
+from tests.engine.conftest import Loop
+
+PEOPLE = 8
+HOUR = 3600
+LIMITS = """
+guards: {changed: {share: 100%, over: 0}, opted_out: {share: 100%, over: 0}, rolled_back: {share: 10%, over: 2}}
+"""
+
+
+@pytest.fixture
+def loop_back(loop: Loop) -> Loop:
+    """Eight people on both sides, in step; alpha takes whoever stands on beta."""
+    for file, old, new in (
+        ("closedloop.yaml", "first_run:", f"{LIMITS.strip()}\nfirst_run:"),
+        ("mappings/alpha.yaml", 'create_when: "false"', 'create_when: "true"'),
+    ):
+        path = loop.folder / file
+        path.write_text(path.read_text().replace(old, new))
+    loop.reopen()
+    for n in range(PEOPLE):
+        values = {"email": f"p{n}@x.io", "first": f"P{n}", "title": "Clerk"}
+        loop.beta.put("contacts", values, id=f"b{n}")
+        loop.alpha.put("contacts", {**values, "consent": "subscribed"}, id=f"a{n}")
+    loop.settled()
+    return loop
+
+
+def run(loop: Loop, command: str = "sync", names: tuple[str, ...] = ("alpha", "beta"), **options: Any) -> Report:
+    loop.clock.advance(60)
+    return Runner(loop.workspace).run(command, names, Options(**options))
+
+
+def titles(loop: Loop) -> set[tuple[Any, Any]]:
+    def of(side: Any, n: int) -> Any:
+        return side.rows["contacts"][n].values.get("title")
+
+    return {(of(loop.alpha, a), of(loop.beta, b)) for a, b in zip(ids(loop, "a"), ids(loop, "b"), strict=True)}
+
+
+def ids(loop: Loop, letter: str) -> list[Any]:
+    return [f"{letter}{n}" for n in range(PEOPLE)]
+
+
+def rolled_back(loop: Loop) -> int:
+    """Alpha is as it was before all titles changed on beta and somebody was made here; how much had been written."""
+    kept = deepcopy(loop.alpha.rows)
+    loop.clock.advance(2 * HOUR)
+    for id in ids(loop, "b"):
+        loop.beta.edit("contacts", id, {"title": "Chief"})
+    loop.beta.put("contacts", {"email": "new@x.io", "first": "New"})
+    loop.settled()
+    assert titles(loop) == {("Chief", "Chief")}
+    assert "new@x.io" in people(loop)
+    loop.clock.advance(2 * HOUR)
+    loop.alpha.rows.clear()
+    loop.alpha.rows.update(kept)
+    return written(loop)
+
+
+def people(loop: Loop) -> list[str]:
+    return sorted(row["email"] for row in loop.alpha.all("contacts"))
+
+
+def written(loop: Loop) -> int:
+    return len(loop.alpha.writes) + len(loop.beta.writes)
+
+
+@pytest.mark.parametrize("command", ["sync", "backfill"])
+def test_a_platform_that_was_rolled_back_holds_all_writes(loop_back: Loop, command: str) -> None:
+    """A pull of news tells nothing of it: the newest records are looked at now and then."""
+    before = rolled_back(loop_back)
+    loop_back.beta.edit("contacts", "b0", {"title": "Boss"})
+    for _ in range(2):
+        report = run(loop_back, command)
+        assert report.state == "held"
+        assert report.needs_person
+        assert f"alpha/contacts: {PEOPLE} of {PEOPLE + 1} records came back older" in report.held["beta"].why
+        assert "backfill alpha --rolled-back accept" in report.held["alpha"].fix
+    assert written(loop_back) == before
+
+
+def test_the_account_may_be_right(loop_back: Loop) -> None:
+    rolled_back(loop_back)
+    assert run(loop_back).state == "held"
+    assert run(loop_back, "backfill", ("alpha",), choice=ACCEPT).state == "done"
+    loop_back.settled()
+    assert titles(loop_back) == {("Clerk", "Clerk")}
+    assert "new@x.io" not in people(loop_back)
+    assert run(loop_back, "backfill").counts["write"] == {}
+
+
+def test_what_was_lost_may_be_put_back(loop_back: Loop) -> None:
+    rolled_back(loop_back)
+    assert run(loop_back).state == "held"
+    assert run(loop_back, "backfill", ("alpha",), choice=PUT_BACK).state == "done"
+    loop_back.settled()
+    assert titles(loop_back) == {("Chief", "Chief")}
+    assert people(loop_back).count("new@x.io") == 1
+    assert run(loop_back, "backfill").counts["write"] == {}
+
+
+def test_an_edit_after_it_was_put_back_counts(loop_back: Loop) -> None:
+    rolled_back(loop_back)
+    run(loop_back)
+    run(loop_back, "backfill", ("alpha",), choice=PUT_BACK)
+    loop_back.settled()
+    loop_back.clock.advance(60)
+    loop_back.alpha.edit("contacts", "a0", {"title": "Boss"})
+    loop_back.settled()
+    assert titles(loop_back) == {("Chief", "Chief"), ("Boss", "Boss")}
+
+
+@pytest.mark.parametrize("way", [ACCEPT, PUT_BACK])
+def test_an_opt_out_that_was_rolled_back_stands(loop_back: Loop, way: str) -> None:
+    kept = deepcopy(loop_back.alpha.rows)
+    loop_back.clock.advance(60)
+    loop_back.alpha.edit("contacts", "a0", {"consent": "unsubscribed"})
+    loop_back.settled()
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.rows.update(kept)
+    run(loop_back)
+    run(loop_back, "backfill", ("alpha",), choice=way)
+    loop_back.settled()
+    assert loop_back.alpha.rows["contacts"]["a0"].values["consent"] == "unsubscribed"
+    assert loop_back.beta.rows["contacts"]["b0"].values["opted_out"] == "true"
+
+
+def test_a_few_older_records_are_an_index_that_lags(loop_back: Loop) -> None:
+    kept = deepcopy(loop_back.alpha.rows["contacts"]["a0"])
+    loop_back.clock.advance(60)
+    loop_back.alpha.edit("contacts", "a0", {"title": "Chief"})
+    loop_back.settled()
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.rows["contacts"]["a0"] = kept
+    assert run(loop_back, "backfill").state == "done"
+    assert loop_back.beta.rows["contacts"]["b0"].values["title"] == "Chief"
+
+
+def test_what_was_written_just_now_may_be_shown_late(loop_back: Loop) -> None:
+    kept = deepcopy(loop_back.alpha.rows)
+    loop_back.clock.advance(60)
+    for id in ids(loop_back, "b"):
+        loop_back.beta.edit("contacts", id, {"title": "Chief"})
+    loop_back.settled()
+    now = loop_back.alpha.rows
+    loop_back.alpha.rows = kept
+    assert run(loop_back, "backfill").state == "done"
+    loop_back.alpha.rows = now
+    loop_back.settled()
+    assert titles(loop_back) == {("Chief", "Chief")}
