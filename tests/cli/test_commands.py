@@ -98,7 +98,7 @@ def test_the_way_of_a_first_project(project: Path, platforms: dict[str, Any], tm
 
     total = json.loads(closedloop(project, "report", "--json").stdout)["total"]
     assert (total["leads"], total["qualified"], total["handed_off"]) == (13, 1, 1)
-    assert closedloop(project, "report", "--csv").stdout.startswith("name,leads,")
+    assert closedloop(project, "report", "--csv").stdout.startswith('"name","leads",')
     assert closedloop(project, "report", "--by", "moon").returncode == 2
 
     listed = json.loads(closedloop(project, "quarantine", "list", "--json").stdout)
