@@ -18,6 +18,7 @@ from connectors.api import Gone, Record, Result, Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Rule, Values
 from sync import copies, pins
+from sync.agreed import Agreed
 from sync.baseline import body_bytes, content_hash, counts_from
 from sync.conversions import told
 from sync.core.echo import came_of, later
@@ -272,7 +273,8 @@ class _Baselines:
         changed: Mapping[str, str],
     ) -> dict[str, str]:
         """What the answer to an update tells of other fields than those written, taken into `body`: somebody gave them
-        values that no pull has brought yet. Which, and since when."""
+        values that no pull has brought yet. Which, and since when: after what they replaced, as when a pull brings it.
+        """
         if known is None or returned is None or not returned.version or known.version > returned.version:
             return {}
         ours = {*operation.after, *held}
@@ -281,9 +283,10 @@ class _Baselines:
             for name, value in _read(self.mapped, returned).items()
             if value is not None and name in self.mapped.pulled and name not in ours and body.get(name) != value
         }
+        agreed = Agreed(self.tx, [known.lead] if news and known.lead else []).of(known.lead, body, news)
         body.update(news)
         since = counts_from(returned.version, self.at)
-        return {name: later(since, changed.get(name, "")) for name in news}
+        return {name: later(since, max(changed.get(name, ""), agreed.get(name, ""))) for name in news}
 
     def store(self) -> None:
         if self.rows:

@@ -1,9 +1,10 @@
-"""Writes whose answers were lost, and what people did before they were looked up."""
+"""Writes whose answers were lost, and what people did before they were looked up, or before an answer came."""
 
 from __future__ import annotations
 
 import pytest
 
+from connectors.api import Operation
 from tests.engine.conftest import Loop
 from tests.engine.test_writes import _past_the_first_run, pair
 from tests.simulation.clocks import Watch
@@ -45,4 +46,20 @@ def test_whoever_changed_what_an_update_in_doubt_gave_spoke_after_it(named: Loop
     named.beta.edit("contacts", theirs, {"title": "Boss"})
     named.settled()
     for side in (named.alpha, named.beta):
+        assert [row["title"] for row in side.all("contacts")] == ["Boss"]
+
+
+def test_whoever_is_told_of_by_an_answer_alone_spoke_after_what_they_replaced(loop: Loop) -> None:
+    """By a clock that is behind the other's, where the value stood on both sides from the beginning."""
+    loop.alpha.clock = Watch(loop.clock, -5000)
+    ours = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Clerk"})
+    loop.beta.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": "Clerk"})
+
+    def meanwhile(operation: Operation) -> None:
+        loop.alpha.edit("contacts", ours, {"title": "Boss"})
+        loop.alpha.refuse = lambda operation: None
+
+    loop.alpha.refuse = meanwhile
+    loop.settled()
+    for side in (loop.alpha, loop.beta):
         assert [row["title"] for row in side.all("contacts")] == ["Boss"]
