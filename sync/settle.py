@@ -23,6 +23,7 @@ from sync.baseline import body_bytes, content_hash, counts_from
 from sync.conversions import told
 from sync.core.echo import came_of, later
 from sync.core.plan import Planned, fingerprint
+from sync.doubt import bears_name
 from sync.entries import entry, quarantine_rows
 from sync.handoff import record_handoffs
 from sync.ledger import Ledger, Written
@@ -462,7 +463,4 @@ def _replaced(row: Any, after: Values, body: Values) -> set[str]:
     a create was to come may be somebody else's record, unless it bears the lead's name, which nobody else gives."""
     before: Values = orjson.loads(row.before)
     told = {name for name in after if body.get(name) not in (None, []) and body[name] != before.get(name)}
-    if row.verb == Verb.UPDATE:
-        return told
-    name = after.get("closedloop_id")
-    return told if name is not None and name == body.get("closedloop_id") else set()
+    return told if row.verb == Verb.UPDATE or bears_name(row, body) else set()

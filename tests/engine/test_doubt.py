@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors.api import Operation
+from sync.conflicts import Answer, answer, listed
 from tests.engine.conftest import Loop
 from tests.engine.test_writes import _past_the_first_run, pair
 from tests.simulation.clocks import Watch
@@ -63,3 +64,25 @@ def test_whoever_is_told_of_by_an_answer_alone_spoke_after_what_they_replaced(lo
     loop.settled()
     for side in (loop.alpha, loop.beta):
         assert [row["title"] for row in side.all("contacts")] == ["Boss"]
+
+
+def test_a_value_taken_out_of_what_a_create_made_is_asked_about_where_the_look_up_finds_another(named: Loop) -> None:
+    """A second record of the person came to stand in its place; the first bears our name."""
+    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    named.beta.lose_answers = 1
+    named.sync()
+    [made] = named.beta.rows["prospects"]
+    named.beta.edit("prospects", made, {"title": None})
+    named.beta.put("prospects", {"email": "ana@x.io"})
+    named.settled()
+    assert named.beta.rows["prospects"][made].values["title"] is None
+    with named.workspace.state.begin() as tx:
+        [question] = listed(tx)
+        [blank] = [option for option in question["options"] if not option["value"]]
+        answer(tx, named.workspace, question["id"], Answer(take=blank["source"]))
+    named.settled()
+    for row in (*named.alpha.all("contacts"), *named.beta.all("prospects")):
+        assert not row.get("title")
+    with named.workspace.state.read() as tx:
+        assert not listed(tx)
