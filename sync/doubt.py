@@ -65,8 +65,8 @@ def _watched(tx: Connection, connection: str) -> dict[str, str]:
 
 
 def watch(tx: Connection, row: Any, at: str) -> None:
-    """Watch this create from now on."""
-    found = {**_watched(tx, row.connection), str(row.id): at}
+    """Watch this create from now on: by its name, which it keeps when it is not found, and is sent again."""
+    found = {**_watched(tx, row.connection), row.op: at}
     _store(tx, row.connection, found)
 
 
@@ -93,10 +93,10 @@ def date_late(workspace: Workspace, connection: str) -> None:
     now = workspace.clock.now()
     with workspace.state.begin() as tx:
         found = _watched(tx, connection)
-        for some in chunks(sorted(map(int, found))):
-            for row in tx.execute(select(journal).where(journal.c.id.in_(some))).all():
+        for some in chunks(sorted(found)):
+            for row in tx.execute(select(journal).where(journal.c.op.in_(some))).all():
                 _date_twins(tx, row, workspace)
-        _store(tx, connection, {id: at for id, at in found.items() if (now - unstamp(at)).total_seconds() < WATCH})
+        _store(tx, connection, {op: at for op, at in found.items() if (now - unstamp(at)).total_seconds() < WATCH})
 
 
 def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:

@@ -45,6 +45,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     *((seed, {}) for seed in (60000995, 66044317, 60016459)),
     # a value taken out of what a create in doubt had made, where the look-up found another record of the person
     (66146308, {}),
+    # a create that was not found was sent again under its name, and what was watched was lost with the first
+    (84001221, {}),
     # of two records with one address a look-up showed one, and the world held both for shown
     (66159929, {"without": frozenset({"sharing"})}),
     # an opt-out that came in only with the answer to an upsert
