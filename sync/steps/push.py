@@ -27,10 +27,6 @@ ROUNDS = 6
 
 def push(attempt: Attempt) -> Iterator[str]:
     """Look up what is in doubt, then write what follows, until nothing more does."""
-    with attempt.workspace.state.read() as tx:
-        unsettled = watched(tx, attempt.connections)
-    for name in unsettled:
-        date_late(attempt.workspace, name)
     broken = {error.connection for error in attempt.errors} | set(attempt.held)
     names = [
         name for name in attempt.connections if name not in broken and attempt.workspace.project.connections[name].push
@@ -46,6 +42,10 @@ def push(attempt: Attempt) -> Iterator[str]:
         except ClosedloopError as error:
             attempt.failed(name, error)
             broken.add(name)
+    with attempt.workspace.state.read() as tx:
+        unsettled = watched(tx, attempt.connections)
+    for name in unsettled:
+        date_late(attempt.workspace, name)
     yield "recover"
     if unsettled or looked_up:  # that may be newer than what the leads were made of
         yield from decide(attempt)
