@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from connectors.api import Verb
+from sync.push import DOUBT
 from tests.engine.conftest import Loop
+from tests.engine.memory import unreachable
 from tests.engine.test_writes import _past_the_first_run, pair
 from tests.simulation.clocks import Watch
 
@@ -46,3 +49,23 @@ def test_whoever_changed_what_an_update_in_doubt_gave_spoke_after_it(named: Loop
     named.settled()
     for side in (named.alpha, named.beta):
         assert [row["title"] for row in side.all("contacts")] == ["Boss"]
+
+
+def test_what_was_away_when_a_create_in_doubt_was_looked_up_is_looked_for_again(named: Loop) -> None:
+    """It is brought back where no pull has told it yet, and many a platform would make a second one."""
+    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    named.beta.lose_answers = 1
+    named.sync()
+    away = dict(named.beta.rows["prospects"])
+    named.beta.rows["prospects"].clear()
+    named.clock.advance(DOUBT)
+    named.beta.refuse = lambda operation: unreachable() if operation.object == "prospects" else None
+    named.sync()
+    named.sync()
+    named.beta.rows["prospects"].update(away)
+    named.beta.refuse = lambda operation: None
+    named.settled()
+    made = [one for one in named.beta.writes if (one.object, one.verb) == ("prospects", Verb.CREATE)]
+    assert len(made) == 1
+    assert list(named.beta.rows["prospects"]) == list(away)
