@@ -25,6 +25,9 @@ CONNECTED = "connected"
 SKEW = 60
 """Seconds before its end at which a token is renewed."""
 
+LONGEST = 366 * 86_400
+"""Seconds beyond which no platform lets an access token live; a longer time is no reason to break."""
+
 Exchange = Callable[[Mapping[str, str]], Mapping[str, Any]]
 """Post a token request's form; the platform's JSON. Raises AuthorizationLost when the grant is refused."""
 
@@ -50,7 +53,7 @@ def connected(
 
 def pair_of(told: Mapping[str, Any], first: str, refresh: str, now: datetime) -> str:
     """What a token call told, as the pair is kept. `first` is the token that the project, or a consent, began with."""
-    expires = now + timedelta(seconds=int(told.get("expires_in") or 3600))
+    expires = now + timedelta(seconds=min(int(told.get("expires_in") or 3600), LONGEST))
     pair = {
         "first": first,
         "access": str(told["access_token"]),

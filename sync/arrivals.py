@@ -35,6 +35,13 @@ neither heard nor written. What the filter left out has no `raw_hash`, and is ju
 
 LAGS = timedelta(hours=1)
 """No index lags longer. What is told older than it has been known for so long was rolled back."""
+ROUNDING = timedelta(minutes=1)
+"""Two interfaces of a platform may tell one time so differently: whole seconds, or when an index took it in."""
+
+
+def went_back(told: str, known: str) -> bool:
+    """Whether a record's modified time is earlier than it was known to be, and not only told less exactly."""
+    return bool(told) and told < known and unstamp(known) - unstamp(told) > ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +186,7 @@ class Arrivals:
             return
         older = bool(record.version) and record.version < before.version and not self._is_back(record, before)
         if older and self.back is None:  # an index that lags tells an older state than the one we know: not news
-            self.older += before.version < stamp(unstamp(self.at) - LAGS)
+            self.older += before.version < stamp(unstamp(self.at) - LAGS) and went_back(record.version, before.version)
             return
         read = self._read(record, before)
         if read is None:

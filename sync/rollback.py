@@ -18,7 +18,7 @@ from config.clock import stamp
 from config.errors import PermissionMissing
 from connectors.api import Gone
 from mappings.model import Field, Kind, Rule
-from sync.arrivals import LAGS, Back
+from sync.arrivals import LAGS, Back, went_back
 from sync.load import chunks, record_views
 from sync.state.database import upsert
 from sync.state.schema import conflicts, leads, records, streams
@@ -81,7 +81,7 @@ def looks_rolled_back(workspace: Workspace, connection: str, object: str) -> boo
         found = workspace.connector(connection).read(object, "id", sorted(known), mapped.remote_fields)
     except PermissionMissing:  # pulling will tell
         return False
-    lost = [id for id, version in known.items() if id not in found or "" < found[id].version < version]
+    lost = [id for id, version in known.items() if id not in found or went_back(found[id].version, version)]
     return len(lost) * 2 > len(known)
 
 

@@ -21,7 +21,7 @@ from config.errors import (
 )
 from config.secrets import Secret
 from connectors.api import Account, Surroundings
-from connectors.oauth import KEPT, RenewedToken
+from connectors.oauth import KEPT, RenewedToken, pair_of
 from connectors.rest import Lane, Platform, Rest
 from connectors.retry import GATEWAYS, asked_wait
 from connectors.sandbox import Answer, Call, FaultKind, Sandbox
@@ -150,6 +150,12 @@ def test_a_replaced_refresh_token_goes_before_the_stored_one(echo: Echo, world: 
         account, Surroundings(world.clock, world.budget, world.tokens), world.exchange
     )
     assert world.rest.get("/things").status == 200
+
+
+def test_a_token_that_is_said_to_live_for_ever_is_kept_for_a_year() -> None:
+    told = {"access_token": "a", "expires_in": 10**18}
+    kept = orjson.loads(pair_of(told, "first", "refresh", datetime(2026, 1, 1, tzinfo=UTC)))
+    assert kept["expires"].startswith("2027-01-02")
 
 
 def test_a_write_without_an_answer_is_in_doubt_and_not_repeated(echo: Echo, world: World) -> None:

@@ -148,6 +148,19 @@ def test_a_few_older_records_are_an_index_that_lags(loop_back: Loop) -> None:
     assert loop_back.beta.rows["contacts"]["b0"].values["title"] == "Chief"
 
 
+def test_a_time_that_is_told_in_whole_seconds_is_none_that_went_back(loop_back: Loop) -> None:
+    loop_back.clock.advance(2 * HOUR)
+    for id in ids(loop_back, "a"):
+        loop_back.alpha.edit("contacts", id, {"title": "Chief"})
+        row = loop_back.alpha.rows["contacts"][id]
+        row.version = row.version[:19] + ".900Z"
+    assert run(loop_back, "backfill").state == "done"
+    loop_back.clock.advance(2 * HOUR)
+    for row in loop_back.alpha.rows["contacts"].values():
+        row.version, row.values["first"] = row.version[:19] + ".000Z", "Ann"  # other bytes: it is looked at
+    assert [run(loop_back, command).state for command in ("sync", "backfill")] == ["done", "done"]
+
+
 def test_what_was_written_just_now_may_be_shown_late(loop_back: Loop) -> None:
     kept = deepcopy(loop_back.alpha.rows)
     loop_back.clock.advance(60)

@@ -134,9 +134,15 @@ class People:
         self.say(f"{side.name}/{id}.email={address}")
 
     def of(self, values: Mapping[str, Any]) -> str:
-        """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is given once only."""
+        """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is given once only. One
+        without any speaks of whom another speaks that the engine gave the same name."""
         told = [self.edit_of(values.get(name)) for name in FIELDS]
-        return next((self.edits[number].email for number in told if number is not None), email_of(values))
+        return next((self.edits[number].email for number in told if number is not None), None) or self._named(values)
+
+    def _named(self, values: Mapping[str, Any]) -> str:
+        key, every = values.get("key"), [(side, row) for side in self.sides.values() for row in side.rows().values()]
+        named = (side.whose[row.id] for side, row in every if key and row.values.get("key") == key)
+        return next(named, email_of(values))
 
     def edit_of(self, value: Any) -> int | None:
         """The number of the edit that gave this value; None for a blank."""

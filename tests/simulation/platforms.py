@@ -10,10 +10,10 @@ import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from random import Random
 from typing import Any
 
@@ -197,7 +197,7 @@ class PairScenario:
             self.wire.met[f"{self.wire.doing}/somebody acts"] += 1
             self.acting = self.wire.calm = True
             self.act()
-            self.optouts.act(self)
+            self._opt_out()
             if self.hooked:
                 self._deliver()
             self.acting = self.wire.calm = False
@@ -233,12 +233,20 @@ class PairScenario:
             logins.connect(self.hand, name, self.pair.sandboxes[name])
 
     def act(self) -> None:
-        """Somebody does something, who connects the account again where the log-in was lost: they share it."""
+        """Somebody does something."""
+        self._by_hand(self._act)
+
+    def _opt_out(self) -> None:
+        """Somebody opts out, perhaps."""
+        self._by_hand(partial(self.optouts.act, self))
+
+    def _by_hand(self, does: Callable[[], None]) -> None:
+        """It is done, by somebody who connects the account again where the log-in was lost: they share it."""
         try:
-            self._act()
+            does()
         except AuthorizationLost as error:
             self._connect([error.connection])
-            self.act()
+            self._by_hand(does)
 
     def _act(self) -> None:
         self.pair.clock.advance(self.rng.choice((3, 15)))
@@ -345,7 +353,7 @@ class PairScenario:
         for _ in range(self.rng.choice((4, 5, 6))):
             if self.rng.random() < 0.6:
                 self.act()
-                self.optouts.act(self)
+                self._opt_out()
             elif self.rng.random() >= self.hooked:
                 self.sync()
             elif name := self._deliver():
