@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
 from config.clock import unstamp
 from mappings.compiler import Mapped
@@ -22,7 +22,7 @@ from sync.core.echo import came_of
 from sync.load import chunks
 from sync.resolve import IN_DOUBT
 from sync.state.database import NOTE, upsert
-from sync.state.schema import journal, leads, meta, records, streams
+from sync.state.schema import journal, leads, meta, records, runs, streams
 from sync.withheld import contest, note
 from sync.workspace import Workspace
 
@@ -85,6 +85,28 @@ def watched(tx: Connection, connections: Sequence[str]) -> list[str]:
     """Those of `connections` on which creates are watched."""
     found = set(tx.execute(_NOTED, {"some": [_name(connection) for connection in connections]}).scalars())
     return [connection for connection in connections if _name(connection) in found]
+
+
+_STANDS = (
+    exists()
+    .where(records.c.lead == journal.c.lead, records.c.gone.is_(None))
+    .where(streams.c.id == records.c.stream, streams.c.connection == journal.c.connection)
+)
+_UNMADE = (
+    select(journal)
+    .join(leads, leads.c.id == journal.c.lead)
+    .join(streams, (streams.c.connection == journal.c.connection) & (streams.c.object == journal.c.object))
+    .where(journal.c.op.in_(bindparam("some", expanding=True)), journal.c.state == "withdrawn")
+    .where(streams.c.kind == Kind.LEAD.value, leads.c.state == "live", ~_STANDS)
+    .where(journal.c.settled_at < select(runs.c.started_at).where(runs.c.id == bindparam("run")).scalar_subquery())
+    .order_by(journal.c.id)
+)
+
+
+def unmade(tx: Connection, connection: str, run: str) -> list[Any]:
+    """The watched creates that were found undone before `run` began, of people who have no record there."""
+    found = sorted(_watched(tx, connection))
+    return [row for some in chunks(found) for row in tx.execute(_UNMADE, {"some": some, "run": run})]
 
 
 def date_late(workspace: Workspace, connection: str) -> None:

@@ -52,15 +52,15 @@ def approved(tx: Connection) -> set[str]:
     return set(tx.execute(_APPROVED).scalars())
 
 
-def plan_batches(workspace: Workspace, run: str, *, store: bool = True) -> Iterator[Batch]:
+def plan_batches(workspace: Workspace, run: str, *, store: bool = True, released: bool = False) -> Iterator[Batch]:
     """Batches over all leads that wait to be planned, by id, for every connection that takes pushes.
 
     With `store`, what a mapping cannot express is put into quarantine and leads with nothing to write are laid to
-    rest; without, the state stays as it is.
+    rest; without, the state stays as it is. With `released` it is planned as if nothing were in quarantine.
     """
     after, claims = "", Claims()
     while True:
-        batch = _plan_batch(workspace, run, after, claims, store)
+        batch = _plan_batch(workspace, run, after, claims, store, released)
         if not batch.leads:
             return
         after = batch.last
@@ -78,7 +78,7 @@ _REFUSED = select(quarantine).where(
 )
 
 
-def _plan_batch(workspace: Workspace, run: str, after: str, claims: Claims, store: bool) -> Batch:
+def _plan_batch(workspace: Workspace, run: str, after: str, claims: Claims, store: bool, released: bool) -> Batch:
     if store and not _any_to_plan(workspace, after):
         return Batch()
     opened = workspace.state.begin() if store else workspace.state.read()
@@ -86,7 +86,8 @@ def _plan_batch(workspace: Workspace, run: str, after: str, claims: Claims, stor
         ids = list(tx.execute(_TO_PLAN, {"after": after}).scalars())
         batch = Batch(leads=len(ids), last=ids[-1] if ids else "")
         if ids:
-            _fill(tx, workspace, run, ids, batch, claims, store)
+            entries = [] if released else _entries(tx, ids)
+            _fill(tx, workspace, run, ids, batch, claims, entries, store)
         return batch
 
 
@@ -97,11 +98,17 @@ def _any_to_plan(workspace: Workspace, after: str) -> bool:
 
 
 def _fill(
-    tx: Connection, workspace: Workspace, run: str, ids: Sequence[str], batch: Batch, claims: Claims, store: bool
+    tx: Connection,
+    workspace: Workspace,
+    run: str,
+    ids: Sequence[str],
+    batch: Batch,
+    claims: Claims,
+    entries: Sequence[Any],
+    store: bool,
 ) -> None:
     wanted = targets(workspace)
     in_doubt = all_open_targets(tx)
-    entries = _entries(tx, ids)
     refused = _refused(entries)
     linked = pinned(tx, record_views(tx, workspace, ids))
     fate = fates(tx, workspace, linked)

@@ -29,7 +29,7 @@ from mappings.model import Field, Kind, Values
 from sync.absorb import absorb_records
 from sync.core.echo import came_of
 from sync.core.plan import Change, Planned
-from sync.doubt import ask_about_blanks, versions, watch
+from sync.doubt import ask_about_blanks, unmade, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.settle import AWAY, adopt, date, settle, uncounted
@@ -260,6 +260,28 @@ def recover(workspace: Workspace, connection: str, ledger: Ledger) -> tuple[int,
     for object, those in by_object.items():
         done += _recover_object(workspace, connection, object, those, ledger)
     return done, len(rows) - done
+
+
+def look_again(workspace: Workspace, connection: str, ledger: Ledger) -> int:
+    """Take in what stands by now of the creates that earlier runs found undone a while ago, where their people have no
+    record there still: what one made may have been put away when it was looked up, and be back. How many were found."""
+    with workspace.state.read() as tx:
+        rows = unmade(tx, connection, ledger.run)
+    by_object: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        by_object[row.object].append(row)
+    number = 0
+    for object, those in by_object.items():
+        mapped = workspace.mapped(connection)[object]
+        for key, wanted in _look_up_keys(those).items():
+            found = workspace.connector(connection).read(object, key, sorted(wanted), mapped.remote_fields)
+            with workspace.state.begin() as tx:
+                ledger.enter(tx)
+                stream = stream_for(tx, connection, object, mapped.kind)
+                arrived, hush = list(found.values()), workspace.suppression
+                absorb_records(tx, stream, arrived, mapped, run=ledger.run, at=workspace.now(), forgotten=hush)
+            number += len(found)
+    return number
 
 
 def _recover_object(workspace: Workspace, connection: str, object: str, rows: list[Any], ledger: Ledger) -> int:

@@ -25,7 +25,7 @@ from sync.ledger import Ledger
 from sync.load import lead_rows, provenances, record_views
 from sync.planning import briefs_due, plan_batches
 from sync.settle import AWAY
-from sync.state.schema import conversions, leads, records, runs, streams
+from sync.state.schema import conversions, leads, quarantine, records, runs, streams
 from sync.streams import stream_for
 from sync.withheld import contest, note_restored, withhold
 from sync.workspace import Workspace
@@ -36,9 +36,10 @@ _PREFERRING = {Rule.PREFER, Rule.PREFER_UNLESS_BLANK}
 CODE = "restored"
 
 
-def planned(workspace: Workspace, run: str) -> list[Planned]:
-    """All that would be written to people now, or once the fate of an earlier write is known."""
-    batches = list(plan_batches(workspace, run, store=False))
+def planned(workspace: Workspace, run: str, *, released: bool = False) -> list[Planned]:
+    """All that would be written to people now, or once the fate of an earlier write is known; with `released` what
+    quarantine holds, too."""
+    batches = list(plan_batches(workspace, run, store=False, released=released))
     return [operation for batch in batches for operation in (*batch.operations, *batch.waiting)]
 
 
@@ -47,12 +48,24 @@ def look_up(workspace: Workspace, run: str, ledger: Ledger) -> int:
 
     Raises what a connector raises.
     """
+    _stir_refused(workspace, ledger)
     found = 0
-    for (connection, object), wanted in _missing(planned(workspace, run)).items():
+    for (connection, object), wanted in _missing(planned(workspace, run, released=True)).items():
         facts = workspace.manifest(connection).objects[object]
         for key in sorted(set(wanted) & set(facts.unique)):
             found += _take(workspace, ledger, connection, object, key, sorted(wanted[key]))
     return found
+
+
+_REFUSED = select(quarantine.c.lead).where(quarantine.c.direction == "push", quarantine.c.state == "open")
+
+
+def _stir_refused(workspace: Workspace, ledger: Ledger) -> None:
+    """Those of whom quarantine holds a write are planned as well: it may have been let go and done since."""
+    resting = leads.c.id.in_(_REFUSED) & (leads.c.state == "live") & (leads.c.dirty == 0)
+    with workspace.state.begin() as tx:
+        ledger.enter(tx)
+        tx.execute(update(leads).where(resting).values(dirty=2))
 
 
 def _missing(operations: Iterable[Planned]) -> dict[tuple[str, str], dict[str, set[str]]]:
@@ -78,13 +91,14 @@ def _take(workspace: Workspace, ledger: Ledger, connection: str, object: str, ke
 def question(workspace: Workspace, run: str, ledger: Ledger, *, missing: bool) -> None:
     """Ask about all that the state may not decide by itself; with `missing` about who is to be made somewhere too."""
     operations = planned(workspace, run)
+    released = planned(workspace, run, released=True)
     briefs = [brief for name in workspace.connections for brief in briefs_due(workspace, name)]
     at = workspace.now()
     with workspace.state.begin() as tx:
         ledger.enter(tx)
         note_restored(tx, at, missing=missing)
         away = {verb.value for verb in AWAY}
-        withhold(tx, [op for op in operations if op.verb in away or (missing and op.verb == Verb.CREATE)], at)
+        withhold(tx, [op for op in released if op.verb in away or (missing and op.verb == Verb.CREATE)], at)
         contest(tx, _disputed(tx, workspace, [op for op in operations if op.verb == Verb.UPDATE], at), at)
         doubted = [_entry(run, at, op.connection, op.object, op.lead, dict(op.values)) for op in briefs]
         doubted += _doubt_outcomes(tx, workspace, run, at)

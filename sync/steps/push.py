@@ -11,11 +11,12 @@ from sync.core.plan import Planned
 from sync.doubt import date_late, watched
 from sync.first_run import Canary
 from sync.guards import guard, guarded, judge
-from sync.ledger import Written
+from sync.ledger import Ledger, Written
 from sync.planning import approved, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
-from sync.push import in_doubt, recover, send
+from sync.push import in_doubt, look_again, recover, send
 from sync.steps.attempt import Attempt
 from sync.steps.decide import decide
+from sync.workspace import Workspace
 
 log = Log(__name__)
 
@@ -32,24 +33,38 @@ def push(attempt: Attempt) -> Iterator[str]:
         name for name in attempt.connections if name not in broken and attempt.workspace.project.connections[name].push
     ]
     with attempt.workspace.state.read() as tx:
-        unsure = in_doubt(tx)
-    looked_up = [name for name in names if name in unsure]
-    for name in looked_up:
+        unsure, watching = in_doubt(tx), watched(tx, attempt.connections)
+    broken |= _each(attempt, [name for name in names if name in watching], look_again)
+    looked_up = [name for name in names if name in unsure and name not in broken]
+    broken |= _each(attempt, looked_up, recover)
+    unsettled = _dated(attempt) if watching or looked_up else []
+    yield "recover"
+    if unsettled or looked_up:  # that may be newer than what the leads were made of
+        yield from decide(attempt)
+    yield from _in_rounds(attempt, [name for name in names if name not in broken])
+
+
+def _each(attempt: Attempt, names: list[str], look: Callable[[Workspace, str, Ledger], object]) -> set[str]:
+    """`look` at each of these connections; those where it failed."""
+    broken = set()
+    for name in names:
         try:
-            recover(attempt.workspace, name, attempt.ledger)
+            look(attempt.workspace, name, attempt.ledger)
         except Fenced:
             raise
         except ClosedloopError as error:
             attempt.failed(name, error)
             broken.add(name)
+    return broken
+
+
+def _dated(attempt: Attempt) -> list[str]:
+    """The connections with creates that are watched, after all look-ups; what those had written is dated."""
     with attempt.workspace.state.read() as tx:
         unsettled = watched(tx, attempt.connections)
     for name in unsettled:
         date_late(attempt.workspace, name)
-    yield "recover"
-    if unsettled or looked_up:  # that may be newer than what the leads were made of
-        yield from decide(attempt)
-    yield from _in_rounds(attempt, [name for name in names if name not in broken])
+    return unsettled
 
 
 def _in_rounds(attempt: Attempt, names: list[str]) -> Iterator[str]:

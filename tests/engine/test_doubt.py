@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.api import Operation
+from connectors.api import Operation, Verb
 from sync.conflicts import Answer, answer, listed
+from sync.push import DOUBT
 from tests.engine.conftest import Loop
+from tests.engine.memory import unreachable
 from tests.engine.test_writes import _past_the_first_run, pair
 from tests.simulation.clocks import Watch
 
@@ -86,3 +88,23 @@ def test_a_value_taken_out_of_what_a_create_made_is_asked_about_where_the_look_u
         assert not row.get("title")
     with named.workspace.state.read() as tx:
         assert not listed(tx)
+
+
+def test_what_was_away_when_a_create_in_doubt_was_looked_up_is_looked_for_again(named: Loop) -> None:
+    """It is brought back where no pull has told it yet, and many a platform would make a second one."""
+    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    named.beta.lose_answers = 1
+    named.sync()
+    away = dict(named.beta.rows["prospects"])
+    named.beta.rows["prospects"].clear()
+    named.clock.advance(DOUBT)
+    named.beta.refuse = lambda operation: unreachable() if operation.object == "prospects" else None
+    named.sync()
+    named.sync()
+    named.beta.rows["prospects"].update(away)
+    named.beta.refuse = lambda operation: None
+    named.settled()
+    made = [one for one in named.beta.writes if (one.object, one.verb) == ("prospects", Verb.CREATE)]
+    assert len(made) == 1
+    assert list(named.beta.rows["prospects"]) == list(away)

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select
 
 from config.errors import Misconfigured, StateUnusable
-from connectors.api import Gone, Health
+from connectors.api import Gone, Health, Verb
 from sync import epoch
 from sync.conflicts import Answer, answer, listed
 from sync.epoch import FileMarks, Mark
@@ -26,7 +26,7 @@ from sync.runs import Options, Runner
 from sync.state.schema import conflicts, conversions, handoffs, quarantine, records, runs
 from sync.undo import Chosen
 from tests.engine.conftest import Loop
-from tests.engine.memory import MemoryConnector, unreachable
+from tests.engine.memory import MemoryConnector, rejected, unreachable
 from tests.engine.test_conversions import Three, chief, sync, three
 from tests.engine.test_deletes import choose, undo
 from tests.engine.test_forget import everything, forgotten
@@ -375,6 +375,35 @@ def test_whoever_is_missing_is_made_only_when_a_person_says_so(loop: Loop, backu
     assert "sync" in decide(loop, write=True)
     loop.settled()
     assert len(loop.beta.all("prospects")) == 1
+
+
+def test_whoever_was_refused_before_the_backup_and_made_and_deleted_after_it_is_asked_about(
+    loop: Loop, backup: Backup
+) -> None:
+    in_step(loop)
+    loop.beta.refuse = lambda operation: rejected() if operation.verb is Verb.CREATE else None
+    qualifies(loop)
+    loop.settled()
+    restore = backup(loop)
+    loop.beta.refuse = lambda operation: None
+    _let_through(loop)
+    loop.settled()
+    loop.beta.rows["prospects"].clear()  # deleted, and the platform tells nothing of it
+    restore()
+    assert anew(loop).questions == {"write": 1}
+    _let_through(loop)
+    loop.settled()
+    assert loop.beta.all("prospects") == []
+    decide(loop, write=True)
+    loop.settled()
+    assert [row["first"] for row in loop.beta.all("prospects")] == ["Bob"]
+
+
+def _let_through(loop: Loop) -> None:
+    with loop.workspace.state.read() as tx:
+        held = list(tx.execute(select(quarantine.c.id).where(quarantine.c.state == "open")).scalars())
+    assert len(held) == 1
+    replay(loop.workspace, held)
 
 
 def test_whoever_comes_back_by_themselves_is_asked_about_no_more(loop: Loop, backup: Backup) -> None:

@@ -152,6 +152,7 @@ class _Restoring:
                 raise Violation("P35: it wrote before it was taken up")
             if done:
                 self._is_asked()
+                self._mute()
                 self._heal(False)
                 return
         raise Violation("P35: it is never taken up")
@@ -170,6 +171,22 @@ class _Restoring:
         for (lead, name), values in said.items():
             if len(values) > 1 and lead and (lead, name) not in asked and lead not in refused:
                 raise Violation(f"P35: {name} of {lead} is {sorted(values)}, and nobody is asked")
+
+    def _mute(self) -> None:
+        """A blank in a field that the older state never knew to be filled, beside a value that the answers left out:
+        nothing told that they differ, so that nobody was asked. Told later, the value looks as if given later."""
+        sides = self.scenario.sides
+        with self.scenario.workspace.state.read() as tx:
+            known = {row.id: orjson.loads(row.body) for row in tx.execute(select(records.c.id, records.c.body))}
+        unseen = {
+            (side.whose[id], name)
+            for side in sides.values()
+            for id, name in side.untold
+            if not known.get(id, {}).get(_FIELD.get(name, name))
+        }
+        for edit in self.scenario.people.edits:
+            blank = edit.value is None and (edit.row, edit.field) not in sides[edit.side].filled
+            edit.mute = edit.mute or (blank and (edit.email, edit.field) in unseen)
 
     def _heal(self, healed: bool) -> None:
         self.scenario.healed = healed
