@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,8 @@ from sync.insight.report import funnel
 from sync.planfile import apply, dump, make_plan, parse
 from sync.replay import replay
 from sync.runs import Options, Report, Runner
-from sync.state.schema import copies, journal, leads, quarantine
+from sync.state.schema import copies, journal, leads, quarantine, records
+from sync.unlink import unlink
 from tests.engine.conftest import MARKETING, PROJECT, Loop, open_loop, write_project
 from tests.engine.memory import Memory, rejected
 
@@ -398,6 +399,51 @@ def test_a_deal_of_two_people_has_one_copy(both: Deals) -> None:
     both.settled()
     assert [copy["worth"] for copy in both.alpha.all("deals")] == ["901"]
     assert len(both.written()) == 2
+
+
+def _refused_for_the_first(both: Deals) -> tuple[str, str]:
+    """A deal of two people whose copy was refused for one of them: (that one's name, the other's)."""
+    for name in ("ana", "bob"):
+        both.alpha.put("contacts", {"email": f"{name}@x.io"}, name)
+        both.beta.put("prospects", {"email": f"{name}@x.io"}, name)
+    home = both.beta.put("deals", OPEN)
+    for name in ("ana", "bob"):
+        tie(both.beta, home, "prospects", [name], f"of {name}")
+    both.alpha.refuse = lambda operation: rejected() if operation.object == "deals" else None
+    both.settled()
+    both.alpha.refuse = lambda operation: None
+    both.clock.advance(60)
+    [told] = complaints(both)
+    with both.workspace.state.read() as tx:
+        [first] = set(tx.execute(select(records.c.id).where(records.c.lead == told.lead)).scalars())
+    return first, "bob" if first == "ana" else "ana"
+
+
+def _put_away(both: Deals, name: str) -> None:
+    both.alpha.remove("contacts", name, Gone.ARCHIVED)
+
+
+def _taken_out(both: Deals, name: str) -> None:
+    both.beta.remove("deal_contacts", f"of {name}")
+
+
+def _forgotten(both: Deals, name: str) -> None:
+    forgetting.forget(both.workspace, forgetting.erasure(both.workspace, f"{name}@x.io"), Runner(both.workspace))
+
+
+def _unlinked(both: Deals, name: str) -> None:
+    with both.workspace.state.begin() as tx:
+        unlink(tx, both.workspace, f"alpha/contacts/{name}")
+
+
+@pytest.mark.parametrize("leaves", [_put_away, _taken_out, _forgotten, _unlinked])
+def test_a_copy_that_was_refused_for_somebody_who_is_there_no_more_is_made_for_the_next(
+    both: Deals, leaves: Callable[[Deals, str], None]
+) -> None:
+    first, other = _refused_for_the_first(both)
+    leaves(both, first)
+    both.settled()
+    assert [copy["person"] for copy in both.alpha.all("deals")] == [f"contacts/{other}"]
 
 
 def test_a_person_who_is_merged_takes_the_deal_along(both: Deals) -> None:

@@ -24,6 +24,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (52_006, {}),
     # a copy of a deal that lived on as one deleted before anybody saw it counted as a deal of its own, and was told
     *((seed, {}) for seed in (60_003_751, 60_004_881, 60_005_020)),
+    # a copy that had to wait for one person, who then was put away or left the deal, was made for nobody else
+    *((seed, {}) for seed in (60_004_987, 61_004_298)),
 )
 """Scenarios that found something once, in the engine or in the simulation itself."""
 EXHAUSTED = (190, 372, 502)
