@@ -40,6 +40,7 @@ from sync.state.schema import (
     strangers,
     streams,
 )
+from sync.ties import touch_beside
 from sync.workspace import Workspace
 
 Place = tuple[str, str, str]
@@ -205,6 +206,7 @@ def _suppress(workspace: Workspace, person: Person) -> None:
     with workspace.state.begin() as tx:
         workspace.suppression.add(tx, keys, workspace.now())
         advance(tx)
+        touch_beside(tx, person.leads)
         tx.execute(update(leads).where(leads.c.id.in_(person.leads)).values(state="forgotten", dirty=0))
     remember(workspace.state, workspace.marks)  # a state restored from before forgets them again
 

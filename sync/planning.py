@@ -151,7 +151,9 @@ def _either(frozen: set[tuple[str, ...]], refused: Refused) -> Refused:
 
 def _is_open(operation: Planned, unsure: set[tuple[str, str, str]]) -> bool:
     """Whether the fate of a write to the same record is not known, or of a create for the same lead: that may have made
-    this record, and a blank in it may be a person's."""
+    this record, and a blank in it may be a person's. Or that of the same copy, on account of another lead."""
+    if operation.about and (operation.object, operation.about, "") in unsure:
+        return True
     return any((operation.object, record, operation.lead) in unsure for record in (operation.record, ""))
 
 

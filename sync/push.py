@@ -226,14 +226,18 @@ def open_targets(tx: Connection, connection: str) -> set[tuple[str, str, str]]:
     return {(row.object, row.record, row.lead or "") for row in tx.execute(_OPEN_TARGETS, {"of": connection})}
 
 
-_ALL_OPEN = select(journal.c.connection, journal.c.object, journal.c.record, journal.c.lead).where(OPEN_WRITES)
+_ALL_OPEN = select(
+    journal.c.connection, journal.c.object, journal.c.record, journal.c.lead, journal.c.verb, journal.c.after
+).where(OPEN_WRITES)
 
 
 def all_open_targets(tx: Connection) -> dict[str, set[tuple[str, str, str]]]:
-    """The same of every connection that has any."""
+    """The same of every connection that has any; and (object, home, "") of every copy of a deal that may be made."""
     found: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
     for row in tx.execute(_ALL_OPEN):
         found[row.connection].add((row.object, row.record, row.lead or ""))
+        if row.verb == Verb.CREATE and (home := orjson.loads(row.after).get("home")):
+            found[row.connection].add((row.object, home, ""))
     return found
 
 

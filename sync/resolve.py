@@ -36,6 +36,7 @@ from sync.state.schema import (
     records,
     streams,
 )
+from sync.ties import touch_beside
 from sync.workspace import Workspace
 
 BATCH = 500
@@ -108,6 +109,7 @@ class _Batch:
         self._links: list[dict[str, Any]] = []
         self._new_leads: list[str] = []
         self._touched: set[str] = set()
+        self._left: set[str] = set()  # leads that have one record less than they had
         self._moved: dict[str, str] = {}
         self._parked: set[tuple[int, str]] = set()
 
@@ -140,6 +142,8 @@ class _Batch:
             lead = self._joined(lead, found)
         self._links.append({"s": row.stream, "i": row.id, "l": lead})
         self._touched.add(lead)
+        if row.gone:
+            self._left.add(lead)
         self._claim(lead, found[1:], row)
         if row.gone in (Gone.MERGED, Gone.CONVERTED) and row.into:
             self._follow(lead, row)
@@ -240,6 +244,7 @@ class _Batch:
         self._store_links()
         for some in chunks(sorted(self._touched - set(self._new_leads))):
             self.tx.execute(_TOUCH, {"some": some})
+        touch_beside(self.tx, self._left)
 
     def _store_links(self) -> None:
         if not self._links:

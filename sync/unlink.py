@@ -23,6 +23,7 @@ from sync.core.views import RecordView
 from sync.load import lead_rows, provenance_json, provenances, record_views
 from sync.resolve import park
 from sync.state.schema import conflicts, handoffs, identities, journal, leads, records, streams
+from sync.ties import touch_beside
 from sync.workspace import Workspace
 
 
@@ -77,6 +78,7 @@ def _move(tx: Connection, cut: RecordView, old: str, lead: str, own: list[Key]) 
     place = (streams.c.connection == cut.connection) & (streams.c.object == cut.object)
     stream = select(streams.c.id).where(place).scalar_subquery()
     this = (records.c.stream == stream) & (records.c.id == cut.id)
+    touch_beside(tx, [old])
     tx.execute(update(records).where(this).values(lead=lead, dirty=True))
     tx.execute(update(leads).where(leads.c.id == old).values(dirty=1))
 

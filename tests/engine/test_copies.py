@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from config.clock import ManualClock
-from config.errors import InDoubt, Misconfigured
+from config.errors import ClosedloopError, InDoubt, Misconfigured
 from connectors.api import Gone, Operation
 from sync import forget as forgetting
 from sync import undo
@@ -22,7 +22,8 @@ from sync.insight.report import funnel
 from sync.planfile import apply, dump, make_plan, parse
 from sync.replay import replay
 from sync.runs import Options, Report, Runner
-from sync.state.schema import copies, journal, leads, quarantine
+from sync.state.schema import copies, journal, leads, quarantine, records
+from sync.unlink import unlink
 from tests.engine.conftest import MARKETING, PROJECT, Loop, open_loop, write_project
 from tests.engine.memory import Memory, rejected
 
@@ -398,6 +399,63 @@ def test_a_deal_of_two_people_has_one_copy(both: Deals) -> None:
     both.settled()
     assert [copy["worth"] for copy in both.alpha.all("deals")] == ["901"]
     assert len(both.written()) == 2
+
+
+def _for_the_first(both: Deals, error: ClosedloopError) -> tuple[str, str, str]:
+    """A deal of two people of whose copy, on account of one of them, this became: (its home, that one's name, the
+    other's)."""
+    for name in ("ana", "bob"):
+        both.alpha.put("contacts", {"email": f"{name}@x.io"}, name)
+        both.beta.put("prospects", {"email": f"{name}@x.io"}, name)
+    home = both.beta.put("deals", OPEN)
+    for name in ("ana", "bob"):
+        tie(both.beta, home, "prospects", [name], f"of {name}")
+    both.alpha.refuse = lambda operation: error if operation.object == "deals" else None
+    both.sync()
+    both.alpha.refuse = lambda operation: None
+    with both.workspace.state.read() as tx:
+        [lead] = tx.execute(select(journal.c.lead).where(journal.c.object == "deals")).scalars()
+        [first] = set(tx.execute(select(records.c.id).where(records.c.lead == lead)).scalars())
+    return home, first, "bob" if first == "ana" else "ana"
+
+
+def _put_away(both: Deals, name: str) -> None:
+    both.alpha.remove("contacts", name, Gone.ARCHIVED)
+
+
+def _taken_out(both: Deals, name: str) -> None:
+    both.beta.remove("deal_contacts", f"of {name}")
+
+
+def _forgotten(both: Deals, name: str) -> None:
+    forgetting.forget(both.workspace, forgetting.erasure(both.workspace, f"{name}@x.io"), Runner(both.workspace))
+
+
+def _unlinked(both: Deals, name: str) -> None:
+    with both.workspace.state.begin() as tx:
+        unlink(tx, both.workspace, f"alpha/contacts/{name}")
+
+
+@pytest.mark.parametrize("leaves", [_put_away, _taken_out, _forgotten, _unlinked])
+def test_a_copy_that_was_refused_for_somebody_who_is_there_no_more_is_made_for_the_next(
+    both: Deals, leaves: Callable[[Deals, str], None]
+) -> None:
+    _, first, other = _for_the_first(both, rejected())
+    both.clock.advance(60)
+    leaves(both, first)
+    both.settled()
+    assert [copy["person"] for copy in both.alpha.all("deals")] == [f"contacts/{other}"]
+
+
+def test_a_copy_that_may_still_come_for_somebody_who_left_is_not_made_for_the_next(both: Deals) -> None:
+    home, first, _ = _for_the_first(both, InDoubt("The answer was lost."))
+    both.clock.advance(1)
+    _put_away(both, first)
+    Runner(both.workspace).run("sync", ("alpha", "beta"), Options(approve=True))
+    both.alpha.put("deals", {**COPY, "home": f"beta/deals/{home}", "person": f"contacts/{first}"})
+    both.settled()
+    assert len(both.alpha.all("deals")) == 1
+    assert complaints(both) == []
 
 
 def test_a_person_who_is_merged_takes_the_deal_along(both: Deals) -> None:
