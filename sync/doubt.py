@@ -3,7 +3,8 @@
 A create that comes late meets one of several records of the person, and the look-up finds another: what it wrote then
 looks like somebody's edit of just now. So creates that were in doubt are watched for a while: a value of theirs that
 turns up at the person's counts from when it was meant to. And where a value was written in doubt and a blank stands
-now, nobody can tell a write that was never done from a value that somebody took out: that is asked.
+now, nobody can tell a write that was never done, or not taken whole, from a value that somebody took out: that is
+asked, at the record that was found and at any other one of the lead that bears its name.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def _watched(tx: Connection, connection: str) -> dict[str, str]:
 
 
 def watch(tx: Connection, row: Any, at: str) -> None:
-    """Watch this create from now on."""
-    found = {**_watched(tx, row.connection), str(row.id): at}
+    """Watch this create from now on: by its name, which it keeps when it is not found, and is sent again."""
+    found = {**_watched(tx, row.connection), row.op: at}
     _store(tx, row.connection, found)
 
 
@@ -95,7 +96,7 @@ _UNMADE = (
     select(journal)
     .join(leads, leads.c.id == journal.c.lead)
     .join(streams, (streams.c.connection == journal.c.connection) & (streams.c.object == journal.c.object))
-    .where(journal.c.id.in_(bindparam("some", expanding=True)), journal.c.state == "withdrawn")
+    .where(journal.c.op.in_(bindparam("some", expanding=True)), journal.c.state == "withdrawn")
     .where(streams.c.kind == Kind.LEAD.value, leads.c.state == "live", ~_STANDS)
     .where(journal.c.settled_at < select(runs.c.started_at).where(runs.c.id == bindparam("run")).scalar_subquery())
     .order_by(journal.c.id)
@@ -104,30 +105,41 @@ _UNMADE = (
 
 def unmade(tx: Connection, connection: str, run: str) -> list[Any]:
     """The watched creates that were found undone before `run` began, of people who have no record there."""
-    found = sorted(map(int, _watched(tx, connection)))
+    found = sorted(_watched(tx, connection))
     return [row for some in chunks(found) for row in tx.execute(_UNMADE, {"some": some, "run": run})]
 
 
 def date_late(workspace: Workspace, connection: str) -> None:
-    """Values that watched creates wrote to other records of their person count from when they were meant to."""
+    """Values that watched creates wrote to other records of their person count from when they were meant to; blanks
+    that stand in their place are asked about."""
     now = workspace.clock.now()
     with workspace.state.begin() as tx:
         found = _watched(tx, connection)
-        for some in chunks(sorted(map(int, found))):
-            for row in tx.execute(select(journal).where(journal.c.id.in_(some))).all():
-                _date_twins(tx, row)
-        _store(tx, connection, {id: at for id, at in found.items() if (now - unstamp(at)).total_seconds() < WATCH})
+        for some in chunks(sorted(found)):
+            for row in tx.execute(select(journal).where(journal.c.op.in_(some))).all():
+                _date_twins(tx, row, workspace)
+        _store(tx, connection, {op: at for op, at in found.items() if (now - unstamp(at)).total_seconds() < WATCH})
 
 
-def _date_twins(tx: Connection, row: Any) -> None:
+def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
     place = {"of": row.connection, "who": row.lead}
     for twin in tx.execute(_TWINS, place).all():
         changed: dict[str, str] = orjson.loads(twin.changed) if twin.changed else {}
-        dated = as_meant(row, orjson.loads(twin.body), changed, twin.first_at)
+        body: Values = orjson.loads(twin.body)
+        dated = as_meant(row, body, changed, twin.first_at)
         if dated != changed:
             mine = (records.c.stream == twin.stream) & (records.c.id == twin.id)
             tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode()))
             tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
+        mapped = workspace.mapped(row.connection).get(row.object)
+        if mapped is not None and bears_name(row, body):
+            ask_about_blanks(tx, row, twin.id, mapped, workspace.now(), once=True)
+
+
+def bears_name(row: Any, body: Values) -> bool:
+    """Whether a record bears the name of the lead that the create was to give it, which nobody else gives."""
+    name = orjson.loads(row.after).get("closedloop_id")
+    return name is not None and name == body.get("closedloop_id")
 
 
 def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str) -> dict[str, str]:
@@ -144,18 +156,20 @@ def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str) -> 
 # blanks
 
 
-def ask_about_blanks(tx: Connection, row: Any, record_id: str, mapped: Mapped, at: str) -> None:
-    """Ask about the fields that the write, whose fate is not known, may have filled, and that are blank now."""
+def ask_about_blanks(tx: Connection, row: Any, record_id: str, mapped: Mapped, at: str, *, once: bool = False) -> None:
+    """Ask about the fields that the write, whose fate is not known, may have filled, and that are blank now; `once`:
+    those of which nothing was heard or asked yet."""
     mine = (streams.c.connection == row.connection) & (streams.c.object == row.object) & (records.c.id == record_id)
     query = select(records.c.stream, records.c.body, records.c.changed, records.c.version, records.c.lead)
     known = tx.execute(query.join(streams, streams.c.id == records.c.stream).where(mine)).one_or_none()
     before = orjson.loads(row.remote).get("version")
     if known is None or not row.lead or (before is not None and before == known.version):
         return  # untouched since: it was not done
-    names = _emptied(row, orjson.loads(known.body), mapped)
+    heard: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
+    names = [name for name in _emptied(row, orjson.loads(known.body), mapped) if not (once and name in heard)]
     if not names:
         return
-    changed = {**(orjson.loads(known.changed) if known.changed else {}), **dict.fromkeys(names, known.version or at)}
+    changed = {**heard, **dict.fromkeys(names, known.version or at)}
     place = (records.c.stream == known.stream) & (records.c.id == record_id)
     tx.execute(update(records).where(place).values(changed=orjson.dumps(changed).decode()))
     note(tx, at)

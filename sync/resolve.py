@@ -136,6 +136,8 @@ class _Batch:
             self._links.append({"s": row.stream, "i": row.id, "l": None})
             return
         lead = decision.lead or self._new_lead()
+        if decision.by and decision.by[0] == "record":
+            lead = self._joined(lead, found)
         self._links.append({"s": row.stream, "i": row.id, "l": lead})
         self._touched.add(lead)
         self._claim(lead, found[1:], row)
@@ -149,6 +151,16 @@ class _Batch:
         self._new_keys[("closedloop_id", lead)] = lead
         self.done.created += 1
         return lead
+
+    def _joined(self, lead: str, found: Iterable[Key]) -> str:
+        """Somebody lives on as this record, which nobody had seen before: whoever else is known by its keys is they, as
+        if it had been seen first. Of several others a person decides which."""
+        others = {self._owners[key] for key in found if key in self._owners} - {lead}
+        if len(others) != 1:
+            return lead
+        keep, lose = sorted([lead, *others])
+        self._unite(keep, lose)
+        return keep
 
     def _claim(self, lead: str, found: Iterable[Key], row: Any) -> None:
         """Give the lead the keys that are free. A key of another lead stays there: a shared or reused address."""

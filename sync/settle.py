@@ -18,10 +18,12 @@ from connectors.api import Gone, Record, Result, Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Rule, Values
 from sync import copies, pins
+from sync.agreed import Agreed
 from sync.baseline import body_bytes, content_hash, counts_from
 from sync.conversions import told
 from sync.core.echo import came_of, later
 from sync.core.plan import Planned, fingerprint
+from sync.doubt import bears_name
 from sync.entries import entry, quarantine_rows
 from sync.handoff import record_handoffs
 from sync.ledger import Ledger, Written
@@ -272,7 +274,8 @@ class _Baselines:
         changed: Mapping[str, str],
     ) -> dict[str, str]:
         """What the answer to an update tells of other fields than those written, taken into `body`: somebody gave them
-        values that no pull has brought yet. Which, and since when."""
+        values that no pull has brought yet. Which, and since when: after what they replaced, as when a pull brings it.
+        """
         if known is None or returned is None or not returned.version or known.version > returned.version:
             return {}
         ours = {*operation.after, *held}
@@ -281,9 +284,10 @@ class _Baselines:
             for name, value in _read(self.mapped, returned).items()
             if value is not None and name in self.mapped.pulled and name not in ours and body.get(name) != value
         }
+        agreed = Agreed(self.tx, [known.lead] if news and known.lead else []).of(known.lead, body, news)
         body.update(news)
         since = counts_from(returned.version, self.at)
-        return {name: later(since, changed.get(name, "")) for name in news}
+        return {name: later(since, max(changed.get(name, ""), agreed.get(name, ""))) for name in news}
 
     def store(self) -> None:
         if self.rows:
@@ -459,7 +463,4 @@ def _replaced(row: Any, after: Values, body: Values) -> set[str]:
     a create was to come may be somebody else's record, unless it bears the lead's name, which nobody else gives."""
     before: Values = orjson.loads(row.before)
     told = {name for name in after if body.get(name) not in (None, []) and body[name] != before.get(name)}
-    if row.verb == Verb.UPDATE:
-        return told
-    name = after.get("closedloop_id")
-    return told if name is not None and name == body.get("closedloop_id") else set()
+    return told if row.verb == Verb.UPDATE or bears_name(row, body) else set()

@@ -28,19 +28,19 @@ ROUNDS = 6
 
 def push(attempt: Attempt) -> Iterator[str]:
     """Look up what is in doubt, then write what follows, until nothing more does."""
-    with attempt.workspace.state.read() as tx:
-        unsettled = watched(tx, attempt.connections)
-    for name in unsettled:
-        date_late(attempt.workspace, name)
     broken = {error.connection for error in attempt.errors} | set(attempt.held)
     names = [
         name for name in attempt.connections if name not in broken and attempt.workspace.project.connections[name].push
     ]
     with attempt.workspace.state.read() as tx:
-        unsure = in_doubt(tx)
-    broken |= _each(attempt, [name for name in names if name in unsettled], look_again)
+        unsure, before = in_doubt(tx), watched(tx, names)
+    broken |= _each(attempt, before, look_again)
     looked_up = [name for name in names if name in unsure and name not in broken]
     broken |= _each(attempt, looked_up, recover)
+    with attempt.workspace.state.read() as tx:
+        unsettled = watched(tx, attempt.connections)
+    for name in unsettled:
+        date_late(attempt.workspace, name)
     yield "recover"
     if unsettled or looked_up:  # that may be newer than what the leads were made of
         yield from decide(attempt)

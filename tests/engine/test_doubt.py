@@ -1,10 +1,11 @@
-"""Writes whose answers were lost, and what people did before they were looked up."""
+"""Writes whose answers were lost, and what people did before they were looked up, or before an answer came."""
 
 from __future__ import annotations
 
 import pytest
 
-from connectors.api import Verb
+from connectors.api import Operation, Verb
+from sync.conflicts import Answer, answer, listed
 from sync.push import DOUBT
 from tests.engine.conftest import Loop
 from tests.engine.memory import unreachable
@@ -49,6 +50,44 @@ def test_whoever_changed_what_an_update_in_doubt_gave_spoke_after_it(named: Loop
     named.settled()
     for side in (named.alpha, named.beta):
         assert [row["title"] for row in side.all("contacts")] == ["Boss"]
+
+
+def test_whoever_is_told_of_by_an_answer_alone_spoke_after_what_they_replaced(loop: Loop) -> None:
+    """By a clock that is behind the other's, where the value stood on both sides from the beginning."""
+    loop.alpha.clock = Watch(loop.clock, -5000)
+    ours = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Clerk"})
+    loop.beta.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": "Clerk"})
+
+    def meanwhile(operation: Operation) -> None:
+        loop.alpha.edit("contacts", ours, {"title": "Boss"})
+        loop.alpha.refuse = lambda operation: None
+
+    loop.alpha.refuse = meanwhile
+    loop.settled()
+    for side in (loop.alpha, loop.beta):
+        assert [row["title"] for row in side.all("contacts")] == ["Boss"]
+
+
+def test_a_value_taken_out_of_what_a_create_made_is_asked_about_where_the_look_up_finds_another(named: Loop) -> None:
+    """A second record of the person came to stand in its place; the first bears our name."""
+    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    named.beta.lose_answers = 1
+    named.sync()
+    [made] = named.beta.rows["prospects"]
+    named.beta.edit("prospects", made, {"title": None})
+    named.beta.put("prospects", {"email": "ana@x.io"})
+    named.settled()
+    assert named.beta.rows["prospects"][made].values["title"] is None
+    with named.workspace.state.begin() as tx:
+        [question] = listed(tx)
+        [blank] = [option for option in question["options"] if not option["value"]]
+        answer(tx, named.workspace, question["id"], Answer(take=blank["source"]))
+    named.settled()
+    for row in (*named.alpha.all("contacts"), *named.beta.all("prospects")):
+        assert not row.get("title")
+    with named.workspace.state.read() as tx:
+        assert not listed(tx)
 
 
 def test_what_was_away_when_a_create_in_doubt_was_looked_up_is_looked_for_again(named: Loop) -> None:

@@ -64,6 +64,41 @@ def test_a_record_merged_before_we_knew_of_it_brings_no_second_lead(loop: Loop) 
         assert tx.execute(select(conflicts.c.id).where(conflicts.c.state == "open")).all() == []
 
 
+def test_a_record_merged_into_one_that_is_seen_later_brings_no_second_lead(loop: Loop) -> None:
+    """As where a first pull is cut off between the two: the other platform's record of them was seen meanwhile."""
+    loop.beta.page_size, loop.beta.breaks_after = 1, 1
+    loser = loop.beta.put("contacts", {"email": "old@x.io"}, "b1")
+    winner = loop.beta.put("contacts", {"email": "ana@x.io"}, "b2")
+    loop.beta.remove("contacts", loser, Gone.MERGED, into=winner)
+    loop.sync(push=False)
+    loop.beta.breaks_after = None
+    loop.alpha.put("contacts", {"email": "ana@x.io"})
+    loop.settled()
+    assert (live(loop), len(links(loop))) == (1, 1)
+    with loop.workspace.state.read() as tx:
+        assert tx.execute(select(conflicts.c.id).where(conflicts.c.state == "open")).all() == []
+
+
+def test_which_of_two_others_a_merged_person_is_a_person_decides(loop: Loop) -> None:
+    """The record that they live on as bears a key of each."""
+    for name in ("alpha", "beta"):
+        mapping = loop.folder / "mappings" / f"{name}.yaml"
+        first = "      - {remote: first, field: first_name, direction: both}\n"
+        mapping.write_text(mapping.read_text().replace(first, first + "      - {remote: hub, field: hubspot_id}\n"))
+    loop.reopen()
+    loser = loop.beta.put("contacts", {"email": "old@x.io"}, "b1")
+    loop.beta.remove("contacts", loser, Gone.MERGED, into="b2")
+    loop.alpha.put("contacts", {"email": "ana@x.io"})
+    loop.alpha.put("contacts", {"email": "bob@x.io", "hub": "7"})
+    loop.sync(push=False)
+    loop.beta.put("contacts", {"email": "ana@x.io", "hub": "7"}, "b2")
+    loop.sync(push=False)
+    assert live(loop) == 3
+    with loop.workspace.state.read() as tx:
+        [question] = tx.execute(select(conflicts))
+    assert (question.kind, question.record, question.state) == ("match", "b2", "open")
+
+
 def test_a_merge_on_a_platform_makes_one_lead_of_two(loop: Loop) -> None:
     loser = loop.beta.put("contacts", {"email": "old@x.io"})
     winner = loop.beta.put("contacts", {"email": "new@x.io"})

@@ -38,7 +38,7 @@ from tests.simulation.oracle import Violation, check_account
 from tests.simulation.pairs import START, pair, pairs, writable
 from tests.simulation.post import Post
 from tests.simulation.quick import Memory
-from tests.simulation.scenario import Crash, Outcome
+from tests.simulation.scenario import Crash, Outcome, unsettled
 from tests.simulation.wire import FAULTS, wired
 
 QUIET_RUNS = 10
@@ -375,7 +375,8 @@ class PairScenario:
         for _ in range(QUIET_RUNS):
             self.pair.clock.advance(DOUBT)
             report = self.sync()
-            if report and not report.counts["write"] and report.state == "done":
+            rests = report and not report.counts["write"] and report.state == "done"
+            if rests and not unsettled(self.workspace.state):
                 break
             self._connect(logins.lost(report.errors) if report else ())
         else:

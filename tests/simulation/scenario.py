@@ -23,7 +23,7 @@ from sqlalchemy import bindparam, select
 from config.clock import ManualClock
 from config.errors import ClosedloopError, Fenced, StateUnusable
 from connectors.api import Account, Connector, Platform, Surroundings, Verb
-from sync.push import DOUBT
+from sync.push import DOUBT, in_doubt
 from sync.replay import replay
 from sync.runs import Options, Report, Runner
 from sync.state.database import State
@@ -511,7 +511,7 @@ class Scenario:
         for _ in range(QUIET_RUNS):
             self.clock.advance(DOUBT)  # what a death left in doubt can be judged
             report = self._surely(self.sync)
-            if not report.counts["write"] and report.state == "done":
+            if not report.counts["write"] and report.state == "done" and not unsettled(self.workspace.state):
                 return
         raise Violation(f"P8: does not come to rest: {report.state} {report.counts['write']} {report.errors}")
 
@@ -576,6 +576,13 @@ class _Watched:
     def _undo(self, kind: Any, error: Any, trace: Any) -> None:
         self._life.forget()
         self._inner.__exit__(kind, error, trace)
+
+
+def unsettled(state: State) -> set[str]:
+    """The connections where a write is in doubt. A run that finds one not done waits, and may write nothing else: that
+    is no rest."""
+    with state.read() as tx:
+        return in_doubt(tx)
 
 
 @contextmanager

@@ -375,7 +375,7 @@ class Seat:
         self._call("read")
         if self.side.strikes("read_breaks"):
             raise RetryLater("No answer.", after=1)
-        found: dict[str, Record] = {}
+        found: dict[str, Row] = {}  # of several the last: the others the answer does not show
         # by another key than the id some platforms can only search, and a search lags
         searched = key != "id" and self.side.habits.lag < DOUBT
         for row in self.side.shown_rows(object) if searched else self.side.rows().values():
@@ -383,9 +383,10 @@ class Seat:
             if row.id in self.side.erased:
                 continue
             if row.object == object and value in values and (key == "id" or row.gone is None):
-                found[value] = self.side.told(row)
+                found[value] = row
+        told = {value: self.side.told(row) for value, row in found.items()}
         self.side.boundary("call.after")
-        return found
+        return told
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
         assert operations, "asked to write nothing"
