@@ -29,11 +29,11 @@ from mappings.model import Field, Kind, Values
 from sync.absorb import absorb_records
 from sync.core.echo import came_of
 from sync.core.plan import Change, Planned
-from sync.doubt import ask_about_blanks, unmade, versions, watch
+from sync.doubt import ask_about_blanks, bears_name, unmade, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.settle import AWAY, adopt, date, settle, uncounted
-from sync.state.schema import OPEN_WRITES, journal, records, streams
+from sync.state.schema import OPEN_WRITES, identities, journal, records, streams
 from sync.streams import stream_for
 from sync.workspace import Workspace
 
@@ -378,9 +378,24 @@ _FOUND = (
     .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
     .where(records.c.id == bindparam("record"))
 )
+_OWNERS = select(identities.c.lead).where(identities.c.kind == bindparam("of"), identities.c.value == bindparam("key"))
 _ROW = update(journal).where(journal.c.id == bindparam("row"))
 _STAYS_OPEN = _ROW.values(state="in_doubt", sent_at=func.coalesce(journal.c.sent_at, bindparam("seen")))
 _WITHDRAW = _ROW.values(state="withdrawn", error=bindparam("why"), settled_at=bindparam("at"))
+
+
+def _is_anothers(tx: Connection, workspace: Workspace, row: Any, id: str, known: Any) -> bool:
+    """Whether a record that is found by the key of a create is somebody else's: linked to another lead; or nobody's
+    yet, without the name that the create gives, and known by keys that other leads have, and this one has not."""
+    if known.lead is not None or not row.lead:
+        return bool(known.lead not in (None, row.lead))
+    body = orjson.loads(known.body)
+    if bears_name(row, body):
+        return False
+    owners: set[str] = set()
+    for kind, value in workspace.keys(row.connection, id, body):
+        owners.update(tx.execute(_OWNERS, {"of": kind, "key": value}).scalars())
+    return bool(owners) and row.lead not in owners
 
 
 def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person: bool) -> bool | None:
@@ -394,7 +409,7 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
         watch(tx, row, at)
     place = {"of": row.connection, "named": row.object}
     known = tx.execute(_FOUND, {**place, "record": found.id}).one_or_none() if found is not None else None
-    if row.verb == Verb.CREATE and known is not None and known.lead not in (None, row.lead):
+    if row.verb == Verb.CREATE and known is not None and _is_anothers(tx, workspace, row, found.id, known):
         found = None  # found by its key, and somebody else's: they came by it since
     if found is None and row.verb == Verb.CREATE and _young(row, workspace):
         tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})

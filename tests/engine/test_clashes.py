@@ -228,6 +228,22 @@ def test_a_link_that_was_cut_brings_nobodys_values_back(loop: Loop) -> None:
     assert [(row.lead, row.code) for row in entries(loop)] == [(lead(loop, "alpha/contacts/ana"), "taken")]
 
 
+def test_nor_at_whoever_joined_with_the_address_that_is_theirs(loop: Loop) -> None:
+    """They bear nobody's name yet, and the address is another lead's than the one that was to be made."""
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob"}, id="bob")
+    loop.settled()
+    asks(loop, "ana")
+    loop.alpha.edit("contacts", "ana", {"email": "bob@x.io"})
+    loop.beta.refuse = lambda operation: InDoubt("No answer.") if operation.verb is Verb.CREATE else None
+    loop.sync()
+    loop.beta.refuse = lambda operation: None
+    loop.beta.put("prospects", {"email": "bob@x.io", "first": "Bobby"}, id="bob")
+    loop.settled()
+    assert [row["first"] for row in loop.beta.all("prospects")] == ["Bobby"]
+    assert loop.alpha.rows["contacts"]["ana"].values["first"] == "Ana"
+
+
 def test_a_create_of_unknown_fate_is_not_found_done_at_somebody_else(loop: Loop) -> None:
     """What they came by meanwhile stays theirs, and is no write of ours that came late."""
     loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
