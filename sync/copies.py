@@ -18,7 +18,7 @@ from connectors.api import Gone
 from sync.arrivals import OUTSIDE
 from sync.entries import entry, quarantine_rows
 from sync.load import chunks
-from sync.state.schema import copies, quarantine, records, streams
+from sync.state.schema import OPEN_WRITES, copies, journal, quarantine, records, streams
 
 Place = tuple[str, str, str]
 """(connection, object, id) of a deal."""
@@ -153,15 +153,24 @@ def _hear(tx: Connection, stream: int, copy: Place, at: str) -> None:
 
 def follow(tx: Connection, changed: Sequence[Changed], at: str) -> None:
     """Where homes among these changed deals were merged into others, their copies are the others' from now on; one that
-    has a copy of its own there keeps it."""
+    has a copy of its own there, or is being copied there, keeps that."""
     homes = [(connection, object, id) for _, id, connection, object in changed]
     for home, found in of_homes(tx, homes).items():
         survivor = _survivor(tx, home)
-        taken = {copy[:2] for copy in of_homes(tx, [survivor]).get(survivor, ())}
+        taken = {copy[:2] for copy in of_homes(tx, [survivor]).get(survivor, ())} | _under_way(tx, survivor)
         for copy in found if survivor != home else ():
             if copy[:2] not in taken:
                 _stand_in(tx, survivor, at)
                 note(tx, copy, survivor, at)
+
+
+_MAKING = select(journal.c.connection, journal.c.object, journal.c.after).where(OPEN_WRITES, journal.c.verb == "create")
+
+
+def _under_way(tx: Connection, home: Place) -> set[tuple[str, str]]:
+    """Where a copy of this deal may be made, by a write of unknown fate: (connection, object)."""
+    name = "/".join(home)
+    return {(row[0], row[1]) for row in tx.execute(_MAKING) if orjson.loads(row[2]).get("home") == name}
 
 
 _INTO = (

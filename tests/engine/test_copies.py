@@ -360,6 +360,22 @@ def test_two_copies_of_deals_that_are_merged_stay_and_one_of_them_is_followed(bo
     assert _read_anew(both) == 0
 
 
+def test_a_copy_of_unknown_fate_is_its_homes_before_that_of_a_deal_merged_into_it(both: Deals) -> None:
+    _, prospect = ana(both)
+    old = deal(both, prospect, name="Old")
+    both.settled()
+    new = deal(both, prospect, name="New")
+    both.alpha.lose_answers = 1
+    both.sync()
+    both.beta.remove("deals", old, Gone.MERGED, into=new)
+    both.sync(names=("beta",))  # what became of the copy is not looked up
+    both.settled()
+    homes = {copy["title"]: copy["home"] for copy in both.alpha.all("deals")}
+    assert homes == {"Old": f"beta/deals/{old}", "New": f"beta/deals/{new}"}
+    assert complaints(both) == []
+    assert _read_anew(both) == 0
+
+
 def test_a_deal_of_alphas_own_is_no_copy_and_is_copied_nowhere(both: Deals) -> None:
     contact, _ = ana(both)
     both.alpha.put("deals", {**COPY, "person": f"contacts/{contact}"})
