@@ -11,11 +11,8 @@ class Log:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._own: Any = None  # a stand-in: it looks at structlog's settings at each word
 
     def __getattr__(self, level: str) -> Any:
-        if self._own is None:
-            import structlog
+        import structlog
 
-            self._own = structlog.get_logger(self._name)
-        return getattr(self._own, level)
+        return getattr(structlog.get_logger(self._name), level)

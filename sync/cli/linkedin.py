@@ -130,7 +130,8 @@ def _content(file: Path) -> bytes:
 
 
 def _counts(counts: Absorbed) -> dict[str, int]:
-    return {name: getattr(counts, name) for name in counts.__slots__ if name not in ("pulled", "gone")}
+    names = ("new", "changed", "unchanged", "filtered", "quarantined", "suppressed")
+    return {name: getattr(counts, name) for name in names}
 
 
 def _show_import(counts: Absorbed, odd: Sequence[Odd]) -> None:
