@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 
 from config.clock import ManualClock
 from sync.state.database import State
@@ -16,6 +17,14 @@ from tests import postgres
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
 MakeState = Callable[[], State]
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """A command that a test runs sets where the log goes: to a stream that is closed when the test ends."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture
