@@ -217,7 +217,9 @@ class _Baselines:
             "gone": None,
             "into": None,
             "dirty": bool(news)
-            or (of_person and any(self._went_further(change.field, change.new, body) for change in operation.changes)),
+            or (
+                of_person and any(self._is_to_be_heard(change.field, change.new, body) for change in operation.changes)
+            ),
         }
         if not of_person:
             return
@@ -234,6 +236,10 @@ class _Baselines:
         place = {"connection": self.connection, "object": self.object, "record": record}
         park(self.tx, kind="match", options=options, at=self.at, **place)
 
+    def _is_to_be_heard(self, name: str, sent: Any, body: Values) -> bool:
+        """Whether the lead is to be decided and planned anew for what became of this value."""
+        return self._went_further(name, sent, body) or self._is_open_still(name, sent, body[name])
+
     def _went_further(self, name: str, sent: Any, body: Values) -> bool:
         """Whether a record that was there already says no where we said yes, or is at a later stage: that is no
         rewriting of ours but a person's word, and the lead is to hear it."""
@@ -242,6 +248,14 @@ class _Baselines:
             return False
         rank = {option: number for number, option in enumerate(known.options)}
         return rank.get(body[name], -1) > rank.get(sent, -1)
+
+    def _is_open_still(self, name: str, sent: Any, holds: Any) -> bool:
+        """Whether an opt-out was answered by a consent: the record was there already, and a create does not change that
+        there. It is no rewriting: the opt-out is written again, as an update."""
+        known = self.workspace.fields.get(name)
+        if known is None or known.rule is not Rule.MOST_RESTRICTIVE or sent not in known.options:
+            return False
+        return holds in known.options and known.options.index(holds) < known.options.index(sent)
 
     def _held(
         self, operation: Planned, returned: Record | None, known: Any
@@ -258,7 +272,7 @@ class _Baselines:
             else:
                 changed.pop(name, None)  # what an undo brings back counts from the first absorb, as it did
             held.pop(name, None)
-            if body[name] != sent:
+            if body[name] != sent and not self._is_open_still(name, sent, body[name]):
                 held[name] = [sent, body[name]]
             elif name not in got:
                 held[name] = [sent, None]  # not confirmed yet: the first echo shows what the platform made of it
