@@ -23,6 +23,7 @@ from sync.load import chunks, deal_views, people, record_view, record_views
 from sync.state.database import NOTE, upsert
 from sync.state.schema import deal_people, leads, meta, records, streams
 from sync.targets import deal_targets
+from sync.ties import TIED
 from sync.workspace import Workspace
 
 Linked = Mapping[str, Sequence[RecordView]]
@@ -58,18 +59,7 @@ def newly_copied(tx: Connection, workspace: Workspace) -> list[dict[str, str]]:
     return fresh
 
 
-_IN_A_DEAL = (
-    select(records.c.id)
-    .join(streams, streams.c.id == records.c.stream)
-    .join(
-        deal_people,
-        (deal_people.c.connection == streams.c.connection)
-        & (deal_people.c.person_object == streams.c.object)
-        & (deal_people.c.person == records.c.id),
-    )
-    .where(records.c.lead == leads.c.id)
-    .exists()
-)
+_IN_A_DEAL = TIED.where(records.c.lead == leads.c.id).exists()
 
 
 class Deals:

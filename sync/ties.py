@@ -43,7 +43,7 @@ def store(tx: Connection, connection: str, object: str, associations: Mapping[st
     rows.insert(tx, deal_people, _COLUMNS, tied)
 
 
-_TIED = (
+TIED = (
     select(records.c.lead)
     .join(streams, streams.c.id == records.c.stream)
     .join(
@@ -53,6 +53,7 @@ _TIED = (
         & (deal_people.c.person == records.c.id),
     )
 )
+"""The leads of records that are in a deal."""
 
 
 def touch_beside(tx: Connection, who: Iterable[str]) -> None:
@@ -62,8 +63,8 @@ def touch_beside(tx: Connection, who: Iterable[str]) -> None:
     may have had nothing to do until then.
     """
     for some in _chunks(sorted(who)):
-        theirs = _TIED.with_only_columns(*_DEAL.clauses, maintain_column_froms=True).where(records.c.lead.in_(some))
-        beside = _TIED.where(_DEAL.in_(theirs))
+        theirs = TIED.with_only_columns(*_DEAL.clauses, maintain_column_froms=True).where(records.c.lead.in_(some))
+        beside = TIED.where(_DEAL.in_(theirs))
         tx.execute(update(leads).where(leads.c.id.in_(beside), leads.c.state == "live").values(dirty=1))
 
 
