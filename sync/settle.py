@@ -198,7 +198,7 @@ class _Baselines:
             self._met(operation, result.id, known)
             return
         body, changed, held = self._held(operation, result.record, known)
-        news = self._overheard(operation, result.record, known, body, held, changed)
+        news = self._overheard(operation, result, known, body, held, changed)
         changed.update(news)
         self.wrote.append((result.id, operation, body))
         stored = body_bytes(body)
@@ -281,16 +281,20 @@ class _Baselines:
     def _overheard(
         self,
         operation: Planned,
-        returned: Record | None,
+        result: Result,
         known: Any,
         body: Values,
         held: Mapping[str, Any],
         changed: Mapping[str, str],
     ) -> dict[str, str]:
-        """What the answer to an update tells of other fields than those written, taken into `body`: somebody gave them
-        values that no pull has brought yet. Which, and since when: after what they replaced, as when a pull brings it.
+        """What the answer tells of other fields than those written, taken into `body`: somebody gave them values that
+        no pull has brought yet, of a record that is known, or that a create met there. Which, and since when: after
+        what they replaced, as when a pull brings it.
         """
-        if known is None or returned is None or not returned.version or known.version > returned.version:
+        returned = result.record
+        if returned is None or not returned.version or (known is not None and known.version > returned.version):
+            return {}
+        if known is None and result.created is not False:
             return {}
         ours = {*operation.after, *held}
         news = {
@@ -298,7 +302,8 @@ class _Baselines:
             for name, value in _read(self.mapped, returned).items()
             if value is not None and name in self.mapped.pulled and name not in ours and body.get(name) != value
         }
-        agreed = Agreed(self.tx, [known.lead] if news and known.lead else []).of(known.lead, body, news)
+        lead = known.lead if known is not None else None
+        agreed = Agreed(self.tx, [lead] if news and lead else []).of(lead, body, news)
         body.update(news)
         since = counts_from(returned.version, self.at)
         return {name: later(since, max(changed.get(name, ""), agreed.get(name, ""))) for name in news}

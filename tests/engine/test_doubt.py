@@ -68,6 +68,21 @@ def test_whoever_is_told_of_by_an_answer_alone_spoke_after_what_they_replaced(lo
         assert [row["title"] for row in side.all("contacts")] == ["Boss"]
 
 
+def test_what_somebody_gave_a_record_that_a_create_met_is_heard_with_the_answer(loop: Loop) -> None:
+    """An index that lags may not show it before the field is written again."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+
+    def meanwhile(operation: Operation) -> None:
+        if operation.object == "prospects":
+            loop.beta.put("prospects", {"email": "ana@x.io", "phone": "+4930123456"})
+            loop.beta.refuse = lambda operation: None
+
+    loop.beta.refuse = meanwhile
+    loop.sync()
+    assert loop.alpha.rows["contacts"][ana].values["phone"] == "+4930123456"
+
+
 def test_a_value_taken_out_of_what_a_create_made_is_asked_about_where_the_look_up_finds_another(named: Loop) -> None:
     """A second record of the person came to stand in its place; the first bears our name."""
     ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
