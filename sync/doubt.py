@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, select, update
 from config.clock import unstamp
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
-from sync.core.echo import came_of
+from sync.core.echo import came_of, later
 from sync.load import chunks
 from sync.resolve import IN_DOUBT
 from sync.state.database import NOTE, upsert
@@ -143,13 +143,18 @@ def bears_name(row: Any, body: Values) -> bool:
 
 
 def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str) -> dict[str, str]:
-    """`changed` of a record, where its values that the write meant are newer than the write."""
+    """`changed` of a record, where its values that the create meant are newer than the create, or where what somebody
+    put in their place, on a record that bears the lead's name, is older."""
     after: Values = orjson.loads(row.after)
-    dated = dict(changed)
+    dated, ours = dict(changed), bears_name(row, body)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
-        same = came_of(after.get(name), body.get(name))
-        if at and same and name in body and dated.get(name, first_at) > at:
-            dated[name] = at
+        if not at or name not in body:
+            continue
+        since = dated.get(name, first_at)
+        if came_of(after.get(name), body[name]):
+            dated.update({name: at} if since > at else {})
+        elif ours and body[name] not in (None, []) and since <= at:
+            dated[name] = later(since, at)
     return dated
 
 

@@ -68,6 +68,20 @@ def test_whoever_is_told_of_by_an_answer_alone_spoke_after_what_they_replaced(lo
         assert [row["title"] for row in side.all("contacts")] == ["Boss"]
 
 
+def test_whoever_changed_what_a_create_gave_spoke_after_it_where_the_look_up_finds_another(named: Loop) -> None:
+    """The first of the two bears our name, and is told by the next pull."""
+    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    named.beta.lose_answers = 1
+    named.sync()
+    [made] = named.beta.rows["prospects"]
+    named.beta.edit("prospects", made, {"title": "Boss"})
+    named.beta.put("prospects", {"email": "ana@x.io"})
+    named.settled()
+    assert named.alpha.rows["contacts"][ana].values["title"] == "Boss"
+    assert {row["title"] for row in named.beta.all("prospects")} == {"Boss"}
+
+
 def test_what_somebody_gave_a_record_that_a_create_met_is_heard_with_the_answer(loop: Loop) -> None:
     """An index that lags may not show it before the field is written again."""
     ana = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})

@@ -55,6 +55,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (66159929, {"without": frozenset({"sharing"})}),
     # what a create met there was heard of only by its answer, and written over while the index lagged
     (63017884, {}),
+    # an edit of what a create in doubt had made, where the look-up found a second record of the person
+    *((seed, {}) for seed in (63007865, 63014702)),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )
