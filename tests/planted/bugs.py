@@ -454,8 +454,8 @@ BUGS = (
     Bug(
         "a late create passes for an edit",
         "sync/doubt.py",
-        "if at and same and name in body and dated.get(name, first_at) > at:",
-        "if False:",
+        "dated.update({name: at} if since > at else {})",
+        "pass",
         tests="tests/simulation/test_simulation.py::test_what_failed_once_holds",
     ),
     Bug(
