@@ -31,7 +31,7 @@ BUGS = (
     Bug(
         "the baseline of an edit is not dated",
         "sync/core/echo.py",
-        '        changed[name] = later(since, max(changed.get(name, ""), agreed.get(name, "")))\n',
+        "        changed[name] = later(since, stood_since(name, old, changed, agreed, first_at))\n",
         "",
         tests="tests/state/test_absorb.py::test_a_change_is_told_by_field_with_its_time",
     ),
