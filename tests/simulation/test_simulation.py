@@ -57,6 +57,10 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (63017884, {}),
     # an edit of what a create in doubt had made, where the look-up found a second record of the person
     *((seed, {}) for seed in (63007865, 63014702)),
+    # a record that was away, and back, was told late as away: what it had held before passed for its last words
+    (91000562, {}),
+    # a blank that told nothing, by a clock four hours ahead of the other
+    (91002489, {}),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )
