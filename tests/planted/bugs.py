@@ -10,7 +10,7 @@ BUGS = (
     Bug(
         "a lagging index overwrites what is newer",
         "sync/arrivals.py",
-        "older = bool(record.version) and record.version < before.version and not self._is_back(record, before)",
+        "older = self._is_older(record, before)",
         "older = False",
         tests="tests/state/test_absorb.py::test_an_older_state_told_late_is_not_news",
     ),
