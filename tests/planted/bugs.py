@@ -10,7 +10,7 @@ BUGS = (
     Bug(
         "a lagging index overwrites what is newer",
         "sync/arrivals.py",
-        "older = bool(record.version) and record.version < before.version and not self._is_back(record, before)",
+        "older = self._is_older(record, before)",
         "older = False",
         tests="tests/state/test_absorb.py::test_an_older_state_told_late_is_not_news",
     ),
@@ -31,7 +31,7 @@ BUGS = (
     Bug(
         "the baseline of an edit is not dated",
         "sync/core/echo.py",
-        '        changed[name] = later(since, max(changed.get(name, ""), agreed.get(name, "")))\n',
+        "        changed[name] = later(since, stood_since(name, old, changed, agreed, first_at))\n",
         "",
         tests="tests/state/test_absorb.py::test_a_change_is_told_by_field_with_its_time",
     ),
