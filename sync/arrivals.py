@@ -197,7 +197,7 @@ class Arrivals:
         if record.gone is not None:
             self._take_gone(record, raw_hash, before)
             return
-        older = bool(record.version) and record.version < before.version and not self._is_back(record, before)
+        older = self._is_older(record, before)
         if older and self.back is None:  # an index that lags tells an older state than the one we know: not news
             self.older += before.version < stamp(unstamp(self.at) - LAGS) and went_back(record.version, before.version)
             return
@@ -218,6 +218,9 @@ class Arrivals:
             self._update(record, raw_hash, before, old, body, stored, problems)
         if problems:
             self.reader.quarantined += 1
+
+    def _is_older(self, record: Record, before: _Known) -> bool:
+        return bool(record.version) and record.version < before.version and not self._is_back(record, before)
 
     def _is_back(self, record: Record, before: _Known) -> bool:
         """Whether a record whose time was far ahead has one of our days again, which says nothing of what is older."""
@@ -288,7 +291,8 @@ class Arrivals:
 
     def _take_gone(self, record: Record, raw_hash: int, before: _Known) -> None:
         """The body is kept: what the record said of consent and first sources still counts, its last words included
-        where the platform tells them (an opt-out just before the deletion)."""
+        where the platform tells them (an opt-out just before the deletion) and they are no older than what is known: an
+        index that lags may tell late of one that is back."""
         assert record.gone is not None
         into = _into(record, self.stream.object)
         self.complaints.judge(record.id, [])
@@ -296,7 +300,7 @@ class Arrivals:
             self.touches.append((record.id, raw_hash, before.version, None))
             return
         self.gone += before.gone is None or before.version != ""  # what nobody ever saw was known as gone already
-        if self.stream.kind is Kind.LEAD:
+        if self.stream.kind is Kind.LEAD and (self.back is not None or not self._is_older(record, before)):
             old: Values = orjson.loads(before.body)
             body = {**old, **self._last_words(record)}
             if body != old:

@@ -254,12 +254,15 @@ def _was_missed(side: Side, edit: Edit) -> bool:
 
 def _check_policy(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
     """P4c: among what stands the latest wins. A record has one time for all its fields, so an edit counts from some
-    moment between when it was made and when its record was last touched; only what is later than all that must win."""
+    moment between when it was made and when its record was last touched; only what is later than all that must win. A
+    blank in a field that was never known to be filled tells nothing, and wins over nothing."""
     if person.lost or scenario.meddles or len(standing) < 2 or _disturbed(scenario):
         return
     spans = {number: _counts(scenario, edit, name) for number, edit in standing.items()}
     for number, edit in standing.items():
         first = spans[number][0]
+        if edit.mute:
+            continue
         if all(spans[other][1] < first for other in standing if other != number) and _plain(edit) != value:
             raise Violation(f"P4c: {name} of {person.email} is {value!r}; {_plain(edit)!r} is the latest")
 

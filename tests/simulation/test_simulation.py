@@ -60,6 +60,10 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     # a create without a value that anybody gave, under an address that had been another's, whose other record's name
     # was lost: the world held it for the other's
     (63024277, {}),
+    # a record that was away, and back, was told late as away: what it had held before passed for its last words
+    (91000562, {}),
+    # a blank that told nothing, by a clock four hours ahead of the other
+    (91002489, {}),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )
