@@ -433,8 +433,8 @@ BUGS = (
     Bug(
         "a restored state takes no notice of whom it never knew to be deleted",
         "sync/arrivals.py",
-        "if record.gone is not None and not record.into and not self.keep_gone:",
-        "if record.gone is not None and not record.into:",
+        "not (self.keep_gone or is_heir)",
+        "not is_heir",
         tests="tests/engine/test_restored.py::test_whoever_was_deleted_after_the_backup_stays_deleted",
     ),
     Bug(

@@ -29,7 +29,7 @@ from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
 from tests.simulation.process import Crash, Life, Watched, plain
-from tests.simulation.sharing import owned
+from tests.simulation.sharing import linked, owned
 from tests.simulation.side import Side, drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
@@ -128,6 +128,7 @@ class Scenario:
         shared = self._befalls("sharing") and not self.world[1]  # a record that is converted is known by its address
         self.shares = self.sharing.choice((0.0, 0.0, 0.3, 0.6)) if shared else 0.0
         if self.shares:
+            self.people.linked = partial(linked, self)
             for side in self.sides.values():
                 side.identify = self.people.of
         self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)
