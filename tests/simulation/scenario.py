@@ -224,6 +224,7 @@ class Scenario:
         except ClosedloopError as error:
             self._say(f"the other fails: {type(error).__name__}")
         finally:
+            _forget(other, self.life)
             self._taken, self.life, self._side = False, mine, side
             for one, (doing, struck) in zip(self.sides.values(), calls, strict=True):
                 one.doing, one.struck = doing, struck  # the calls of this process go on
@@ -237,6 +238,7 @@ class Scenario:
         with plain(self.workspace.state) as tx:
             tx.execute(_EXPIRE)
         self.workspace.state.engine.dispose()
+        _forget(self.workspace, self.life)
         self.workspace = self.opened()
 
     def sync(self, command: str = "sync", options: Options | None = None) -> Report | None:
@@ -262,6 +264,8 @@ class Scenario:
             self.reborn()
             return None
         self._say(f"{command}: {report.state}")
+        for told in report.errors:
+            told.__traceback__ = None  # it holds all that there was
         oracle.check_account(report)
         if command == "plan" and pushes != sum(side.pushes for side in self.sides.values()) and not self.takeover_rate:
             raise Violation("P32: a run that was to write nothing wrote")
@@ -439,6 +443,22 @@ def _place(side: Side | None) -> str:
     return f"{side.doing}/{side.struck or 'well'}" if side is not None else "start/well"
 
 
+def _forget(workspace: Workspace, life: Life) -> None:
+    """Take apart what a process held that is over, so that it goes at once and not by the garbage collector."""
+    life.seats.clear()
+    vars(workspace.state).clear()
+    vars(workspace).clear()
+
+
 def run(seed: int, **options: Any) -> Outcome:
-    """The scenario of `seed`."""
-    return Scenario(seed, **options).run()
+    """The scenario of `seed`. Of its world nothing is left then: all of it hangs together, and would have to be looked
+    for by the garbage collector."""
+    scenario = Scenario(seed, **options)
+    try:
+        return scenario.run()
+    finally:
+        _forget(scenario.workspace, scenario.life)
+        for side in scenario.sides.values():
+            del side.boundary
+        scenario.sides.clear()
+        vars(scenario).clear()
