@@ -212,7 +212,7 @@ class _Baselines:
             "changed": orjson.dumps(changed).decode(),
             "held": orjson.dumps(held).decode() if held else None,
             "version": returned or (known.version if known else ""),
-            "first_at": known.first_at if known else self.at,
+            "first_at": known.first_at if known else counts_from(returned, self.at),
             "lead": operation.lead if of_person else None,
             "gone": None,
             "into": None,
@@ -288,13 +288,11 @@ class _Baselines:
         changed: Mapping[str, str],
     ) -> dict[str, str]:
         """What the answer tells of other fields than those written, taken into `body`: somebody gave them values that
-        no pull has brought yet, of a record that is known, or that a create met there. Which, and since when: after
-        what they replaced, as when a pull brings it.
+        no pull has brought yet, of a record that is known, or that a create met there, or made. Which, and since when:
+        after what they replaced, as when a pull brings it.
         """
         returned = result.record
         if returned is None or not returned.version or (known is not None and known.version > returned.version):
-            return {}
-        if known is None and result.created is not False:
             return {}
         ours = {*operation.after, *held}
         news = {
