@@ -24,6 +24,7 @@ from sync import ties
 from sync.agreed import Agreed
 from sync.baseline import body_bytes, content_hash, counts_from, is_far
 from sync.core.echo import revise
+from sync.heirs import named
 from sync.reader import Reader, Reading
 from sync.state import rows
 from sync.state.schema import records
@@ -91,6 +92,7 @@ class Arrivals:
         self.associations: dict[str, Values] = {}
         self.new = self.changed = self.gone = self.older = 0
         self.lost: list[tuple[str, str]] = []
+        self.heirs: set[str] = set()
         self.agreed = Agreed(tx, ())
 
     def take(self, by_id: dict[str, Record]) -> None:
@@ -116,6 +118,7 @@ class Arrivals:
         for stood in before_them:
             self._take_known(by_id[stood.id], fresh[stood.id], stood)
         new = [by_id[id] for id in fresh if id not in known]
+        self.heirs = self._heirs(new, by_id)
         for record in self._take_plain(new, fresh):
             self._take_new(record, fresh[record.id])
 
@@ -140,14 +143,24 @@ class Arrivals:
         self.new += len(new) - len(odd)
         return odd
 
+    def _heirs(self, new: list[Record], by_id: Mapping[str, Record]) -> set[str]:
+        """Those of the new records, of which only an end is told, that others live on as."""
+        ends = [record.id for record in new if record.gone is not None and not record.into]
+        if not ends:
+            return set()
+        told = {_into(record, self.stream.object) for record in by_id.values() if record.into}
+        here = {id for id in ends if f"{self.stream.object}/{id}" in told}
+        return here | named(self.tx, self.stream.connection, self.stream.object, ends)
+
     def _take_new(self, record: Record, raw_hash: int) -> None:
-        """A record never seen. Of those that are gone only one that lives on as another is kept: what was deleted
-        before we knew of it is nobody's lead."""
-        if record.gone is not None and not record.into and not self.keep_gone:
+        """A record never seen. Of those that are gone only one that lives on as another is kept, or that another lives
+        on as: what was deleted before we knew of it is nobody's lead."""
+        is_heir = record.id in self.heirs
+        if record.gone is not None and not record.into and not (self.keep_gone or is_heir):
             return
         if record.gone is not None and record.raw == b"{}":
             self.gone += 1
-            self._insert(record, raw_hash, ({}, [], b"{}"), dirty=False)  # nothing to match by: kept for its `into`
+            self._insert(record, raw_hash, ({}, [], b"{}"), dirty=is_heir)  # nothing to match by: kept for its `into`
             return
         read = self._read(record)
         if read is None:

@@ -288,8 +288,8 @@ class _Baselines:
         changed: Mapping[str, str],
     ) -> dict[str, str]:
         """What the answer tells of other fields than those written, taken into `body`: somebody gave them values that
-        no pull has brought yet, of a record that is known, or that a create met there, or made. Which, and since when:
-        after what they replaced, as when a pull brings it.
+        no pull has brought yet: of a record that is known, that a create met there, or in which the platform itself
+        filled more than a create gave it. Which, and since when: after what they replaced, as when a pull brings it.
         """
         returned = result.record
         if returned is None or not returned.version or (known is not None and known.version > returned.version):
