@@ -66,6 +66,7 @@ class _Known(NamedTuple):
     gone: str | None
     into: str | None
     lead: str | None
+    first_at: str
 
 
 class Arrivals:
@@ -256,7 +257,7 @@ class Arrivals:
         rewritten: dict[str, list[Any]] = orjson.loads(before.held) if before.held else {}
         agreed = self.agreed.of(before.lead, old, body)
         since = counts_from(record.version, self.at)
-        changed, held = revise(known, rewritten, old, body, since, agreed)
+        changed, held = revise(known, rewritten, old, body, since, agreed, before.first_at)
         return (
             record.id,
             raw_hash,

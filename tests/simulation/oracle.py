@@ -282,7 +282,7 @@ def _span(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
     any in its second, and replaced what was given earlier in it; one ahead of the clock may be taken for now."""
     told = scenario.sides[edit.side].history[edit.row]
     mine = [row for row in told if str(row.values.get(name) or "").casefold() == _plain(edit)]
-    return min(mine[0].version, stamp(mine[0].at)), max(mine[-1].version, stamp(mine[-1].at)) + "+"
+    return min(mine[0].version, stamp(mine[0].at)), max(max(row.version, stamp(row.at)) for row in mine) + "+"
 
 
 def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:

@@ -62,6 +62,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (63024277, {}),
     # a record that was away, and back, was told late as away: what it had held before passed for its last words
     (91000562, {}),
+    # a create that was never done, and one after it: what the second gave passed for an edit of what the first meant
+    (91020642, {}),
     # a blank that told nothing, by a clock four hours ahead of the other
     (91002489, {}),
     # an opt-out that came in only with the answer to an upsert
@@ -69,6 +71,10 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
 )
 """Scenarios that found something once, in the engine or in the simulation itself."""
 ARCHIVE_OF_ODDITIES = (
+    # a value that had stood from the first, by a clock ahead, over an edit that bore a time far ahead
+    63020098,
+    # the same, where what a conversion made was edited before anybody had seen it
+    84000567,
     # a workflow set a stage in what a create made: only the answer told it, and the next write went over it
     63024054,
 )
