@@ -213,7 +213,7 @@ class _Baselines:
             "changed": orjson.dumps(changed).decode(),
             "held": orjson.dumps(held).decode() if held else None,
             "version": returned or (known.version if known else ""),
-            "first_at": known.first_at if known else self.at,
+            "first_at": known.first_at if known else counts_from(returned, self.at),
             "lead": operation.lead if of_person else None,
             "gone": None,
             "into": None,

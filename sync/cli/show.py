@@ -295,3 +295,11 @@ def rekeyed(done: Any, clean: bool, console: Console, *, dropped: bool) -> None:
     if not clean:
         console.print("Other programs use the database, so what lay under the old key is still in its file.")
         console.print("Stop them and run `closedloop state compact`.", markup=False)
+
+
+def scopes(health: Any, console: Console) -> None:
+    """Scopes that an account lacks, and those that it has and nothing here needs."""
+    for scope in health.missing_scopes:
+        console.print(f"  missing scope: {scope}", style="yellow", markup=False)
+    for scope in health.extra_scopes:
+        console.print(f"  more than needed: the scope {scope}; take it from the app or the token", markup=False)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import beside, oddities, optouts, wire
+from tests.simulation import beside, oddities, optouts, quirks, wire
 
 WELL = "well"
 _OF_PUSHES = ("push_breaks", "later", "refused", "lost_before", "late_commit", "lost_after")
@@ -34,10 +34,10 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "port": {
         "check": ("login_lost",),
         "describe": (),
-        "pull": _OF_PULLS,
+        "pull": (*_OF_PULLS, quirks.EMPTIED),
         "read": ("read_breaks",),
-        "create": (*_OF_PUSHES, oddities.FLOWED),
-        "update": (*_OF_PUSHES, oddities.FLOWED),
+        "create": (*_OF_PUSHES, oddities.FLOWED, quirks.PICKY),
+        "update": (*_OF_PUSHES, oddities.FLOWED, quirks.PICKY),
     },
     "deals": {
         "check": ("login_lost",),
@@ -60,6 +60,8 @@ _BESIDE = (
     "writes slow",
     oddities.SILENT,
     oddities.AHEAD_OF,
+    quirks.AGED,
+    quirks.ROLLED,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
