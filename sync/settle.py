@@ -21,7 +21,7 @@ from sync import copies, pins
 from sync.agreed import Agreed
 from sync.baseline import body_bytes, content_hash, counts_from
 from sync.conversions import told
-from sync.core.echo import came_of, later
+from sync.core.echo import came_of, later, stood_since
 from sync.core.plan import Planned, fingerprint
 from sync.doubt import bears_name
 from sync.entries import entry, quarantine_rows
@@ -288,13 +288,11 @@ class _Baselines:
         changed: Mapping[str, str],
     ) -> dict[str, str]:
         """What the answer tells of other fields than those written, taken into `body`: somebody gave them values that
-        no pull has brought yet, of a record that is known, or that a create met there. Which, and since when: after
-        what they replaced, as when a pull brings it.
+        no pull has brought yet: of a record that is known, that a create met there, or in which the platform itself
+        filled more than a create gave it. Which, and since when: after what they replaced, as when a pull brings it.
         """
         returned = result.record
         if returned is None or not returned.version or (known is not None and known.version > returned.version):
-            return {}
-        if known is None and result.created is not False:
             return {}
         ours = {*operation.after, *held}
         news = {
@@ -302,11 +300,12 @@ class _Baselines:
             for name, value in _read(self.mapped, returned).items()
             if value is not None and name in self.mapped.pulled and name not in ours and body.get(name) != value
         }
-        lead = known.lead if known is not None else None
+        lead, first_at = (known.lead, known.first_at) if known is not None else (None, "")
         agreed = Agreed(self.tx, [lead] if news and lead else []).of(lead, body, news)
+        replaced = {name: stood_since(name, body, changed, agreed, first_at) for name in news}
         body.update(news)
         since = counts_from(returned.version, self.at)
-        return {name: later(since, max(changed.get(name, ""), agreed.get(name, ""))) for name in news}
+        return {name: later(since, at) for name, at in replaced.items()}
 
     def store(self) -> None:
         if self.rows:

@@ -184,6 +184,16 @@ def test_a_rewrite_seen_only_in_the_echo_is_no_edit(loop: Loop) -> None:
     assert loop.alpha.all("contacts")[0]["title"] == "Chief"
 
 
+def test_what_a_platform_fills_in_a_record_that_it_makes_is_heard_with_its_answer(loop: Loop) -> None:
+    """The run that made it takes it on: until a pull tells of it, another write could go over it."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    loop.beta.rewrite = lambda values: {"phone": "+49301", **values}
+    loop.sync()
+    assert [row["phone"] for row in loop.beta.all("prospects")] == ["+49301"]
+    assert loop.alpha.rows["contacts"][ana].values["phone"] == "+49301"
+
+
 def test_every_write_is_in_the_journal_with_before_after_and_why(loop: Loop) -> None:
     pair(loop)
     loop.sync()

@@ -10,7 +10,7 @@ BUGS = (
     Bug(
         "a lagging index overwrites what is newer",
         "sync/arrivals.py",
-        "older = bool(record.version) and record.version < before.version and not self._is_back(record, before)",
+        "older = self._is_older(record, before)",
         "older = False",
         tests="tests/state/test_absorb.py::test_an_older_state_told_late_is_not_news",
     ),
@@ -31,7 +31,7 @@ BUGS = (
     Bug(
         "the baseline of an edit is not dated",
         "sync/core/echo.py",
-        '        changed[name] = later(since, max(changed.get(name, ""), agreed.get(name, "")))\n',
+        "        changed[name] = later(since, stood_since(name, old, changed, agreed, first_at))\n",
         "",
         tests="tests/state/test_absorb.py::test_a_change_is_told_by_field_with_its_time",
     ),
@@ -433,8 +433,8 @@ BUGS = (
     Bug(
         "a restored state takes no notice of whom it never knew to be deleted",
         "sync/arrivals.py",
-        "if record.gone is not None and not record.into and not self.keep_gone:",
-        "if record.gone is not None and not record.into:",
+        "not (self.keep_gone or is_heir)",
+        "not is_heir",
         tests="tests/engine/test_restored_people.py::test_whoever_was_deleted_after_the_backup_stays_deleted",
     ),
     Bug(
