@@ -214,7 +214,8 @@ class Arrivals:
         if len(body) > len(values):
             stored = body_bytes(body)
         if content_hash(stored) == before.hash and before.gone is None:
-            self.touches.append((record.id, raw_hash, record.version or before.version, _problem_text(problems)))
+            made = _made_at(before, old, body, counts_from(record.version, self.at))
+            self.touches.append((record.id, raw_hash, record.version or before.version, _problem_text(problems), made))
         else:
             self._update(record, raw_hash, before, old, body, stored, problems)
         if problems:
@@ -267,6 +268,7 @@ class Arrivals:
             orjson.dumps(held).decode() if held else None,
             record.version or before.version,
             _problem_text(problems),
+            _made_at(before, old, body, since),
         )
 
     def _take_back(self, record: Record, raw_hash: int, before: _Known, read: Reading) -> None:
@@ -282,7 +284,7 @@ class Arrivals:
         kept_held = orjson.dumps(held).decode() if held else None
         stored = body_bytes(body)
         row = (record.id, raw_hash, content_hash(stored), stored.decode(), changed, kept_held, record.version)
-        self.updates.append((*row, _problem_text(read[1])))
+        self.updates.append((*row, _problem_text(read[1]), before.first_at))
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = body
         kept = self.back.kept
@@ -298,7 +300,7 @@ class Arrivals:
         into = _into(record, self.stream.object)
         self.complaints.judge(record.id, [])
         if before.gone == record.gone and before.into == into:
-            self.touches.append((record.id, raw_hash, before.version, None))
+            self.touches.append((record.id, raw_hash, before.version, None, before.first_at))
             return
         self.gone += before.gone is None or before.version != ""  # what nobody ever saw was known as gone already
         if self.stream.kind is Kind.LEAD and (self.back is not None or not self._is_older(record, before)):
@@ -346,9 +348,19 @@ class Arrivals:
 _PLAIN = ("stream", "id", "raw_hash", "hash", "body", "version", "first_at")
 """Of a record in which nothing is out of the ordinary: it lives, was read whole, and waits for its decision."""
 _INSERTED = (*_PLAIN, "gone", "into", "problems", "dirty")
-_UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems")
-_TOUCHED = ("raw_hash", "version", "problems")
+_UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems", "first_at")
+_TOUCHED = ("raw_hash", "version", "problems", "first_at")
 _GONE = ("raw_hash", "gone", "into")
+
+
+def _made_at(before: _Known, old: Values, body: Values, since: str) -> str:
+    """Since when the values count that a record was made with. Where we made it and were answered with no more than its
+    id, only its first look tells, by its platform's clock: when it was made, or that nothing else was given since."""
+    if before.version:
+        return before.first_at
+    told = {name for name, value in body.items() if value is not None and name not in old}
+    made: str = body["created_at"] if "created_at" in told else before.first_at if told else since
+    return made
 
 
 def _problem_text(problems: list[ValueProblem]) -> str | None:

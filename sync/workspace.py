@@ -33,9 +33,10 @@ from sync.epoch import FileMarks, Marks
 from sync.fence import Fence, FencedBudget
 from sync.state.budget import StateBudget
 from sync.state.database import State
+from sync.state.keys import ring
 from sync.state.schema import identities, records, streams
 from sync.state.suppression import Suppression
-from sync.state.tokens import StateTokens, kept_by, state_key
+from sync.state.tokens import StateTokens, kept_by
 
 PROJECT_FILE = "closedloop.yaml"
 
@@ -262,7 +263,7 @@ class Workspace:
     @cached_property
     def suppression(self) -> Suppression:
         """The people who were forgotten and are not to be taken in again."""
-        return Suppression(lambda: state_key(self.folder))
+        return Suppression(lambda: ring(self.folder))
 
     @cached_property
     def definition(self) -> Definition:

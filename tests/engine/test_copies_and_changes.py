@@ -15,7 +15,7 @@ from sync.runs import Options, Runner
 from sync.state.schema import journal, records
 from sync.unlink import unlink
 from tests.engine.deals import COPY, OPEN, WON, Deals, ana, both, complaints, deal, tie, values
-from tests.engine.memory import rejected
+from tests.engine.memory import rejected, unreachable
 
 __all__ = ["both"]
 
@@ -64,6 +64,35 @@ def test_a_copy_that_was_refused_for_somebody_who_is_there_no_more_is_made_for_t
     leaves(both, first)
     both.settled()
     assert [copy["person"] for copy in both.alpha.all("deals")] == [f"contacts/{other}"]
+    assert complaints(both) == []
+
+
+def test_a_copy_that_was_refused_and_whose_next_answer_was_lost_is_known_by_its_name(both: Deals) -> None:
+    """What had been refused of it is over all the same."""
+    _, first, other = _for_the_first(both, rejected())
+    both.alpha.lose_answers = 1
+    both.clock.advance(60)
+    _put_away(both, first)
+    both.settled()
+    assert [copy["person"] for copy in both.alpha.all("deals")] == [f"contacts/{other}"]
+    assert complaints(both) == []
+
+
+def test_a_field_of_a_copy_that_goes_through_on_another_account_is_over(both: Deals) -> None:
+    home, first, _ = _for_the_first(both, unreachable())
+    both.settled()
+    [copy] = both.alpha.rows["deals"]
+    both.alpha.refuse = lambda operation: rejected("title") if operation.values.get("title") == "New" else None
+    both.clock.advance(60)
+    both.beta.edit("deals", home, {"name": "New"})
+    both.sync()
+    assert [(row.record, row.field) for row in complaints(both)] == [(copy, "name")]
+    both.clock.advance(60)
+    _taken_out(both, first)
+    both.beta.edit("deals", home, {"name": "Newest"})
+    both.settled()
+    assert [copy["title"] for copy in both.alpha.all("deals")] == ["Newest"]
+    assert complaints(both) == []
 
 
 def test_a_copy_that_may_still_come_for_somebody_who_left_is_not_made_for_the_next(both: Deals) -> None:

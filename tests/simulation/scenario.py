@@ -24,7 +24,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, oddities, oracle, questions
+from tests.simulation import clocks, oddities, oracle, questions, quirks
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
@@ -33,7 +33,7 @@ from tests.simulation.sharing import linked, owned
 from tests.simulation.side import Side, drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-BESIDE = ("clocks", "addresses", "sharing", "slow", *oddities.KINDS)
+BESIDE = ("clocks", "addresses", "sharing", "slow", *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -100,7 +100,7 @@ class Scenario:
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
         self.trace = hashlib.sha256()
-        self.world: World = (self.rng.choice((2, 2, 3)), self.rng.random() < 0.3)
+        self.world: World = (self.rng.choice((2, 2, 3)), self.rng.random() < 0.3, False)
         self.crash_rate = self._rate("crash", (0.0, 0.0, 0.01, 0.05))
         self.takeover_rate = self._rate("takeover", (0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 0.03))
         self.meddles = self._rate("meddling", (0.0, 0.0, 0.05, 0.2), always=True)
@@ -132,6 +132,8 @@ class Scenario:
             for side in self.sides.values():
                 side.identify = self.people.of
         self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)
+        self.quirks = quirks.Quirks(self)
+        self.world = (*self.world[:2], self.quirks.rolls)
         self._ids = 0
         self._after_takeover: dict[str, int] = {}
         self._side: Side | None = None
@@ -171,7 +173,8 @@ class Scenario:
         state = State(made.state.engine, clock) if self.true_state else memory().state(clock)
         fenced = self.takeover_rate > 0
         life = self.life = Life()
-        made_by = {n: platform(n, folder / n, side, life.seats, fenced=fenced) for n, side in self.sides.items()}
+        seat = partial(platform, seats=life.seats, fenced=fenced, seated=self.quirks.seated)
+        made_by = {name: seat(name, folder / name, side) for name, side in self.sides.items()}
         find = made_by.__getitem__
         workspace = Workspace(self.folder, made.project, state, clock, made.fields, made.order, self._new_id, find)
         workspace.marks = self.marks
@@ -224,6 +227,7 @@ class Scenario:
         except ClosedloopError as error:
             self._say(f"the other fails: {type(error).__name__}")
         finally:
+            _forget(other, self.life)
             self._taken, self.life, self._side = False, mine, side
             for one, (doing, struck) in zip(self.sides.values(), calls, strict=True):
                 one.doing, one.struck = doing, struck  # the calls of this process go on
@@ -237,6 +241,7 @@ class Scenario:
         with plain(self.workspace.state) as tx:
             tx.execute(_EXPIRE)
         self.workspace.state.engine.dispose()
+        _forget(self.workspace, self.life)
         self.workspace = self.opened()
 
     def sync(self, command: str = "sync", options: Options | None = None) -> Report | None:
@@ -262,6 +267,8 @@ class Scenario:
             self.reborn()
             return None
         self._say(f"{command}: {report.state}")
+        for told in report.errors:
+            told.__traceback__ = None  # it holds all that there was
         oracle.check_account(report)
         if command == "plan" and pushes != sum(side.pushes for side in self.sides.values()) and not self.takeover_rate:
             raise Violation("P32: a run that was to write nothing wrote")
@@ -425,6 +432,7 @@ class Scenario:
 
     def _check(self) -> None:
         oracle.check(self)
+        self.quirks.check()
 
 
 def unsettled(state: State) -> set[str]:
@@ -439,6 +447,22 @@ def _place(side: Side | None) -> str:
     return f"{side.doing}/{side.struck or 'well'}" if side is not None else "start/well"
 
 
+def _forget(workspace: Workspace, life: Life) -> None:
+    """Take apart what a process held that is over, so that it goes at once and not by the garbage collector."""
+    life.seats.clear()
+    vars(workspace.state).clear()
+    vars(workspace).clear()
+
+
 def run(seed: int, **options: Any) -> Outcome:
-    """The scenario of `seed`."""
-    return Scenario(seed, **options).run()
+    """The scenario of `seed`. Of its world nothing is left then: all of it hangs together, and would have to be looked
+    for by the garbage collector."""
+    scenario = Scenario(seed, **options)
+    try:
+        return scenario.run()
+    finally:
+        _forget(scenario.workspace, scenario.life)
+        for side in scenario.sides.values():
+            del side.boundary
+        scenario.sides.clear()
+        vars(scenario).clear()

@@ -53,8 +53,10 @@ guards: {{describe_every: 86400, changed: {{share: 100%, over: 0}}, opted_out: {
 first_run: {{canary: 1}}
 """
 
-World = tuple[int, bool]
-"""How many sides there are, and whether the second tells leads from contacts."""
+_ROLLED = "      - {{remote: summary, field: company, direction: {direction}}}\n"
+
+World = tuple[int, bool, bool]
+"""How many sides there are, whether the second tells leads from contacts, and whether the first has roll-ups."""
 
 
 def objects_of(world: World, name: str) -> tuple[str, ...]:
@@ -72,7 +74,8 @@ def project_of(world: World) -> tuple[Path, Workspace]:
         parts = objects_of(world, name)
         told = "".join(_OBJECT.format(object=object) for object in parts)
         (folder / name / "manifest.yaml").write_text(_MANIFEST.format(name=name, objects=told))
-        mapped = "".join(_MAPPED.format(object=object) for object in parts)
+        rolled = _ROLLED.format(direction="pull" if name == SIDES[0] else "push") if world[2] else ""
+        mapped = "".join(_MAPPED.format(object=object) + rolled for object in parts)
         (folder / "mappings" / f"{name}.yaml").write_text(f"platform: {name}\nobjects:\n{mapped}")
     lines = "\n".join(f"  {name}: {{auth: {{mode: none}}}}" for name in names)
     (folder / "closedloop.yaml").write_text(_PROJECT.format(connections=lines))

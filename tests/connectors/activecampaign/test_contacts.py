@@ -255,6 +255,16 @@ def test_what_does_not_come_along_is_asked_for_alone(
     assert "do not come along" in note
 
 
+def test_a_contact_with_more_tags_than_a_page_holds_is_no_endless_walk(
+    ac: ActiveCampaignSandbox, connector: Connector
+) -> None:
+    """What stands beside a contact is told whole, with no total, whatever offset is asked for."""
+    id = ac.put("contacts", {"email": "ana@x.example", "tags": [f"tag {number}" for number in range(120)]})
+    ac.includes = False
+    told = connector.read("contacts", "id", [id], ["tagNames"])
+    assert len(orjson.loads(told[id].raw)["tagNames"]) == 120
+
+
 def test_who_has_nothing_beside_costs_no_call_more(ac: ActiveCampaignSandbox, connector: Connector) -> None:
     ac.put("contacts", {"email": "bare@x.io"})
     before = connector.calls

@@ -40,11 +40,12 @@ def test_check_tells_the_account_and_what_is_missing(linkedin: LinkedInSandbox, 
     health = connector.check()
     assert (health.account_id, health.account_name) == (f"urn:li:sponsoredAccount:{AD_ACCOUNT}", "Cranberries")
     assert (health.missing_scopes, health.notes) == ((), ())
-    linkedin.login.scopes = "r_ads,rw_conversions,r_organization_admin"
+    linkedin.login.scopes = "r_ads,rw_conversions,r_organization_admin,w_organization_social"
     linkedin.roles[linkedin.owner] = "VIEWER"
     linkedin.page_roles = {}
     health = connector.check()
     assert health.missing_scopes == ("r_marketing_leadgen_automation",)
+    assert health.extra_scopes == ("w_organization_social",)
     assert health.notes == (
         f"role VIEWER on ad account {AD_ACCOUNT} may not tell conversions",
         f"no approved role on page {PAGE}: its leads cannot be read",
