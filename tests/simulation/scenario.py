@@ -311,8 +311,8 @@ class Scenario:
             self.crash_rate and not self.healed and self.chance.random() < self.crash_rate
         ):
             self._die(side, name)
-        free = not (self.healed or self._taken or self._acting or name.endswith("before"))
-        if self.takeover_rate and free and self.chance.random() < self.takeover_rate:
+        may = self.takeover_rate and not (self.healed or self._taken or self._acting or name.endswith("before"))
+        if may and self.chance.random() < self.takeover_rate:
             self._taken_over(side, name)
 
     def _die(self, side: Side | None, name: str) -> None:
@@ -574,7 +574,8 @@ class _Watched:
         self._inner.__exit__(None, None, None)
         if self._durable:
             for seat in self._life.seats:
-                seat.stored()
+                if seat.pending:
+                    seat.stored()
         scenario._boundary(scenario._side, "commit.after")
 
     def _undo(self, kind: Any, error: Any, trace: Any) -> None:
