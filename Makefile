@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 TAPS := jsonl rest-api github
 
-.PHONY: help install demo test taps funnel truth planted mutation campaign drill lint format types contracts check bench lock schema clean
+.PHONY: help install demo test taps funnel truth planted mutation campaign drill lint format types contracts check bench lock sbom wheel schema clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
@@ -76,6 +76,12 @@ lock: ## make the locks anew (needs uv)
 	for tap in $(TAPS); do \
 	  uv pip compile tests/connectors/singer/taps/$$tap.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o tests/connectors/singer/taps/$$tap.lock || exit 1; \
 	done
+
+sbom: $(STAMP) ## print the bill of materials of the lock (CycloneDX, JSON)
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m tests.sbom
+
+wheel: $(STAMP) ## build the wheel into dist; the same commit gives the same bytes
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -t wheel -d dist
 
 schema: $(STAMP) ## write docs/schema anew
 	$(BIN)/python -m mappings.schema docs/schema

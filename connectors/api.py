@@ -162,13 +162,17 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the credentials open: the account's identity, what is missing, how many calls are left."""
+    """What the credentials open: the account's identity, what is missing, how many calls are left.
+
+    `extra_scopes` were granted, where the platform tells, and no call of the connector needs them.
+    """
 
     account_id: str
     account_name: str
     missing_scopes: tuple[str, ...] = ()
     quotas: tuple[Quota, ...] = ()
     notes: tuple[str, ...] = ()
+    extra_scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

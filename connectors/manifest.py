@@ -116,6 +116,7 @@ class Manifest(_Strict):
     auth: dict[str, AuthMode]
     settings: dict[str, Setting] = Field(default_factory=dict)
     objects: dict[str, RemoteObject]
+    calls: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # scope ("" for none) -> `GET|POST /path/*`
     limits: dict[str, Limit] = Field(default_factory=dict)
     webhook: Webhook | None = None
     exemptions: dict[str, str] = Field(default_factory=dict)  # rule of conformance.py, or what else it cannot -> why

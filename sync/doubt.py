@@ -41,6 +41,12 @@ _TWINS = (
     .where(streams.c.connection == bindparam("of"), streams.c.kind == Kind.LEAD.value)
     .where(records.c.lead == bindparam("who"))  # wherever it is by now: a lead may have been converted before we looked
 )
+_GIVEN = (
+    select(journal.c.record, journal.c.after)
+    .where(journal.c.lead == bindparam("who"), journal.c.connection == bindparam("of"))
+    .where(journal.c.id > bindparam("row"), journal.c.state == "settled")
+    .order_by(journal.c.id)
+)
 
 
 def versions(tx: Connection, connection: str, object: str, ids: list[str]) -> dict[str, str]:
@@ -126,10 +132,14 @@ def date_late(workspace: Workspace, connection: str) -> None:
 
 def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
     place = {"of": row.connection, "who": row.lead}
-    for twin in tx.execute(_TWINS, place).all():
+    twins = tx.execute(_TWINS, place).all()
+    given: dict[str, Values] = {}
+    for record, after in tx.execute(_GIVEN, {**place, "row": row.id}).all() if twins else ():
+        given.setdefault(record, {}).update(orjson.loads(after))
+    for twin in twins:
         changed: dict[str, str] = orjson.loads(twin.changed) if twin.changed else {}
         body: Values = orjson.loads(twin.body)
-        dated = as_meant(row, body, changed, twin.first_at)
+        dated = as_meant(row, body, changed, twin.first_at, given.get(twin.id, {}))
         if dated != changed:
             mine = (records.c.stream == twin.stream) & (records.c.id == twin.id)
             tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode()))
@@ -145,9 +155,9 @@ def bears_name(row: Any, body: Values) -> bool:
     return name is not None and name == body.get("closedloop_id")
 
 
-def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str) -> dict[str, str]:
+def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str, given: Values) -> dict[str, str]:
     """`changed` of a record, where its values that the create meant are newer than the create, or where what somebody
-    put in their place, on a record that bears the lead's name, is older."""
+    put in their place, on a record that bears the lead's name, is older. What we have `given` it since is nobody's."""
     after: Values = orjson.loads(row.after)
     dated, ours = dict(changed), bears_name(row, body)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
@@ -156,6 +166,8 @@ def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str) -> 
         since = dated.get(name, first_at)
         if came_of(after.get(name), body[name]):
             dated.update({name: at} if since > at else {})
+        elif name in given and came_of(given[name], body[name]):
+            continue
         elif ours and body[name] not in (None, []) and since <= at:
             dated[name] = later(since, at)
     return dated

@@ -12,9 +12,7 @@ between the two leaves the database ahead, which is allowed; that of another hos
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +22,7 @@ from sqlalchemy import Connection, Integer, Text, bindparam, cast, exists, selec
 
 from config.errors import StateUnusable
 from sync.state.database import State, upsert
+from sync.state.files import replace
 from sync.state.schema import meta, suppressed
 from sync.state.suppression import KEY_CHECK
 
@@ -100,7 +99,7 @@ class FileMarks:
             "forgotten": dict(mark.forgotten),
         }
         try:
-            _replace(self._path, orjson.dumps(told, option=orjson.OPT_INDENT_2))
+            replace(self._path, orjson.dumps(told, option=orjson.OPT_INDENT_2))
         except OSError as error:
             raise StateUnusable(f"{self.where} cannot be written: {error.strerror}.", fix=_WRITABLE) from error
 
@@ -108,28 +107,6 @@ class FileMarks:
 _WRITABLE = (
     f"Make it readable and writable for this user, or name another file in {VARIABLE}: nothing is written before."
 )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """The file holds `content`, and did hold all that it held before until then."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(draft)
-        raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _noted(name: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,9 +34,10 @@ from sync.epoch import FileMarks, Marks
 from sync.fence import Fence, FencedBudget
 from sync.state.budget import StateBudget
 from sync.state.database import State
+from sync.state.keys import ring
 from sync.state.schema import identities, records, streams
 from sync.state.suppression import Suppression
-from sync.state.tokens import StateTokens, kept_by, state_key
+from sync.state.tokens import StateTokens, kept_by
 
 PROJECT_FILE = "closedloop.yaml"
 
@@ -262,7 +264,7 @@ class Workspace:
     @cached_property
     def suppression(self) -> Suppression:
         """The people who were forgotten and are not to be taken in again."""
-        return Suppression(lambda: state_key(self.folder))
+        return Suppression(lambda: ring(self.folder))
 
     @cached_property
     def definition(self) -> Definition:
@@ -298,10 +300,12 @@ class Workspace:
         return stamp(self.clock.now())
 
     def close(self) -> None:
-        for connector in self._connectors.values():
-            connector.close()
-        self._connectors.clear()
-        self.state.close()
+        """Everything is closed, also where closing one of them failed, which is raised at the end."""
+        with ExitStack() as stack:
+            stack.callback(self.state.close)
+            for connector in self._connectors.values():
+                stack.callback(connector.close)
+            self._connectors.clear()
 
     def __enter__(self) -> Workspace:
         return self

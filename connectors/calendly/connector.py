@@ -32,6 +32,7 @@ from connectors.calendly.client import Client, invitee_id, uuid
 from connectors.calendly.objects import ANSWERS, FIELDS, Bookings, question_name
 from connectors.calendly.pull import Source, event_types, invitees, meetings, members, read_by_email, read_by_ids
 from connectors.calendly.push import push_erasures
+from connectors.scopes import beyond
 
 WINDOW = 180
 """Seconds that a delivery's signature is believed."""
@@ -74,7 +75,12 @@ class CalendlyConnector:
         name = str(me.get("email") or "").rpartition("@")[2] or "Calendly"
         missing = self._missing_scopes()
         notes = ("lists of the whole organization need an owner or admin, else whose: user",) if missing else ()
-        return Health(uuid(next(iter(self._client.whose().values()))), name, missing, self._client.quotas, notes)
+        return Health(
+            uuid(next(iter(self._client.whose().values()))), name, missing, self._client.quotas, notes, self._extra()
+        )
+
+    def _extra(self) -> tuple[str, ...]:
+        return beyond(manifest.load(platform.folder), self._client.scopes())
 
     def _missing_scopes(self) -> tuple[str, ...]:
         """Those that the last grant has neither by name nor by its `:write`; where it tells none, those of the lists

@@ -41,6 +41,7 @@ from connectors.constant_contact.objects import (
 from connectors.constant_contact.pull import SUMMARIES, Source, campaign, campaigns, contacts
 from connectors.constant_contact.push import Contacts
 from connectors.constant_contact.tracking import activity, kinds
+from connectors.scopes import beyond
 
 _NEEDED = ("client_id", "refresh_token")
 _PULLS = {"contacts": contacts, "campaigns": campaigns, "email_activity": activity}
@@ -92,7 +93,10 @@ class ConstantContactConnector:
         if not self._client.scopes():
             notes.append("the log-in does not tell which scopes it has")
         id = str(told["encoded_account_id"])
-        return Health(id, str(told.get("organization_name") or id), self._missing(), (), tuple(notes))
+        return Health(id, str(told.get("organization_name") or id), self._missing(), (), tuple(notes), self._extra())
+
+    def _extra(self) -> tuple[str, ...]:
+        return beyond(manifest.load(platform.folder), self._client.scopes())
 
     def _missing(self) -> tuple[str, ...]:
         """Scopes that the grant lacks, and privileges that the user lacks."""

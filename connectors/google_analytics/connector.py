@@ -36,6 +36,7 @@ from connectors.google_analytics.login import needed_scopes, secret
 from connectors.google_analytics.pull import FIRST, Source, local_day, pages, whole_day
 from connectors.google_analytics.push import push_erasures, push_events
 from connectors.google_analytics.senders import Sender, sender
+from connectors.scopes import beyond
 
 KEY_EVENTS = ("qualify_lead", "close_convert_lead")
 TOKENS = {"tokensPerDay": 200_000, "tokensPerHour": 40_000, "tokensPerProjectPerHour": 14_000}
@@ -88,6 +89,7 @@ class GoogleAnalyticsConnector:
             missing,
             shown,
             (*self._notes(), *self._notes_of_sessions()),
+            beyond(manifest.load(platform.folder), granted),
         )
 
     def _notes(self) -> tuple[str, ...]:

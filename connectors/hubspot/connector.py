@@ -35,6 +35,7 @@ from connectors.hubspot.deals import PIPELINE, STAGE, push_deals
 from connectors.hubspot.streams import associations, campaigns, engagements, events, owners, ties_of
 from connectors.hubspot.webhook import is_genuine, notices
 from connectors.hubspot.writes import AWAY, CONSENT, push_away, push_briefs, push_records
+from connectors.scopes import beyond
 
 # the property that moves with every change: contacts have one of their own, and the other's filter finds nothing
 STAMP = {"contacts": "lastmodifieddate"}
@@ -91,6 +92,7 @@ class HubSpotConnector:
             missing_scopes=tuple(missing) if granted else (),
             quotas=self._client.quotas,
             notes=() if granted else (_UNTOLD,),
+            extra_scopes=beyond(manifest.load(platform.folder), granted),
         )
 
     def describe(self, object: str) -> ObjectSchema:

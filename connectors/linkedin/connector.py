@@ -11,6 +11,7 @@ import orjson
 
 from config.clock import stamp, unstamp
 from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, PermissionMissing, RecordRejected
+from connectors import manifest
 from connectors.api import (
     Account,
     Connector,
@@ -26,6 +27,7 @@ from connectors.api import (
     Surroundings,
     Verb,
 )
+from connectors.linkedin import platform
 from connectors.linkedin.client import (
     LEAD_FIELDS,
     NEEDS,
@@ -43,6 +45,7 @@ from connectors.linkedin.pull import Source, campaigns, responses
 from connectors.linkedin.push import push_conversions, rules_of
 from connectors.linkedin.restli import urn
 from connectors.linkedin.webhook import challenge, delivered, erased, note_erased
+from connectors.scopes import beyond
 
 WARN = timedelta(days=7)
 """How long before a token ends a check says so."""
@@ -141,7 +144,8 @@ class LinkedInConnector:
         id, name = self._identity()
         self._check_rules()
         notes = (*self._ends(token), *self._roles(), *self._capabilities(token))
-        return Health(id, name, self._missing_scopes(token), (), notes)
+        extra = beyond(manifest.load(platform.folder), _scopes(token) if token else ())
+        return Health(id, name, self._missing_scopes(token), (), notes, extra)
 
     def _identity(self) -> tuple[str, str]:
         if not self._ad_accounts:

@@ -34,6 +34,7 @@ from connectors.outreach.client import Client, attribute
 from connectors.outreach.objects import OBJECTS, SEQUENCES, Known, reader, wanted
 from connectors.outreach.pull import Source, pages, prospect_reader, tie_records, ties
 from connectors.outreach.push import find_briefs, push_away, push_briefs, push_prospects
+from connectors.scopes import beyond
 
 _NEEDED = ("client_id", "client_secret", "refresh_token", "redirect_uri")
 _TYPES = {"boolean": "boolean", "integer": "integer", "number": "number", "array": "choices", "object": "object"}
@@ -77,7 +78,10 @@ class OutreachConnector:
         first = next(iter(page.rows), {"id": "", "attributes": {}})
         name = str(attribute(first, "email") or "").rpartition("@")[2] or "Outreach"
         notes = () if self._client.scopes() else ("the log-in does not tell which scopes it has",)
-        return Health(f"user-{first['id']}", name, self._missing_scopes(), self._client.quotas, notes)
+        return Health(f"user-{first['id']}", name, self._missing_scopes(), self._client.quotas, notes, self._extra())
+
+    def _extra(self) -> tuple[str, ...]:
+        return beyond(manifest.load(platform.folder), self._client.scopes())
 
     def _missing_scopes(self) -> tuple[str, ...]:
         """Those of the manifest that the last grant has neither by name nor by its resource's `.all`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from config.errors import Misconfigured, PermissionMissing, RecordRejected
+from connectors import manifest
 from connectors.api import (
     Account,
     FieldSchema,
@@ -20,11 +21,13 @@ from connectors.api import (
     Result,
     Surroundings,
 )
+from connectors.salesforce import platform
 from connectors.salesforce.client import Client
 from connectors.salesforce.objects import OBJECTS, ObjectFacts
 from connectors.salesforce.pull import Pull
 from connectors.salesforce.push import Push
 from connectors.salesforce.read import REFERENCE, by_key, rows
+from connectors.scopes import beyond
 
 EXTERNAL_ID = "Closedloop_Id__c"
 OVERLAP = 300
@@ -80,7 +83,12 @@ class SalesforceConnector:
         notes = [f"{org['OrganizationType']}{', a sandbox org' if org.get('IsSandbox') else ''}"]
         missing = [*_missing_objects(seen), *self._missing_fields(notes)]
         quota = Quota("day", daily["Max"] - daily["Remaining"], daily["Max"])
-        return Health(org["Id"], org["Name"], tuple(missing), (quota,), tuple(notes))
+        return Health(org["Id"], org["Name"], tuple(missing), (quota,), tuple(notes), self._extra())
+
+    def _extra(self) -> tuple[str, ...]:
+        """`offline_access` is another word for `refresh_token`."""
+        granted = self._client.login.scopes() - {"offline_access"}
+        return beyond(manifest.load(platform.folder), granted)
 
     def _missing_fields(self, notes: list[str]) -> list[str]:
         missing = []

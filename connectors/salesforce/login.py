@@ -28,6 +28,8 @@ HOSTS = re.compile(r"([a-z0-9-]+\.){1,6}((salesforce|force|cloudforce)\.(com|mil
 """Where orgs live."""
 FIRST = "first_refresh_token"
 """Where the refresh token is kept that a rotated one goes back to: one that a person replaced since wins again."""
+SCOPE = "scope"
+"""The name under which the scopes of the last log-in are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,12 @@ class Login:
             return None
         url, _, user = instance.partition(" ")
         return Grant(Secret(token), self._instance(url), user)
+
+    def scopes(self) -> frozenset[str]:
+        """The scopes of the last log-in; empty where it does not tell (a given session, SOAP)."""
+        if self.mode == "session" or self._is_soap():
+            return frozenset()
+        return frozenset((self._surroundings.tokens.get(SCOPE) or "").split())
 
     def fresh(self, refused: str = "") -> Grant:
         """A new session, kept for later. Raises AuthorizationLost, RetryLater or Misconfigured.
@@ -103,6 +111,7 @@ class Login:
         if body.get("refresh_token"):
             self._surroundings.tokens.put(FIRST, self._plain("refresh_token"))
             self._surroundings.tokens.put(REFRESH, str(body["refresh_token"]))
+        self._surroundings.tokens.put(SCOPE, str(body.get("scope") or ""))
         user = str(body.get("id") or "").rpartition("/")[2]
         instance = self._told(str(body.get("instance_url") or self._host()))
         return Grant(Secret(str(body["access_token"])), instance, user)

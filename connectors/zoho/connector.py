@@ -26,6 +26,7 @@ from connectors.api import (
     Surroundings,
     Verb,
 )
+from connectors.scopes import beyond
 from connectors.zoho import platform
 from connectors.zoho.brief import briefs, find_briefs
 from connectors.zoho.bulk import bulk_pages
@@ -116,7 +117,10 @@ class ZohoConnector:
         left = self._client.left
         quotas = (Quota("24 hours", max(0, limit - left), limit),) if limit and left is not None else ()
         id, name = str(org.get("zgid") or org.get("id") or ""), str(org.get("company_name") or "Zoho CRM")
-        return Health(id, name, self._missing_scopes(), quotas, tuple(notes))
+        return Health(id, name, self._missing_scopes(), quotas, tuple(notes), self._extra())
+
+    def _extra(self) -> tuple[str, ...]:
+        return beyond(manifest.load(platform.folder), self._client.scopes())
 
     def _missing_scopes(self) -> tuple[str, ...]:
         granted = self._client.scopes()

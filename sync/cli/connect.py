@@ -43,8 +43,7 @@ def connect(
             return
         health = workspace.connector(chosen).check()
     show.stdout().print(f"{chosen} is connected: {health.account_name} ({health.account_id}).", markup=False)
-    for scope in health.missing_scopes:
-        show.stdout().print(f"  missing scope: {scope}", style="yellow", markup=False)
+    show.scopes(health, show.stdout())
 
 
 def _show(asked: Asked, *, browser: bool) -> None:

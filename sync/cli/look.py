@@ -429,3 +429,19 @@ def state_compact() -> None:
         done = workspace.state.compact()
     show.stdout().print("Compacted." if done else "Other programs hold the database: stop them, then try again.")
     raise typer.Exit(Exit.OK if done else Exit.STATE)
+
+
+@state.command("rekey")
+def state_rekey(
+    drop_old: Annotated[
+        bool, typer.Option("--drop-old", help="Take away all keys but the first, once every process has that.")
+    ] = False,
+) -> None:
+    """Encrypt what is kept of log-ins under a new key. The one before still opens, until --drop-old."""
+    from sync.state.rekey import drop_others, rekey
+
+    with opened() as workspace:
+        done = (drop_others if drop_old else rekey)(workspace.state, workspace.folder)
+        clean = workspace.state.compact()
+    show.rekeyed(done, clean, show.stdout(), dropped=drop_old)
+    raise typer.Exit(Exit.NEEDS_PERSON if done.lost else Exit.OK)

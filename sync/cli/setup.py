@@ -124,7 +124,12 @@ def _findings_json(found: Any) -> dict[str, Any]:
             for p in found.problems
         ],
         "accounts": {
-            name: {"id": h.account_id, "name": h.account_name, "missing_scopes": h.missing_scopes}
+            name: {
+                "id": h.account_id,
+                "name": h.account_name,
+                "missing_scopes": h.missing_scopes,
+                "extra_scopes": h.extra_scopes,
+            }
             for name, h in found.accounts.items()
         },
         "errors": {name: str(error) for name, error in found.errors.items()},
@@ -137,8 +142,7 @@ def _show_findings(found: Any, online: bool) -> None:
         quota = "; ".join(f"{q.used} of {q.limit} calls used per {q.window}" for q in health.quotas)
         account = f"{escape(health.account_name)} ({escape(health.account_id)})"
         console.print(f"[green]✓[/green] {escape(name)}: {account} {quota}".rstrip())
-        for scope in health.missing_scopes:
-            console.print(f"  missing scope: {scope}", style="yellow")
+        show.scopes(health, console)
         for note in health.notes:
             console.print(f"  {note}", style="yellow", markup=False)
     for error in found.errors.values():

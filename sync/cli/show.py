@@ -280,3 +280,26 @@ _QUESTIONS = {
     "write": "people missing somewhere, or to be put away: `closedloop conflicts list`",
     "written already": "briefs and outcomes that may be there: `closedloop quarantine list --code restored`",
 }
+
+
+def rekeyed(done: Any, clean: bool, console: Console, *, dropped: bool) -> None:
+    """What came of changing the keys, and what is left to do."""
+    console.print(f"Encrypted anew: {done.sealed}. All lies under the first key in {done.place}.", markup=False)
+    for connection, _ in done.lost:
+        console.print(f"No key opens a token of {connection}: connect it again.", markup=False)
+    if done.others and dropped:
+        console.print(f"Take the other keys out of {done.place}, and give every process the first alone.", markup=False)
+    elif done.others:
+        fix = "`closedloop state rekey --drop-old`"
+        console.print(f"The key before still opens. When every process has the new one: {fix}.", markup=False)
+    if not clean:
+        console.print("Other programs use the database, so what lay under the old key is still in its file.")
+        console.print("Stop them and run `closedloop state compact`.", markup=False)
+
+
+def scopes(health: Any, console: Console) -> None:
+    """Scopes that an account lacks, and those that it has and nothing here needs."""
+    for scope in health.missing_scopes:
+        console.print(f"  missing scope: {scope}", style="yellow", markup=False)
+    for scope in health.extra_scopes:
+        console.print(f"  more than needed: the scope {scope}; take it from the app or the token", markup=False)

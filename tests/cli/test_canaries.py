@@ -22,7 +22,7 @@ from sync import scaffold
 from sync.cli.logs import LIBRARIES, configure
 from sync.metrics import Metrics, listen
 from sync.runs import Options, Report, Runner
-from sync.state.tokens import KEY_FILE
+from sync.state.keys import KEY_FILE
 from sync.workspace import Workspace
 
 CLOCK = ManualClock(datetime(2026, 11, 23, 9, tzinfo=UTC))

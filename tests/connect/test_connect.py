@@ -15,8 +15,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import keyring
-import keyring.backend
-import keyring.errors
 import pytest
 
 from config.errors import AuthorizationLost, Misconfigured, RetryLater
@@ -33,6 +31,7 @@ from sync.connect import Door, connect, connection_of
 from sync.runs import Options, Runner
 from sync.workspace import Workspace
 from tests.connect.surroundings import agree, asked_for, consents, door, follow, opened, visit
+from tests.keyrings import Ring
 
 REDIRECT = "https://people.example/back"
 
@@ -233,25 +232,6 @@ def test_a_connection_is_found_by_its_platform(tmp_path: Path) -> None:
         assert connection_of(workspace, "calendly") == "calendly"
         with pytest.raises(Misconfigured, match="There is no connection 'zoho'"):
             connection_of(workspace, "zoho")
-
-
-class Ring(keyring.backend.KeyringBackend):
-    """A keyring in memory, or one that is locked."""
-
-    priority = 1
-    locked = False
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.held: dict[tuple[str, str], str] = {}
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        if self.locked:
-            raise keyring.errors.KeyringLocked("locked")
-        self.held[service, username] = password
-
-    def get_password(self, service: str, username: str) -> str | None:
-        return self.held.get((service, username))
 
 
 @pytest.fixture

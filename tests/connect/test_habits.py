@@ -15,6 +15,7 @@ from config.errors import AuthorizationLost, Misconfigured
 from connectors import registry
 from connectors.api import Account
 from connectors.consent import App, app_of, ask, code_of, exchange
+from sync.cli import show
 from sync.workspace import Workspace
 from tests.connect.surroundings import MODES, agree, asked_for, consents, follow, opened
 
@@ -127,6 +128,38 @@ def test_a_scope_that_was_not_granted_is_named(key: str, tmp_path: Path) -> None
         consents(sandbox).withheld = {withheld}
         agree(workspace, sandbox, name)
         assert workspace.connector(name).check().missing_scopes == (withheld,)
+
+
+TELLING = {
+    "calendly-oauth": "groups:read",
+    "constant_contact-oauth": "billing_data",
+    "google_analytics-oauth": "https://www.googleapis.com/auth/analytics.manage.users",
+    "hubspot-oauth": "tickets",
+    "outreach-oauth": "webhooks.all",
+    "salesforce-refresh_token": "full",
+    "zoho-oauth": "ZohoCRM.settings.ALL",
+}
+"""Log-ins whose platform tells what was granted, and a scope that nothing needs."""
+
+
+@pytest.mark.parametrize("key", TELLING)
+def test_a_scope_that_nothing_needs_is_named(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, mode = MODES[key]
+    with opened(tmp_path, name, mode) as (sandbox, workspace):
+        agree(workspace, sandbox, name)
+        assert workspace.connector(name).check().extra_scopes == ()
+        kept = "scopes" if name == "hubspot" else "scope"
+        told = workspace.tokens(name).get(kept)
+        assert told
+        workspace.tokens(name).put(kept, f"{told} {TELLING[key]}")  # as the platform's answer would have told it
+        health = workspace.connector(name).check()
+        assert health.extra_scopes == (TELLING[key],)
+        assert health.missing_scopes == ()
+    monkeypatch.setenv("COLUMNS", "200")
+    show.scopes(health, show.stdout())
+    assert f"more than needed: the scope {TELLING[key]}" in capsys.readouterr().out
 
 
 def test_zoho_tells_its_host_with_the_consent(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from connectors import registry
 from connectors.conformance import RULES, bench
+from tests.connectors.test_scopes import strays
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -16,3 +17,6 @@ def test_rule(name: str, rule: str) -> None:
         return
     with bench(registry.platform(name)) as made:
         RULES[rule](made)
+        if made.facts.calls:
+            calls = {(call.method, call.path) for call in made.sandbox.log}
+            assert strays(made.facts, calls) == [], "calls that the manifest's table of scopes does not speak of"

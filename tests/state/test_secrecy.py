@@ -17,8 +17,9 @@ from sync.cli.app import write_file
 from sync.epoch import FileMarks, Mark
 from sync.planfile import Plan, save
 from sync.state.database import State
+from sync.state.keys import KEY_FILE, VARIABLE
 from sync.state.schema import metadata, tokens
-from sync.state.tokens import KEY_FILE, VARIABLE, StateTokens
+from sync.state.tokens import StateTokens
 from tests.conftest import START
 from tests.fuzz.naughty import TEXTS
 

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from config.clock import SystemClock
 from config.errors import ClosedloopError
 from sync.state.database import State
+from sync.state.keys import KEY_FILE
 from sync.state.schema import tokens
-from sync.state.tokens import KEY_FILE, StateTokens
+from sync.state.tokens import StateTokens
 
 
 @pytest.fixture(autouse=True)
