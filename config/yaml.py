@@ -1,7 +1,7 @@
 """YAML with positions, and without YAML's surprises.
 
 Only `true` and `false` are booleans (a country `NO` stays a country), numbers are decimal, dates are text. Anchors,
-tags, duplicate keys, deep nesting and files over 1 MB are refused: a project file needs none, and each has hurt.
+tags, duplicate keys, deep nesting and files over 250 kB are refused: a project file needs none, and each has hurt.
 """
 
 from __future__ import annotations
@@ -17,14 +17,26 @@ from pydantic import BaseModel, ValidationError
 
 from config.errors import Misconfigured, Problem
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 250_000
 MAX_DEPTH = 40
 
 Where = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader with fewer implicit types."""
+    """A SafeLoader with fewer implicit types, and without what files need not have. Raises Misconfigured for that."""
+
+    name = ""
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Looks at each part before it is composed: one pass over the text is slow enough."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        _plain(event, self.depth + 1, self.name)
+        self.depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -79,8 +91,7 @@ def parse(raw: bytes, name: str) -> Document:
         line = raw[: error.start].count(b"\n") + 1
         raise _wrong(name, line, 1, "The file is not UTF-8.", "save it as UTF-8") from error
     try:
-        _no_aliases(text, name)
-        node = yaml.compose(text, Loader=_Loader)
+        node = _composed(text, name)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -95,22 +106,28 @@ def parse(raw: bytes, name: str) -> Document:
     return document
 
 
-def _no_aliases(text: str, name: str) -> None:
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            mark = _mark(event)
-            raise _wrong(name, mark.line + 1, mark.column + 1, "Anchors and aliases are not taken.", "write it out")
-        if getattr(event, "tag", None):
-            mark = _mark(event)
-            raise _wrong(name, mark.line + 1, mark.column + 1, "Tags are not taken.", "write the value alone")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            mark = _mark(event)
-            raise _wrong(name, mark.line + 1, mark.column + 1, f"Nested deeper than {MAX_DEPTH} levels.")
+def _composed(text: str, name: str) -> yaml.Node | None:
+    loader = _Loader(text)
+    loader.name = name
+    try:
+        node: yaml.Node | None = loader.get_single_node()
+        return node
+    finally:
+        loader.dispose()
+
+
+def _plain(event: yaml.Event, depth: int, name: str) -> None:
+    """Raises Misconfigured for an anchor, an alias, a tag, or too deep a nest."""
+    told = ("", "")
+    if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+        told = ("Anchors and aliases are not taken.", "write it out")
+    elif getattr(event, "tag", None):
+        told = ("Tags are not taken.", "write the value alone")
+    elif isinstance(event, yaml.CollectionStartEvent) and depth > MAX_DEPTH:
+        told = (f"Nested deeper than {MAX_DEPTH} levels.", "")
+    if told[0]:
+        mark = _mark(event)
+        raise _wrong(name, mark.line + 1, mark.column + 1, *told)
 
 
 def _mark(event: yaml.Event) -> Any:
@@ -145,14 +162,11 @@ def _mapping(node: yaml.MappingNode, where: Where, document: Document) -> dict[s
 
 
 def _scalar(node: yaml.Node, file: str) -> Any:
-    constructor = _Loader("")
     try:
-        return constructor.construct_object(node)
+        return yaml.constructor.SafeConstructor().construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         mark = node.start_mark
         raise _wrong(file, mark.line + 1, mark.column + 1, "This value is not one we take.") from error
-    finally:
-        constructor.dispose()
 
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
