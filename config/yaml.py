@@ -1,7 +1,7 @@
 """YAML with positions, and without YAML's surprises.
 
 Only `true` and `false` are booleans (a country `NO` stays a country), numbers are decimal, dates are text. Anchors,
-tags, duplicate keys, deep nesting and files over 1 MB are refused: a project file needs none, and each has hurt.
+tags, duplicate keys, deep nesting and files over 250 kB are refused: a project file needs none, and each has hurt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from yaml.constructor import SafeConstructor
 
 from config.errors import Misconfigured, Problem
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 250_000
 MAX_DEPTH = 40
 
 Where = tuple[str | int, ...]
