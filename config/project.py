@@ -216,6 +216,11 @@ class Guards(_Part):
     flapping: int = Field(
         3, ge=0, description="So often a day a value is written over what came back instead, then a person is asked."
     )
+    pages: int = Field(
+        1_000_000,
+        ge=0,
+        description="Pages of one object, or calls for a page, after which a run stops; 0 for no bound.",
+    )
     describe_every: Duration = Field(3600, description="How often the mapped fields are compared with the account's.")
 
 

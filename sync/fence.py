@@ -3,6 +3,9 @@
 A chunk of writes may take a platform many minutes, in which no transaction of ours would renew the lease or find it
 lost. So every call passes here first. While operations are written, the stored token is compared before each call; the
 lease is renewed as calls go out, so that a slow platform does not cost it.
+
+Calls are counted here too: while something is read, so many of them without anything to store are a platform that gives
+ever new pages of what a connector puts together before it yields.
 """
 
 from __future__ import annotations
@@ -12,9 +15,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from config.errors import Misconfigured
 from connectors.api import Budget
 from sync.state.database import State
 from sync.state.leases import Lease
+
+ENDLESS = "If the account is so large, raise guards.pages; else look where base_url leads, and who answers there."
 
 
 class Fence:
@@ -45,10 +51,30 @@ class Fence:
             if post is not None:
                 post.strict = False
 
-    def check(self, connection: str) -> None:
-        """Raises Fenced when the lease of `connection` is another process's by now; renews it when it is time."""
+    @contextmanager
+    def reading(self, connection: str, at_most: int) -> Iterator[None]:
+        """Inside, no more than `at_most` calls to `connection` leave without `moved` between them; 0 for no bound."""
         post = self._posts.get(connection)
         if post is not None:
+            post.begin(at_most)
+        try:
+            yield
+        finally:
+            if post is not None:
+                post.begin(0)
+
+    def moved(self, connection: str) -> None:
+        """What was read of `connection` is being stored."""
+        post = self._posts.get(connection)
+        if post is not None:
+            post.begin(post.bound)
+
+    def check(self, connection: str) -> None:
+        """Raises Fenced when the lease of `connection` is another process's by now; renews it when it is time. Raises
+        Misconfigured where call after call brings nothing."""
+        post = self._posts.get(connection)
+        if post is not None:
+            post.count(connection)
             post.check(self._state)
 
 
@@ -58,8 +84,21 @@ class _Post:
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.strict = False
+        self.bound = 0  # of calls that bring nothing, while something is read
+        self._gone = 0
         self._renewed = time.monotonic()
         self._one = threading.Lock()
+
+    def begin(self, bound: int) -> None:
+        with self._one:
+            self.bound, self._gone = bound, 0
+
+    def count(self, connection: str) -> None:
+        with self._one:
+            self._gone += 1
+            if self.bound and self._gone > self.bound:
+                what = f"There seems to be no end: {self.bound} calls brought nothing to store."
+                raise Misconfigured(what, fix=ENDLESS, connection=connection, code="endless")
 
     def check(self, state: State) -> None:
         with self._one:

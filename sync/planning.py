@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -243,7 +244,10 @@ def _brief(row: Any, object: str, lead: dict[str, Any]) -> Planned:
 
 @dataclass(slots=True)
 class Waiting:
-    """First writes that wait for a yes: how much would be created and updated where, on what match of both sides."""
+    """First writes that wait for a yes: how much would be created and updated where, on what match of both sides.
+
+    `digest` stands for each of these writes: a yes to what was shown is a yes to the same digest and no other.
+    """
 
     connection: str
     account_name: str
@@ -252,6 +256,19 @@ class Waiting:
     creates: dict[str, int] = field(default_factory=dict)
     updates: dict[str, int] = field(default_factory=dict)
     sample: list[Planned] = field(default_factory=list)
+    _sum: Any = field(default_factory=sha256, repr=False, compare=False)
+
+    @property
+    def digest(self) -> str:
+        return str(self._sum.hexdigest())
+
+    def add(self, operation: Planned, sample: int = 5) -> None:
+        """Count one operation; it joins the sample while there is room."""
+        table = self.creates if operation.verb == "create" else self.updates
+        table[operation.object] = table.get(operation.object, 0) + 1
+        self._sum.update(f"{operation.key}\n".encode())
+        if len(self.sample) < sample:
+            self.sample.append(operation)
 
     @property
     def total(self) -> int:
@@ -274,11 +291,3 @@ def _leads_of(connection: str) -> Any:
         .join(streams, streams.c.id == records.c.stream)
         .where(streams.c.connection == connection, streams.c.kind == Kind.LEAD.value, records.c.lead.is_not(None))
     )
-
-
-def count_operation(waiting: Waiting, operation: Planned, sample: int = 5) -> None:
-    """Add one operation to the counts, and to the sample while there is room."""
-    table = waiting.creates if operation.verb == "create" else waiting.updates
-    table[operation.object] = table.get(operation.object, 0) + 1
-    if len(waiting.sample) < sample:
-        waiting.sample.append(operation)

@@ -8,8 +8,8 @@ goes on by simply being run again, and `steps` may be called by any engine in sl
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 from sqlalchemy import bindparam, insert, select, update
@@ -32,8 +32,8 @@ __all__ = ["REBASELINE", "Options", "Progress", "Report", "Runner", "Silent"]
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to run. `since` (a stamp) and `bulk` are for backfills; without `push` nothing is written anywhere;
-    `approve` lets the first writes of every connection through, `large` what the guards would hold; `choice` is what
-    an undo takes back."""
+    `approve` lets the first writes of every connection through, `shown` those of a connection whose digest it has (what
+    a person saw and said yes to), `large` what the guards would hold; `choice` is what an undo takes back."""
 
     since: str = ""
     bulk: bool = False
@@ -41,11 +41,13 @@ class Options:
     approve: bool = False
     large: bool = False
     choice: str = ""
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     def stored(self) -> str:
         """What of it an interrupted run goes on with."""
-        kept = {"since": self.since, "bulk": self.bulk, "push": self.push, "large": self.large}
-        return orjson.dumps(kept | ({"choice": self.choice} if self.choice else {})).decode()
+        kept: dict[str, object] = {"since": self.since, "bulk": self.bulk, "push": self.push, "large": self.large}
+        kept |= {"choice": self.choice} if self.choice else {}
+        return orjson.dumps(kept | ({"shown": dict(self.shown)} if self.shown else {})).decode()
 
 
 _STANDS = (
@@ -100,7 +102,7 @@ class Runner:
             if unfinished:
                 # what was pulled may be old by now; cursors stand where they stood, so to look again costs little
                 tx.execute(_AGAIN, {"run": unfinished})
-                if options.large:  # a yes given now counts for what is left of the run
+                if options.large or options.shown:  # a yes given now counts for what is left of the run
                     tx.execute(_AGAIN.values(options=stored), {"run": unfinished})
                 return str(unfinished)
             now = self.workspace.now()

@@ -395,10 +395,22 @@ def _brief_settled(tx: Connection, lead: str, connection: str, verb: str, record
     tx.execute(update(handoffs).where(place).values(brief_state=state, brief_record=record_id))
 
 
+_DONE = (
+    update(journal)
+    .where(journal.c.id == bindparam("row"))
+    .values(state="settled", record=bindparam("as"), error=None, settled_at=bindparam("at"))
+)
+_TIE = (
+    update(records)
+    .where(records.c.stream == bindparam("of"), records.c.id == bindparam("named"), records.c.lead.is_(None))
+    .values(lead=bindparam("whose"))
+)
+_TOUCHED = update(leads).where(leads.c.id == bindparam("who")).values(dirty=1)
+
+
 def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: str) -> None:
     """A write in doubt turned out to have happened: settle its journal row and tie its record to its lead."""
-    mine = update(journal).where(journal.c.id == row.id)
-    tx.execute(mine.values(state="settled", record=record_id, error=None, settled_at=at))
+    tx.execute(_DONE, {"row": row.id, "as": record_id, "at": at})
     mapped = workspace.mapped(row.connection).get(row.object)
     if mapped is not None and mapped.kind is Kind.CONVERSION:
         told(tx, row.connection, row.object, [event_of(row)], "sent")
@@ -420,12 +432,8 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
             copies.settled(tx, stream.id, [copied], at)
         tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
         return
-    tx.execute(
-        update(records)
-        .where(records.c.stream == stream.id, records.c.id == record_id, records.c.lead.is_(None))
-        .values(lead=row.lead)
-    )
-    tx.execute(update(leads).where(leads.c.id == row.lead).values(dirty=1))
+    tx.execute(_TIE, {"of": stream.id, "named": record_id, "whose": row.lead})
+    tx.execute(_TOUCHED, {"who": row.lead})
     handoff = workspace.project.handoff
     if row.verb == "create" and handoff and (handoff.to, handoff.object) == (row.connection, row.object):
         record_handoffs(tx, workspace, row.object, [(row.lead, record_id)], at, brief_due=True)

@@ -102,10 +102,14 @@ def _run(
         chosen = names or list(workspace.connections)
         options = Options(since=since, bulk=command == "backfill", approve=yes, large=large, choice=choice)
         report = _watched(workspace, command, chosen, options)
-        # an interrupted run goes on with the options it began with: a yes given now still counts
-        if report.waiting and (yes or (not as_json and _agreed(report))):
+        if report.waiting and yes:  # an interrupted run goes on with the options it began with: a yes given now counts
             Runner(workspace).approve(list(report.waiting))
             report = _watched(workspace, "sync", chosen, Options(large=large))
+        again = False
+        while report.waiting and not as_json and _agreed(report, again=again):
+            shown = {name: waiting.digest for name, waiting in report.waiting.items()}
+            report = _watched(workspace, "sync", chosen, Options(large=large, shown=shown))
+            again = True
     finish(report, as_json)
 
 
@@ -116,9 +120,12 @@ def _watched(workspace: Workspace, command: str, chosen: list[str], options: Opt
         return Runner(workspace, progress=watch, stop=stop).run(command, chosen, options)
 
 
-def _agreed(report: Report) -> bool:
-    """Show what the first writes would be, and ask where somebody is there to answer."""
+def _agreed(report: Report, *, again: bool) -> bool:
+    """Show what the first writes would be, and ask where somebody is there to answer; `again` where it changed since it
+    was shown."""
     console = show.stdout()
+    if again:
+        console.print("\nWhat would be written has changed since it was shown. Nothing of it was written.")
     show.waiting(report.waiting, console)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         console.print("\nNothing was written. Run it again with --yes to let these writes through.")

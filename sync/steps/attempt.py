@@ -10,11 +10,12 @@ import orjson
 from sqlalchemy import bindparam, select, update
 
 from config.clock import unstamp
-from config.errors import ClosedloopError, StateUnusable
+from config.errors import ClosedloopError, Misconfigured, StateUnusable
 from config.log import Log
 from sync import epoch
 from sync.ageing import age
 from sync.drift import frozen
+from sync.fence import ENDLESS
 from sync.guards import Held
 from sync.ledger import Ledger
 from sync.planning import Waiting
@@ -30,6 +31,9 @@ FRESH = 900.0
 """Seconds for which a run that was cut off need not pull again what it had pulled."""
 REBASELINE = "rebaseline"
 """The command that reads everything anew into a restored state, and asks about what follows."""
+
+FEW = 25
+"""Pages of an object up to which a run's row does not say how many there were."""
 
 _MINE = runs.c.id == bindparam("run")
 _RUN = select(runs).where(_MINE)
@@ -57,17 +61,17 @@ class Attempt:
         self.workspace.heed_consents(self.connections)
         self._calls_before = dict(self.workspace.calls)
         self.options: dict[str, Any] = orjson.loads(row.options)
-        self.done = self._still_done(row.stage)
+        self._noted: dict[str, Any] = orjson.loads(row.stage) if row.stage else {"done": [], "at": self.workspace.now()}
+        self.done = self._still_done()
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
         self.marked = False  # the state's epoch was raised
         self.older: dict[tuple[str, str], int] = {}  # records told older than they are known, by object
         self.news = False  # a webhook told something new
 
-    def _still_done(self, stage: str | None) -> list[str]:
+    def _still_done(self) -> list[str]:
         """The steps taken by whoever worked on the run before, unless what they saw has become old."""
-        told: dict[str, Any] = orjson.loads(stage) if stage else {"done": [], "at": self.workspace.now()}
-        old = (self._began - unstamp(told["at"])).total_seconds() > FRESH
-        return [] if old else list(told["done"])
+        old = (self._began - unstamp(self._noted["at"])).total_seconds() > FRESH
+        return [] if old else list(self._noted["done"])
 
     def __enter__(self) -> Attempt:
         if self.options["push"]:
@@ -95,7 +99,31 @@ class Attempt:
     def remember(self, name: str) -> None:
         """This step is not taken again by whoever goes on with the run."""
         self.done.append(name)
-        self.ledger.remember(orjson.dumps({"done": self.done, "at": self.workspace.now()}).decode())
+        self._note(done=self.done, at=self.workspace.now())
+
+    def _note(self, **told: Any) -> None:
+        self._noted |= told
+        self.ledger.remember(orjson.dumps(self._noted).decode())
+
+    def turned(self, connection: str, object: str, pages: int) -> None:
+        """So many more pages came and are stored. Raises Misconfigured where the run has had more of the object than
+        any account has: something gives ever new ones."""
+        read: dict[str, int] = dict(self._noted.get("pages", {}))
+        name = f"{connection}:{object}"
+        read[name] = read.get(name, 0) + pages
+        if read[name] >= FEW:  # a quiet pull has nothing to note
+            self._note(pages=read)
+        else:
+            self._noted["pages"] = read
+        bound = self.workspace.project.guards.pages
+        if bound and read[name] >= bound:
+            raise Misconfigured(
+                f"There seems to be no end: {read[name]} pages came in one run.",
+                fix=f"What came is kept, and the next run goes on after it. {ENDLESS}",
+                connection=connection,
+                object=object,
+                code="endless",
+            )
 
     def failed(self, connection: str, error: ClosedloopError) -> None:
         """The connection is left alone for the rest of the run; the others go on."""

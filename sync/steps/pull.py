@@ -35,9 +35,10 @@ def pull(attempt: Attempt, connection: str) -> Iterator[str]:
         calm = _bind(attempt, connection)
         if not calm:  # before its echoes are read and look like people's edits
             recover(attempt.workspace, connection, attempt.ledger)
-        for object in _objects(attempt, connection, calm):
-            steps = partial(_pull_object, attempt, connection, object)
-            yield from attempt.once(f"pull:{connection}:{object}", steps)
+        with attempt.workspace.fence.reading(connection, attempt.workspace.project.guards.pages):
+            for object in _objects(attempt, connection, calm):
+                steps = partial(_pull_object, attempt, connection, object)
+                yield from attempt.once(f"pull:{connection}:{object}", steps)
     except Fenced:
         raise
     except ClosedloopError as error:
@@ -116,6 +117,8 @@ def _pull_object(attempt: Attempt, connection: str, object: str) -> Iterator[str
                 on_group=lambda counts, total: attempt.progress.pulled(connection, object, counts.pulled, total),
             )
             finished, seen = pulled.finished, None
+            if not finished:
+                attempt.turned(connection, object, pulled.pages)
             yield f"pull:{connection}:{object}"
         _guard_empty(attempt, connection, object, known)
         rolled_back.settle(attempt, connection, object)
@@ -174,6 +177,7 @@ def _guard_empty(attempt: Attempt, connection: str, object: str, known: int) -> 
 
 
 def _account(attempt: Attempt, tx: Any, connection: str, object: str, counts: Absorbed) -> None:
+    attempt.workspace.fence.moved(connection)
     attempt.ledger.pulled(tx, connection, object, counts)
     attempt.ledger.enter(tx)
     attempt.older[(connection, object)] = attempt.older.get((connection, object), 0) + counts.older

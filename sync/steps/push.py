@@ -9,10 +9,10 @@ from config.log import Log
 from sync import epoch
 from sync.core.plan import Planned
 from sync.doubt import date_late, watched
-from sync.first_run import Canary
+from sync.first_run import Canary, approve
 from sync.guards import guard, guarded, judge
 from sync.ledger import Ledger, Written
-from sync.planning import approved, beside_leads, count_operation, outcomes_due, plan_batches, waiting_for
+from sync.planning import approved, beside_leads, outcomes_due, plan_batches, waiting_for
 from sync.push import in_doubt, look_again, recover, send
 from sync.steps.attempt import Attempt
 from sync.steps.decide import decide
@@ -82,11 +82,27 @@ def _in_rounds(attempt: Attempt, names: list[str]) -> Iterator[str]:
                 open_ = [other for other in open_ if other != name]
             sent += len(chunk)
             yield "push"
-        if not sent:
+        agreed = _agreed(attempt) if number == 0 else []
+        open_ = [*open_, *agreed]
+        if not (sent or agreed):
             break
         yield from decide(attempt)
     _hold_waiting(attempt)
     _guard_from_now(attempt, open_)
+
+
+def _agreed(attempt: Attempt) -> list[str]:
+    """The connections whose first writes are, one by one, those that a person saw and said yes to: from now on they are
+    let through. Where anything differs it is shown again."""
+    shown: dict[str, str] = attempt.options.get("shown") or {}
+    agreed = [name for name, waiting in attempt.waiting.items() if waiting.total and shown.get(name) == waiting.digest]
+    if agreed:
+        with attempt.workspace.state.begin() as tx:
+            attempt.ledger.enter(tx)
+            for name in agreed:
+                approve(tx, name, attempt.workspace.now())
+                del attempt.waiting[name]
+    return agreed
 
 
 def _guarded(attempt: Attempt, names: list[str]) -> list[str]:
@@ -126,14 +142,14 @@ def _chunks(attempt: Attempt, open_: list[str], canary: Canary, *, count_waiting
             if operation.connection in open_:
                 chunk.append(operation)
             elif count_waiting and operation.connection in attempt.waiting:
-                count_operation(attempt.waiting[operation.connection], operation)
+                attempt.waiting[operation.connection].add(operation)
         if len(chunk) >= (canary.size({operation.connection for operation in chunk}) or PUSH_CHUNK):
             yield chunk
             chunk = []
     chunk.extend(operation for name in open_ for operation in beside_leads(attempt.workspace, name))
     for name in attempt.waiting if count_waiting else ():
         for operation in outcomes_due(attempt.workspace, name):
-            count_operation(attempt.waiting[name], operation)
+            attempt.waiting[name].add(operation)
     if chunk:
         yield chunk
 

@@ -102,6 +102,22 @@ def test_a_yes_lets_the_first_writes_through(project: Path, platforms: dict[str,
     assert [row["FirstName"] for row in platforms["salesforce"].all("leads")] == ["Ana"]
 
 
+def test_what_changed_before_the_yes_is_shown_again(project: Path, platforms: dict[str, Any]) -> None:
+    terminal = Terminal(project, "sync")
+    terminal.until(ASKED)
+    values = {"email": "bob@x.example", "firstname": "Bob", "lastname": "Y", "jobtitle": "Chief"}
+    platforms["hubspot"].put("contacts", values)
+    terminal.screen = ""
+    os.write(terminal.keys, b"y\n")
+    terminal.until("has changed since it was shown")
+    terminal.until(ASKED)
+    assert "would create 2 leads" in terminal.screen.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    assert platforms["salesforce"].all("leads") == []
+    os.write(terminal.keys, b"y\n")
+    assert terminal.done() == 0, terminal.screen
+    assert sorted(row["FirstName"] for row in platforms["salesforce"].all("leads")) == ["Ana", "Bob"]
+
+
 @pytest.mark.parametrize(("answer", "code"), [(b"\n", 3), (b"\x03", 130)], ids=["enter", "ctrl-c"])
 def test_anything_else_writes_nothing(project: Path, platforms: dict[str, Any], answer: bytes, code: int) -> None:
     terminal = Terminal(project, "sync")

@@ -18,6 +18,7 @@ from config.clock import Clock, stamp
 from config.errors import ClosedloopError, InDoubt, RecordRejected, RetryLater
 from connectors.api import (
     Account,
+    Budget,
     Connector,
     FieldSchema,
     Gone,
@@ -56,6 +57,7 @@ class Memory:
     rewrite: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values
     lose_answers: int = 0
     breaks_after: int | None = None  # pages, of one pull
+    invents: str = ""  # "records", "pages" (empty ones) or "calls" without end, for who pulls contacts
     account_id: str = "acc-1"
     returns_records: bool = True
     schema: dict[str, Sequence[str]] = field(default_factory=dict)
@@ -90,6 +92,7 @@ class MemoryConnector:
 
     memory: Memory
     calls: int = 0
+    budget: Budget | None = None
 
     def check(self) -> Health:
         self.calls += 1
@@ -103,6 +106,8 @@ class MemoryConnector:
     def pull(
         self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False
     ) -> Iterator[Page]:
+        if self.memory.invents and object == "contacts":
+            yield from self._invented(int(cursor or 0))
         state = orjson.loads(cursor) if cursor else {"since": since, "after": ""}
         rows = [row for row in self.memory.rows.get(object, {}).values() if row.version >= state["since"]]
         rows.sort(key=lambda row: row.id)
@@ -119,6 +124,19 @@ class MemoryConnector:
             last = number == len(pages) - 1
             next_state = {"since": began, "after": ""} if last else {**state, "after": page[-1].id, "began": began}
             yield Page([_record(row) for row in page], orjson.dumps(next_state).decode(), not last)
+
+    def _invented(self, number: int) -> Iterator[Page]:
+        """Ever new pages, each after the one before."""
+        while True:
+            number += 1
+            self.calls += 1
+            self.memory.clock.sleep(1.0)
+            if self.memory.invents == "calls":
+                assert self.budget
+                self.budget.take("memory", 1, rate=1e9, burst=10**9)
+                continue
+            row = Row(f"co-{number}", {"email": f"n{number}@x.io"}, stamp(self.memory.clock.now()))
+            yield Page([_record(row)] if self.memory.invents == "records" else [], str(number), more=True)
 
     def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
         self.calls += 1
@@ -193,6 +211,6 @@ def platform(name: str, folder: Path, memory: Memory) -> Platform:
     """The platform `name`, with manifest and mapping in `folder`, over `memory`."""
 
     def open(account: Account, surroundings: Surroundings) -> Connector:
-        return MemoryConnector(memory)
+        return MemoryConnector(memory, budget=surroundings.budget)
 
     return Platform(name, folder, open, None)

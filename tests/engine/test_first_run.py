@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from sync.runs import Options, Report, Runner
 from tests.engine.conftest import Loop
 from tests.engine.memory import rejected
 
@@ -65,3 +68,49 @@ def test_the_counts_add_up(loop: Loop) -> None:
             assert row["planned"] == sum(row[s] for s in ("applied", "unchanged", "held", "quarantined", "parked"))
     assert report.counts["pull"]["alpha"]["contacts"]["quarantined"] == 1
     assert report.needs_person
+
+
+def seen(report: Report) -> dict[str, str]:
+    return {name: waiting.digest for name, waiting in report.waiting.items()}
+
+
+def answered(loop: Loop, shown: dict[str, str]) -> Report:
+    loop.clock.advance(60)
+    return Runner(loop.workspace).run("sync", ("alpha", "beta"), Options(shown=shown))
+
+
+def test_a_yes_is_to_what_was_shown(loop: Loop) -> None:
+    people(loop, 5)
+    shown = seen(loop.sync(approve=False))
+    assert shown.keys() == {"alpha"}
+    report = answered(loop, shown)
+    assert (report.state, report.waiting) == ("done", {})
+    assert {row["title"] for row in loop.alpha.all("contacts")} == {"Clerk"}
+    assert loop.sync(approve=False).state == "done"  # the account is open from now on
+
+
+@pytest.mark.parametrize("change", ["one more", "another value"])
+def test_what_changed_after_it_was_shown_is_not_written_by_that_yes(loop: Loop, change: str) -> None:
+    people(loop, 5)
+    shown = seen(loop.sync(approve=False))
+    loop.clock.advance(60)
+    if change == "one more":
+        people(loop, 6)
+    else:
+        loop.beta.edit("contacts", next(iter(loop.beta.rows["contacts"])), {"title": "Owner"})
+    report = answered(loop, shown)
+    assert report.state == "held"
+    assert loop.alpha.writes == []
+    fresh = seen(report)
+    assert fresh.keys() == {"alpha"}
+    assert fresh != shown
+    assert answered(loop, fresh).state == "done"
+    assert loop.alpha.writes
+
+
+def test_a_yes_to_one_account_is_none_to_another(loop: Loop) -> None:
+    people(loop, 5)
+    shown = seen(loop.sync(approve=False))
+    assert answered(loop, {"beta": shown["alpha"]}).state == "held"
+    assert answered(loop, {}).state == "held"
+    assert loop.alpha.writes == []

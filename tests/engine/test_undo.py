@@ -199,12 +199,10 @@ def filling(loop: Loop) -> None:
     )
 
 
-OFF = pytest.mark.parametrize("off", [0, 14_400, -14_400])
-ANSWERS = pytest.mark.parametrize("answers", [True, False], ids=["tells the record", "tells its id only"])
+AHEAD, BEHIND = 14_400, -14_400
 
 
-@OFF
-@ANSWERS
+@pytest.mark.parametrize(("off", "answers"), [(AHEAD, True), (AHEAD, False), (BEHIND, False)])
 def test_what_a_platform_filled_in_is_no_persons_by_whatever_clock(loop: Loop, off: float, answers: bool) -> None:
     filling(loop)
     loop.beta.clock, loop.beta.returns_records = Watch(loop.clock, off), answers
@@ -213,9 +211,10 @@ def test_what_a_platform_filled_in_is_no_persons_by_whatever_clock(loop: Loop, o
     assert loop.beta.all("prospects") == []
 
 
-@OFF
-@ANSWERS
-@pytest.mark.parametrize("seen", [True, False], ids=["seen before", "not seen before"])
+@pytest.mark.parametrize(
+    ("off", "answers", "seen"),
+    [(AHEAD, True, True), (AHEAD, False, False), (BEHIND, True, False), (BEHIND, False, True)],
+)
 def test_what_a_person_gave_a_made_record_is_theirs_by_whatever_clock(
     loop: Loop, off: float, answers: bool, seen: bool
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.planted.bug import Bug
 from tests.planted.deals import DEALS
+from tests.planted.simulated import SIMULATED
 
 BUGS = (
     # what is read
@@ -300,6 +301,7 @@ BUGS = (
         "tests/engine/test_guards.py::test_a_vanished_field_is_frozen_and_the_rest_goes_on",
     ),
     *DEALS,
+    *SIMULATED,
     # what a person decided, and what nobody may do
     Bug(
         "our own putting away is taken for a person's",

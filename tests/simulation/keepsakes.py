@@ -175,7 +175,7 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
 
 
 RATES = (0.0, 0.0, 0.4, 0.8)
-MARKED = 0.1
+MARKED = 0.05
 """Of the scenarios in which something is kept, those in which the engine puts marks of its own beside it."""
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 KINDS = ("aged", "emptied", "picky", "rollups")
 RATES = (*(0.0,) * 14, 0.1, 0.3)
+OFTEN = {"rollups": 0.7}
+"""Rates of kinds that only come with the pulls of one side."""
 AGED, EMPTIED, PICKY, ROLLED = "cursor too old", "emptied", "not in the list", "roll-up moved"
 ROLLING, SUMMARY = "alpha", "summary"
 """The side whose records have a roll-up, and what it is called; the others are told it."""
@@ -39,7 +41,7 @@ class Quirks:
         self.scenario = scenario
         rng = Random(f"{scenario.seed}-quirks")
         drawn = {kind: rng.choice(RATES) for kind in KINDS}
-        self.rates = {kind: rate for kind, rate in drawn.items() if rate and scenario._befalls(kind)}
+        self.rates = {kind: OFTEN.get(kind, rate) for kind, rate in drawn.items() if rate and scenario._befalls(kind)}
         self.rngs = {kind: Random(f"{scenario.seed}-{kind}") for kind in self.rates}
         self.picky = rng.choice(tuple(scenario.sides)) if "picky" in self.rates else ""
         self.rolls = "rollups" in self.rates and not scenario.shares
