@@ -141,7 +141,7 @@ def _late(tx: Connection, outcomes: Mapping[str, Outcome], views: Sequence[LeadV
     if not since:
         return []
     until = stamp(unstamp(since) + LATE)
-    before = {view.id for view in views if any(record.first_at < until for record in view.records)}
+    before = [view.id for view in views if any(record.first_at < until for record in view.records)]
     asked = [op for lead in before for op in outcomes[lead].operations if op.verb == Verb.CREATE]
     fresh: set[str] = set()
     for some in chunks(sorted({op.lead for op in asked})):

@@ -279,8 +279,8 @@ class Side:
     def _over(self, row: Row, operation: Operation) -> None:
         """The engine writes over a record: what of it nobody had been shown is noted."""
         self.writes.append((operation.verb, row, dict(operation.values)))
-        if "email" in operation.values:
-            self.stood.add((row.id, _address(operation.values)))
+        if "email" in operation.values:  # somebody may give it another one again, before the engine looks
+            self.stood = {one for one in self.stood if one[0] != row.id} | {(row.id, _address(operation.values))}
         for name, value in operation.values.items():
             if value:
                 self.filled.add((row.id, name))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -133,6 +136,27 @@ def test_the_state_in_memory_is_as_good_as_the_true_one(seed: int) -> None:
 def test_a_seed_decides_everything() -> None:
     assert run(7) == run(7)
     assert run(7).trace != run(9).trace
+
+
+def test_a_seed_decides_everything_in_every_process() -> None:
+    """Nothing goes by the order of a set, which is another in each."""
+    told = []
+    for salt in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": salt}
+        done = subprocess.run(
+            [sys.executable, "-c", _TRACES], env=environment, capture_output=True, text=True, check=True
+        )
+        told.append(done.stdout.split())
+    assert len(set(told[0])) == 4
+    assert told[0] == told[1]
+
+
+_TRACES = """
+from tests.simulation import campaign, deals, restoring, scenario
+campaign.quietly()
+for outcome in (restoring.run(20), restoring.run(23), scenario.run(21), deals.run(20)):
+    print(outcome.trace)
+"""
 
 
 @pytest.mark.parametrize("seed", range(20))
