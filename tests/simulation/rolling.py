@@ -151,7 +151,7 @@ class _Rolling:
         if kept is row:
             return
         if kept is None:
-            if row.gone is None:
+            if row.gone in (None, Gone.ARCHIVED):  # nobody can bring back what was never there
                 self.side.remove(id, Gone.DELETED)
             self.gone.add(id)
             self.side.purged.add(id)
