@@ -52,6 +52,14 @@ class Pool:
         return Bounded(self._pool.request(method, url, **how))
 
 
+def close_lines(manager: Any) -> None:
+    """Close every line of urllib3's `manager`, whose own `clear` only lets go of its pools: an answer that somebody
+    still holds (an SDK its last one, an error's traceback) would keep the pool, and the line open."""
+    for pool in [manager.pools[key] for key in list(manager.pools.keys())]:
+        pool.close()
+    manager.clear()
+
+
 class Adapter(HTTPAdapter):
     """The same for a session of `requests`, which wants a class here. What is asked for as a stream is the caller's."""
 
@@ -60,3 +68,7 @@ class Adapter(HTTPAdapter):
         if not stream:
             answer.raw = Bounded(answer.raw)
         return answer
+
+    def close(self) -> None:
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            close_lines(manager)

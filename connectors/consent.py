@@ -10,7 +10,6 @@ The words of the protocol are authlib's; its HTTP clients are not used: they wan
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -199,6 +198,8 @@ def exchange(app: App, asked: Asked, code: Secret) -> Mapping[str, Any]:
     """
     import httpx
 
+    from connectors.trust import trust
+
     form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": asked.redirect}
     form |= {"client_id": app.client_id} | ({"code_verifier": asked.verifier} if asked.verifier else {})
     basic = None
@@ -206,9 +207,8 @@ def exchange(app: App, asked: Asked, code: Secret) -> Mapping[str, Any]:
         basic = httpx.BasicAuth(app.client_id, app.client_secret.reveal())
     elif app.client_secret is not None:
         form["client_secret"] = app.client_secret.reveal()
-    verify = ssl.create_default_context(cafile=app.ca_file) if app.ca_file else True
     try:
-        with httpx.Client(auth=basic, timeout=TIMEOUT, verify=verify, follow_redirects=False) as client:
+        with httpx.Client(auth=basic, timeout=TIMEOUT, verify=trust(app.ca_file), follow_redirects=False) as client:
             wanted = {"accept": "application/json", "accept-encoding": CODINGS}
             with client.stream("POST", app.token, data=form, headers=wanted) as answer:
                 body = b"".join(bounded(answer.iter_bytes(), answer.headers))

@@ -6,7 +6,6 @@ everything that is the same for all stands here. No redirect is followed and no 
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +21,7 @@ from connectors.api import Account, Surroundings
 from connectors.bounded import CODINGS, Excess, bounded
 from connectors.instant import HostClock
 from connectors.retry import is_of_certificate
+from connectors.trust import trust
 
 CONNECT = 10.0
 """Seconds to wait for a connection."""
@@ -87,7 +87,7 @@ class Rest:
         self.host = (account.base_url or platform.host).rstrip("/")
         self._platform, self._account, self._world = platform, account, surroundings
         timeout = httpx.Timeout(float(account.settings.get("timeout", 60)), connect=CONNECT)
-        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=account.ca_file) if account.ca_file else True
+        verify = trust(account.ca_file)
         self._http = httpx.Client(timeout=timeout, verify=verify, follow_redirects=False, trust_env=True)
 
     def close(self) -> None:

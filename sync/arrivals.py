@@ -24,6 +24,7 @@ from sync import ties
 from sync.agreed import Agreed
 from sync.baseline import body_bytes, content_hash, counts_from, is_far
 from sync.core.echo import revise
+from sync.heirs import named
 from sync.reader import Reader, Reading
 from sync.state import rows
 from sync.state.schema import records
@@ -65,6 +66,7 @@ class _Known(NamedTuple):
     gone: str | None
     into: str | None
     lead: str | None
+    first_at: str
 
 
 class Arrivals:
@@ -90,6 +92,7 @@ class Arrivals:
         self.associations: dict[str, Values] = {}
         self.new = self.changed = self.gone = self.older = 0
         self.lost: list[tuple[str, str]] = []
+        self.heirs: set[str] = set()
         self.agreed = Agreed(tx, ())
 
     def take(self, by_id: dict[str, Record]) -> None:
@@ -115,6 +118,7 @@ class Arrivals:
         for stood in before_them:
             self._take_known(by_id[stood.id], fresh[stood.id], stood)
         new = [by_id[id] for id in fresh if id not in known]
+        self.heirs = self._heirs(new, by_id)
         for record in self._take_plain(new, fresh):
             self._take_new(record, fresh[record.id])
 
@@ -139,14 +143,24 @@ class Arrivals:
         self.new += len(new) - len(odd)
         return odd
 
+    def _heirs(self, new: list[Record], by_id: Mapping[str, Record]) -> set[str]:
+        """Those of the new records, of which only an end is told, that others live on as."""
+        ends = [record.id for record in new if record.gone is not None and not record.into]
+        if not ends:
+            return set()
+        told = {_into(record, self.stream.object) for record in by_id.values() if record.into}
+        here = {id for id in ends if f"{self.stream.object}/{id}" in told}
+        return here | named(self.tx, self.stream.connection, self.stream.object, ends)
+
     def _take_new(self, record: Record, raw_hash: int) -> None:
-        """A record never seen. Of those that are gone only one that lives on as another is kept: what was deleted
-        before we knew of it is nobody's lead."""
-        if record.gone is not None and not record.into and not self.keep_gone:
+        """A record never seen. Of those that are gone only one that lives on as another is kept, or that another lives
+        on as: what was deleted before we knew of it is nobody's lead."""
+        is_heir = record.id in self.heirs
+        if record.gone is not None and not record.into and not (self.keep_gone or is_heir):
             return
         if record.gone is not None and record.raw == b"{}":
             self.gone += 1
-            self._insert(record, raw_hash, ({}, [], b"{}"), dirty=False)  # nothing to match by: kept for its `into`
+            self._insert(record, raw_hash, ({}, [], b"{}"), dirty=is_heir)  # nothing to match by: kept for its `into`
             return
         read = self._read(record)
         if read is None:
@@ -184,7 +198,7 @@ class Arrivals:
         if record.gone is not None:
             self._take_gone(record, raw_hash, before)
             return
-        older = bool(record.version) and record.version < before.version and not self._is_back(record, before)
+        older = self._is_older(record, before)
         if older and self.back is None:  # an index that lags tells an older state than the one we know: not news
             self.older += before.version < stamp(unstamp(self.at) - LAGS) and went_back(record.version, before.version)
             return
@@ -200,11 +214,15 @@ class Arrivals:
         if len(body) > len(values):
             stored = body_bytes(body)
         if content_hash(stored) == before.hash and before.gone is None:
-            self.touches.append((record.id, raw_hash, record.version or before.version, _problem_text(problems)))
+            made = _made_at(before, old, body, counts_from(record.version, self.at))
+            self.touches.append((record.id, raw_hash, record.version or before.version, _problem_text(problems), made))
         else:
             self._update(record, raw_hash, before, old, body, stored, problems)
         if problems:
             self.reader.quarantined += 1
+
+    def _is_older(self, record: Record, before: _Known) -> bool:
+        return bool(record.version) and record.version < before.version and not self._is_back(record, before)
 
     def _is_back(self, record: Record, before: _Known) -> bool:
         """Whether a record whose time was far ahead has one of our days again, which says nothing of what is older."""
@@ -240,7 +258,7 @@ class Arrivals:
         rewritten: dict[str, list[Any]] = orjson.loads(before.held) if before.held else {}
         agreed = self.agreed.of(before.lead, old, body)
         since = counts_from(record.version, self.at)
-        changed, held = revise(known, rewritten, old, body, since, agreed)
+        changed, held = revise(known, rewritten, old, body, since, agreed, before.first_at)
         return (
             record.id,
             raw_hash,
@@ -250,6 +268,7 @@ class Arrivals:
             orjson.dumps(held).decode() if held else None,
             record.version or before.version,
             _problem_text(problems),
+            _made_at(before, old, body, since),
         )
 
     def _take_back(self, record: Record, raw_hash: int, before: _Known, read: Reading) -> None:
@@ -265,7 +284,7 @@ class Arrivals:
         kept_held = orjson.dumps(held).decode() if held else None
         stored = body_bytes(body)
         row = (record.id, raw_hash, content_hash(stored), stored.decode(), changed, kept_held, record.version)
-        self.updates.append((*row, _problem_text(read[1])))
+        self.updates.append((*row, _problem_text(read[1]), before.first_at))
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = body
         kept = self.back.kept
@@ -275,15 +294,16 @@ class Arrivals:
 
     def _take_gone(self, record: Record, raw_hash: int, before: _Known) -> None:
         """The body is kept: what the record said of consent and first sources still counts, its last words included
-        where the platform tells them (an opt-out just before the deletion)."""
+        where the platform tells them (an opt-out just before the deletion) and they are no older than what is known: an
+        index that lags may tell late of one that is back."""
         assert record.gone is not None
         into = _into(record, self.stream.object)
         self.complaints.judge(record.id, [])
         if before.gone == record.gone and before.into == into:
-            self.touches.append((record.id, raw_hash, before.version, None))
+            self.touches.append((record.id, raw_hash, before.version, None, before.first_at))
             return
         self.gone += before.gone is None or before.version != ""  # what nobody ever saw was known as gone already
-        if self.stream.kind is Kind.LEAD:
+        if self.stream.kind is Kind.LEAD and (self.back is not None or not self._is_older(record, before)):
             old: Values = orjson.loads(before.body)
             body = {**old, **self._last_words(record)}
             if body != old:
@@ -328,9 +348,19 @@ class Arrivals:
 _PLAIN = ("stream", "id", "raw_hash", "hash", "body", "version", "first_at")
 """Of a record in which nothing is out of the ordinary: it lives, was read whole, and waits for its decision."""
 _INSERTED = (*_PLAIN, "gone", "into", "problems", "dirty")
-_UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems")
-_TOUCHED = ("raw_hash", "version", "problems")
+_UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems", "first_at")
+_TOUCHED = ("raw_hash", "version", "problems", "first_at")
 _GONE = ("raw_hash", "gone", "into")
+
+
+def _made_at(before: _Known, old: Values, body: Values, since: str) -> str:
+    """Since when the values count that a record was made with. Where we made it and were answered with no more than its
+    id, only its first look tells, by its platform's clock: when it was made, or that nothing else was given since."""
+    if before.version:
+        return before.first_at
+    told = {name for name, value in body.items() if value is not None and name not in old}
+    made: str = body["created_at"] if "created_at" in told else before.first_at if told else since
+    return made
 
 
 def _problem_text(problems: list[ValueProblem]) -> str | None:

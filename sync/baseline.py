@@ -3,23 +3,19 @@ when they count."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import orjson
 import xxhash
 
 from config.clock import stamp, unstamp
 from mappings.model import Values
-
-AHEAD = timedelta(days=1)
-"""How far ahead of our clock a record's time may be and is believed: no two clocks differ by more."""
+from sync.core.echo import APART
 
 _OFFSET = 1 << 63
 
 
 def is_far(version: str, at: str) -> bool:
     """Whether a record's time, read at `at`, is so far ahead that an import or a program must have set it."""
-    return version > at and version > stamp(unstamp(at) + AHEAD)
+    return version > at and version > stamp(unstamp(at) + APART)
 
 
 def counts_from(version: str, at: str) -> str:

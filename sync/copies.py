@@ -47,7 +47,8 @@ def of_homes(tx: Connection, homes: Iterable[Place]) -> dict[Place, list[Place]]
 
 
 def note(tx: Connection, copy: Place, home: Place, at: str) -> bool:
-    """Write down that `copy` is one of `home`; False where that has another copy there, which still stands."""
+    """Write down that `copy` is one of `home`; False where that has another copy there, which still stands. What was
+    refused of making it is over, on whoever's account that was to be."""
     there = (copies.c.connection == copy[0]) & (copies.c.object == copy[1])
     known = tx.execute(select(copies.c.record).where(there, _HOME.in_([home]))).scalar()
     if known == copy[2]:
@@ -57,6 +58,9 @@ def note(tx: Connection, copy: Place, home: Place, at: str) -> bool:
     tx.execute(copies.delete().where(there, (copies.c.record == copy[2]) | _HOME.in_([home])))
     names = ("connection", "object", "record", "home_connection", "home_object", "home_record")
     tx.execute(insert(copies), [{**dict(zip(names, (*copy, *home), strict=True)), "at": at}])
+    refused = quarantine.c.state.in_(["open", "replaying"]) & (quarantine.c.record == "/".join(home))
+    mine = refused & (quarantine.c.connection == copy[0]) & (quarantine.c.object == copy[1])
+    tx.execute(update(quarantine).where(mine).values(state="resolved", last_at=at))
     return True
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, literal_column, select, update
 
 from config.clock import unstamp
 from mappings.compiler import Mapped
@@ -40,6 +40,12 @@ _TWINS = (
     .join(streams, streams.c.id == records.c.stream)
     .where(streams.c.connection == bindparam("of"), streams.c.kind == Kind.LEAD.value)
     .where(records.c.lead == bindparam("who"))  # wherever it is by now: a lead may have been converted before we looked
+)
+_GIVEN = (
+    select(journal.c.record, journal.c.after)
+    .where(journal.c.lead == bindparam("who"), journal.c.connection == bindparam("of"))
+    .where(journal.c.id > bindparam("row"), journal.c.state == "settled")
+    .order_by(journal.c.id)
 )
 
 
@@ -78,12 +84,12 @@ def _store(tx: Connection, connection: str, found: dict[str, str]) -> None:
         tx.execute(delete(meta).where(meta.c.name == _name(connection)))
 
 
-_NOTED = select(meta.c.name).where(meta.c.name.in_(bindparam("some", expanding=True)))
+_NOTED = select(meta.c.name).where(meta.c.name.like(literal_column("'watched:%'")))
 
 
 def watched(tx: Connection, connections: Sequence[str]) -> list[str]:
     """Those of `connections` on which creates are watched."""
-    found = set(tx.execute(_NOTED, {"some": [_name(connection) for connection in connections]}).scalars())
+    found = set(tx.execute(_NOTED).scalars())
     return [connection for connection in connections if _name(connection) in found]
 
 
@@ -109,6 +115,9 @@ def unmade(tx: Connection, connection: str, run: str) -> list[Any]:
     return [row for some in chunks(found) for row in tx.execute(_UNMADE, {"some": some, "run": run})]
 
 
+_MEANT = select(journal).where(journal.c.op.in_(bindparam("some", expanding=True)))
+
+
 def date_late(workspace: Workspace, connection: str) -> None:
     """Values that watched creates wrote to other records of their person count from when they were meant to; blanks
     that stand in their place are asked about."""
@@ -116,17 +125,21 @@ def date_late(workspace: Workspace, connection: str) -> None:
     with workspace.state.begin() as tx:
         found = _watched(tx, connection)
         for some in chunks(sorted(found)):
-            for row in tx.execute(select(journal).where(journal.c.op.in_(some))).all():
+            for row in tx.execute(_MEANT, {"some": some}).all():
                 _date_twins(tx, row, workspace)
         _store(tx, connection, {op: at for op, at in found.items() if (now - unstamp(at)).total_seconds() < WATCH})
 
 
 def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
     place = {"of": row.connection, "who": row.lead}
-    for twin in tx.execute(_TWINS, place).all():
+    twins = tx.execute(_TWINS, place).all()
+    given: dict[str, Values] = {}
+    for record, after in tx.execute(_GIVEN, {**place, "row": row.id}).all() if twins else ():
+        given.setdefault(record, {}).update(orjson.loads(after))
+    for twin in twins:
         changed: dict[str, str] = orjson.loads(twin.changed) if twin.changed else {}
         body: Values = orjson.loads(twin.body)
-        dated = as_meant(row, body, changed, twin.first_at)
+        dated = as_meant(row, body, changed, twin.first_at, given.get(twin.id, {}))
         if dated != changed:
             mine = (records.c.stream == twin.stream) & (records.c.id == twin.id)
             tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode()))
@@ -142,9 +155,9 @@ def bears_name(row: Any, body: Values) -> bool:
     return name is not None and name == body.get("closedloop_id")
 
 
-def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str) -> dict[str, str]:
+def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str, given: Values) -> dict[str, str]:
     """`changed` of a record, where its values that the create meant are newer than the create, or where what somebody
-    put in their place, on a record that bears the lead's name, is older."""
+    put in their place, on a record that bears the lead's name, is older. What we have `given` it since is nobody's."""
     after: Values = orjson.loads(row.after)
     dated, ours = dict(changed), bears_name(row, body)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
@@ -153,6 +166,8 @@ def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str) -> 
         since = dated.get(name, first_at)
         if came_of(after.get(name), body[name]):
             dated.update({name: at} if since > at else {})
+        elif name in given and came_of(given[name], body[name]):
+            continue
         elif ours and body[name] not in (None, []) and since <= at:
             dated[name] = later(since, at)
     return dated
@@ -161,12 +176,18 @@ def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str) -> 
 # blanks
 
 
+_STANDING = (
+    select(records.c.stream, records.c.body, records.c.changed, records.c.version, records.c.lead)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .where(records.c.id == bindparam("id"))
+)
+
+
 def ask_about_blanks(tx: Connection, row: Any, record_id: str, mapped: Mapped, at: str, *, once: bool = False) -> None:
     """Ask about the fields that the write, whose fate is not known, may have filled, and that are blank now; `once`:
     those of which nothing was heard or asked yet."""
-    mine = (streams.c.connection == row.connection) & (streams.c.object == row.object) & (records.c.id == record_id)
-    query = select(records.c.stream, records.c.body, records.c.changed, records.c.version, records.c.lead)
-    known = tx.execute(query.join(streams, streams.c.id == records.c.stream).where(mine)).one_or_none()
+    known = tx.execute(_STANDING, {"of": row.connection, "named": row.object, "id": record_id}).one_or_none()
     before = orjson.loads(row.remote).get("version")
     if known is None or not row.lead or (before is not None and before == known.version):
         return  # untouched since: it was not done

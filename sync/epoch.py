@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
-from sqlalchemy import Connection, Integer, Text, bindparam, cast, select, update
+from sqlalchemy import Connection, Integer, Text, bindparam, cast, exists, select, update
 
 from config.errors import StateUnusable
-from sync.state.database import NOTE, State, upsert
+from sync.state.database import State, upsert
 from sync.state.files import replace
 from sync.state.schema import meta, suppressed
 from sync.state.suppression import KEY_CHECK
@@ -109,15 +109,28 @@ _WRITABLE = (
 )
 
 
-_IDENTITY = select(meta.c.name, meta.c.value).where(meta.c.name.in_(["state_id", "epoch", "former_ids"]))
+def _noted(name: str) -> Any:
+    return select(meta.c.value).where(meta.c.name == name).scalar_subquery()
+
+
+_IDENTITY = select(
+    _noted("state_id").label("id"),
+    _noted("epoch").label("epoch"),
+    _noted("former_ids").label("former"),
+    _noted(KEY_CHECK).label("key"),
+    exists().select_from(suppressed).label("forgotten"),
+)
+"""Also under which key people were forgotten, and whether anybody was."""
 _SUPPRESSED = select(suppressed.c.digest, suppressed.c.at).order_by(suppressed.c.id)
 
 
 def identity(tx: Connection) -> Identity:
     """What the database says of itself."""
-    told: dict[str, str] = dict(tx.execute(_IDENTITY).all())
-    former = tuple(orjson.loads(told["former_ids"])) if told.get("former_ids") else ()
-    return Identity(told.get("state_id") or "", int(told.get("epoch") or 0), former)
+    return _identity(tx.execute(_IDENTITY).one())
+
+
+def _identity(told: Any) -> Identity:
+    return Identity(told.id or "", int(told.epoch or 0), tuple(orjson.loads(told.former)) if told.former else ())
 
 
 def standing(state: State, marks: Marks) -> tuple[Mark | None, Identity]:
@@ -160,10 +173,11 @@ def remember(state: State, marks: Marks) -> None:
     mark: Mark | None = None
     while True:
         with state.read() as tx:
-            known = identity(tx)
+            told = tx.execute(_IDENTITY).one()
+            known = _identity(told)
             if mark is not None and mark.epoch == known.epoch and mark.id == known.id:
                 return
-            mark = Mark(known.id, known.epoch, _forgotten(tx), str(tx.execute(NOTE, {"of": KEY_CHECK}).scalar() or ""))
+            mark = Mark(known.id, known.epoch, _forgotten(tx) if told.forgotten else {}, told.key or "")
         marks.save(mark)  # another process may have gone on meanwhile, and saved before this: look again
 
 

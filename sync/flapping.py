@@ -100,8 +100,9 @@ def _written(tx: Connection, workspace: Workspace, leads: list[str]) -> Counter[
     counts: Counter[tuple[str, ...]] = Counter()
     since = stamp(workspace.clock.now() - WINDOW)
     for some in chunks(leads):
-        released = dict(_released(tx, some))
-        for row in tx.execute(_DONE, {"some": some, "since": since}):
+        done = tx.execute(_DONE, {"some": some, "since": since}).all()
+        released = dict(_released(tx, some)) if len(done) >= workspace.project.guards.flapping else {}
+        for row in done:
             for field, value in orjson.loads(row.after).items():
                 place = (row.connection, row.object, row.record, row.lead, field)
                 if row.created_at > released.get(place, ""):

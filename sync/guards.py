@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, false, func, or_, select
+from sqlalchemy import Connection, bindparam, false, func, literal_column, or_, select
 
 from config.project import Limit
 from connectors.api import Verb
@@ -83,13 +83,13 @@ def closed(known: Field) -> tuple[str, ...]:
     return known.options[known.options.index("unknown") + 1 :] if "unknown" in known.options else known.options[1:]
 
 
-_NOTED = select(meta.c.name).where(meta.c.name.in_(bindparam("some", expanding=True)))
+_NOTED = select(meta.c.name).where(meta.c.name.like(literal_column("'guarded:%'")))
 
 
 def guarded(tx: Connection, connections: Sequence[str]) -> set[str]:
     """Those of `connections` whose first writes are behind them."""
-    found = tx.execute(_NOTED, {"some": [f"guarded:{name}" for name in connections]}).scalars()
-    return {name.removeprefix("guarded:") for name in found}
+    found = {name.removeprefix("guarded:") for name in tx.execute(_NOTED).scalars()}
+    return found & set(connections)
 
 
 def guard(tx: Connection, connection: str, at: str) -> None:

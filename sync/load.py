@@ -21,8 +21,9 @@ CHUNK = 500
 
 def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterable[Sequence[Any]]:
     """`values` in runs of at most `size`."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
+    if len(values) <= size:  # nearly always
+        return (values,) if values else ()
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 _OF_LEADS = (

@@ -32,7 +32,8 @@ _OUTSET = select(
     exists().where(hints.c.connection == streams.c.connection, hints.c.object == streams.c.object).label("hinted"),
 ).where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
 _STIRRED = or_(
-    exists().where(journal.c.connection == bindparam("of"), OPEN_WRITES),
+    # SQLite would make a table of the states to look each up by; of all that are open there are few
+    exists().where(journal.c.connection.concat("") == bindparam("of"), OPEN_WRITES),
     exists().where(hints.c.connection == bindparam("of")),
 ).label("stirred")
 _CONNECTION = select(connections, _STIRRED).where(connections.c.name == bindparam("of"))

@@ -340,6 +340,8 @@ _DOUBT = update(journal).where(_STILL_SENT).values(state="in_doubt")
 
 def close_accounts(tx: Connection, ledger: Ledger) -> None:
     """What the run sent, and could not look up before its end, is parked: a later run settles it."""
+    if not ledger.counts["write"]:  # it has planned nothing, so it sent nothing
+        return
     unknown = tx.execute(_LEFT_OPEN, {"of": ledger.run}).all()
     for connection, object in unknown:
         ledger.wrote(tx, connection, object, Written(parked=1))

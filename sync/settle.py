@@ -5,6 +5,7 @@ Results come in groups and are stored by whole columns: a statement per table an
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,7 +22,7 @@ from sync import copies, pins
 from sync.agreed import Agreed
 from sync.baseline import body_bytes, content_hash, counts_from
 from sync.conversions import told
-from sync.core.echo import came_of, later
+from sync.core.echo import came_of, later, stood_since
 from sync.core.plan import Planned, fingerprint
 from sync.doubt import bears_name
 from sync.entries import entry, quarantine_rows
@@ -212,7 +213,7 @@ class _Baselines:
             "changed": orjson.dumps(changed).decode(),
             "held": orjson.dumps(held).decode() if held else None,
             "version": returned or (known.version if known else ""),
-            "first_at": known.first_at if known else self.at,
+            "first_at": known.first_at if known else counts_from(returned, self.at),
             "lead": operation.lead if of_person else None,
             "gone": None,
             "into": None,
@@ -288,13 +289,11 @@ class _Baselines:
         changed: Mapping[str, str],
     ) -> dict[str, str]:
         """What the answer tells of other fields than those written, taken into `body`: somebody gave them values that
-        no pull has brought yet, of a record that is known, or that a create met there. Which, and since when: after
-        what they replaced, as when a pull brings it.
+        no pull has brought yet: of a record that is known, that a create met there, or in which the platform itself
+        filled more than a create gave it. Which, and since when: after what they replaced, as when a pull brings it.
         """
         returned = result.record
         if returned is None or not returned.version or (known is not None and known.version > returned.version):
-            return {}
-        if known is None and result.created is not False:
             return {}
         ours = {*operation.after, *held}
         news = {
@@ -302,11 +301,12 @@ class _Baselines:
             for name, value in _read(self.mapped, returned).items()
             if value is not None and name in self.mapped.pulled and name not in ours and body.get(name) != value
         }
-        lead = known.lead if known is not None else None
+        lead, first_at = (known.lead, known.first_at) if known is not None else (None, "")
         agreed = Agreed(self.tx, [lead] if news and lead else []).of(lead, body, news)
+        replaced = {name: stood_since(name, body, changed, agreed, first_at) for name in news}
         body.update(news)
         since = counts_from(returned.version, self.at)
-        return {name: later(since, max(changed.get(name, ""), agreed.get(name, ""))) for name in news}
+        return {name: later(since, at) for name, at in replaced.items()}
 
     def store(self) -> None:
         if self.rows:
@@ -361,26 +361,32 @@ _COMPLAINTS = select(quarantine).where(
     quarantine.c.direction == "push",
     quarantine.c.state.in_(["open", "replaying"]),
     quarantine.c.connection == bindparam("of"),
-    quarantine.c.lead.in_(bindparam("some", expanding=True)),
 )
+_OF_LEADS = _COMPLAINTS.where(quarantine.c.lead.in_(bindparam("some", expanding=True)))
+_OF_RECORDS = _COMPLAINTS.where(quarantine.c.record.in_(bindparam("some", expanding=True)))
 
 
 def _close_quarantine(tx: Connection, done: Sequence[Planned], at: str) -> None:
-    """What was refused before went through now: the entries of the fields written are resolved."""
-    written = {(op.object, about(op), op.lead): {"", *op.after} for op in done}
+    """What was refused before went through now: the entries of the fields written are resolved, on whoever's account
+    they are. So are those of records that were to be made, of leads that have one there by now: what of it is refused
+    still is told of that record."""
+    written: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for op in done:
+        written[(op.object, about(op))].update(("", *op.after))
     here = {(op.object, op.lead) for op in done}
-    resolved: list[int] = []
-    for some in chunks(sorted({op.lead for op in done})):
-        for row in tx.execute(_COMPLAINTS, {"of": done[0].connection, "some": some}):
-            if row.field in written.get((row.object, row.record, row.lead), ()) or _moot(row, here):
-                resolved.append(row.id)
-    for some in chunks(resolved):
+    found: list[Any] = []
+    for query, wanted in ((_OF_LEADS, {op.lead for op in done}), (_OF_RECORDS, {about(op) for op in done} - {""})):
+        for some in chunks(sorted(wanted)):
+            found.extend(tx.execute(query, {"of": done[0].connection, "some": some}))
+    resolved = {row.id for row in found if _is_over(row, written, here)}
+    for some in chunks(sorted(resolved)):
         tx.execute(update(quarantine).where(quarantine.c.id.in_(some)).values(state="resolved", last_at=at))
 
 
-def _moot(row: Any, here: set[tuple[str, str]]) -> bool:
-    """A create that was refused as a whole, of a lead that has a record there by now all the same."""
-    return not row.record and not row.field and (row.object, row.lead) in here
+def _is_over(row: Any, written: Mapping[tuple[str, str], set[str]], here: set[tuple[str, str]]) -> bool:
+    if not row.record:
+        return (row.object, row.lead) in here
+    return row.field in written.get((row.object, row.record), ())
 
 
 def _brief_settled(tx: Connection, lead: str, connection: str, verb: str, record_id: str) -> None:
@@ -389,10 +395,22 @@ def _brief_settled(tx: Connection, lead: str, connection: str, verb: str, record
     tx.execute(update(handoffs).where(place).values(brief_state=state, brief_record=record_id))
 
 
+_DONE = (
+    update(journal)
+    .where(journal.c.id == bindparam("row"))
+    .values(state="settled", record=bindparam("as"), error=None, settled_at=bindparam("at"))
+)
+_TIE = (
+    update(records)
+    .where(records.c.stream == bindparam("of"), records.c.id == bindparam("named"), records.c.lead.is_(None))
+    .values(lead=bindparam("whose"))
+)
+_TOUCHED = update(leads).where(leads.c.id == bindparam("who")).values(dirty=1)
+
+
 def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: str) -> None:
     """A write in doubt turned out to have happened: settle its journal row and tie its record to its lead."""
-    mine = update(journal).where(journal.c.id == row.id)
-    tx.execute(mine.values(state="settled", record=record_id, error=None, settled_at=at))
+    tx.execute(_DONE, {"row": row.id, "as": record_id, "at": at})
     mapped = workspace.mapped(row.connection).get(row.object)
     if mapped is not None and mapped.kind is Kind.CONVERSION:
         told(tx, row.connection, row.object, [event_of(row)], "sent")
@@ -414,12 +432,8 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
             copies.settled(tx, stream.id, [copied], at)
         tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
         return
-    tx.execute(
-        update(records)
-        .where(records.c.stream == stream.id, records.c.id == record_id, records.c.lead.is_(None))
-        .values(lead=row.lead)
-    )
-    tx.execute(update(leads).where(leads.c.id == row.lead).values(dirty=1))
+    tx.execute(_TIE, {"of": stream.id, "named": record_id, "whose": row.lead})
+    tx.execute(_TOUCHED, {"who": row.lead})
     handoff = workspace.project.handoff
     if row.verb == "create" and handoff and (handoff.to, handoff.object) == (row.connection, row.object):
         record_handoffs(tx, workspace, row.object, [(row.lead, record_id)], at, brief_due=True)

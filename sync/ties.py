@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, delete, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
 from mappings.model import Kind, Values
 from sync.state import rows
@@ -56,6 +56,14 @@ TIED = (
 """The leads of records that are in a deal."""
 
 
+_THEIR_DEALS = TIED.with_only_columns(*_DEAL.clauses, maintain_column_froms=True).where(
+    records.c.lead.in_(bindparam("some", expanding=True))
+)
+_TOUCH_BESIDE = (
+    update(leads).where(leads.c.id.in_(TIED.where(_DEAL.in_(_THEIR_DEALS))), leads.c.state == "live").values(dirty=1)
+)
+
+
 def touch_beside(tx: Connection, who: Iterable[str]) -> None:
     """Everyone in a deal with one of these leads is due to be merged anew.
 
@@ -63,9 +71,7 @@ def touch_beside(tx: Connection, who: Iterable[str]) -> None:
     may have had nothing to do until then.
     """
     for some in _chunks(sorted(who)):
-        theirs = TIED.with_only_columns(*_DEAL.clauses, maintain_column_froms=True).where(records.c.lead.in_(some))
-        beside = TIED.where(_DEAL.in_(theirs))
-        tx.execute(update(leads).where(leads.c.id.in_(beside), leads.c.state == "live").values(dirty=1))
+        tx.execute(_TOUCH_BESIDE, {"some": some})
 
 
 def _person_objects(tx: Connection, connection: str) -> set[str]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, select
 
+from config.clock import stamp, unstamp
 from config.errors import Misconfigured
 from connectors.api import Verb
 from mappings.model import Field, Kind, Rule, Values
@@ -24,6 +26,9 @@ from sync.settle import AWAY, HELD
 from sync.state.schema import deal_people, journal, records, runs, streams
 from sync.targets import deal_targets, targets
 from sync.workspace import Workspace
+
+AT_ONCE = timedelta(seconds=5)
+"""So long after a record was made its platform's own rules go on filling it. No person is as quick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +186,13 @@ class _Object:
             self._put_away(record, rows[last_create:], view)
 
     def _edited(self, rows: Sequence[Any], view: RecordView) -> list[str]:
-        """The fields that do not hold what we wrote, or that changed after we wrote them."""
+        """The fields that do not hold what we wrote, or that came to hold something after we made the record, by its
+        platform's clock: our own tells nothing of when somebody gave a value there."""
         wrote: Values = {}
         for row in rows:
             wrote.update(orjson.loads(row.after))
-        settled = rows[-1].settled_at or ""
-        touched = {name for name, at in view.changed.items() if name not in wrote and at > settled}
+        made = stamp(unstamp(view.first_at) + AT_ONCE)
+        touched = {name for name, at in view.changed.items() if name not in wrote and at > made} - {"created_at"}
         return sorted(touched | {name for name in wrote if not _still_ours(name, wrote[name], view)})
 
     def _in_a_deal(self, record: str) -> bool:

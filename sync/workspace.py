@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -299,10 +300,12 @@ class Workspace:
         return stamp(self.clock.now())
 
     def close(self) -> None:
-        for connector in self._connectors.values():
-            connector.close()
-        self._connectors.clear()
-        self.state.close()
+        """Everything is closed, also where closing one of them failed, which is raised at the end."""
+        with ExitStack() as stack:
+            stack.callback(self.state.close)
+            for connector in self._connectors.values():
+                stack.callback(connector.close)
+            self._connectors.clear()
 
     def __enter__(self) -> Workspace:
         return self

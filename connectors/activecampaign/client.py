@@ -105,11 +105,17 @@ class Client:
     ) -> Iterator[tuple[Rows, int]]:
         """The pages of a list from `offset` on, each with the offset behind it, 0 behind the last.
 
-        A row that is deleted meanwhile moves all later ones up: by as many as the total shrank, the walk steps back.
+        A row that is deleted meanwhile moves all later ones up: by as many as the total shrank, the walk steps back. A
+        list beside a contact tells no total and may heed no offset: told once more, it was whole before.
         """
         before: int | None = None
+        told: Sequence[Row] = ()
         while True:
             page = self.rows(path, name, {**(query or {}), "offset": offset})
+            if page.total is None and page.rows and page.rows == told:
+                yield Rows([], page.beside), 0
+                return
+            told = page.rows
             if before is not None and page.total is not None and page.total < before:
                 offset, before = max(0, offset - (before - page.total)), page.total
                 continue

@@ -29,7 +29,7 @@ from config.errors import (
 from config.secrets import Secret
 from connectors import retry
 from connectors.api import Account, Quota, Surroundings
-from connectors.bounded_sdk import Pool
+from connectors.bounded_sdk import Pool, close_lines
 from connectors.instant import HostClock
 from connectors.oauth import RenewedToken
 from connectors.retry import GATEWAYS, asked_wait, is_of_certificate
@@ -121,7 +121,7 @@ class Client:
 
     def close(self) -> None:
         self._api.close()
-        self._api.rest_client.pool_manager.clear()
+        close_lines(self._api.rest_client.pool_manager)
 
     @property
     def quotas(self) -> tuple[Quota, ...]:

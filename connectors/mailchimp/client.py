@@ -83,7 +83,11 @@ class Client:
         self._api = ApiClient()
         self._api.server = ""
         self._api.request = self._request
-        self._api.host = self._host()
+        try:
+            self._api.host = self._host()
+        except BaseException:
+            self.close()  # whoever has no client cannot close it
+            raise
 
     @property
     def connection(self) -> str:

@@ -224,20 +224,23 @@ def _result(
     if one.error is not None:
         return failed(writer, one.operation, one.error)
     if one.operation.id:
-        return Result(one.operation.key, one.id, record=read(row) if row and not _overtaken(writer, one, row) else None)
+        return Result(one.operation.key, one.id, record=_as_written(writer, one, row, read))
     if row is None or not writer.proves(one.operation, row):
         what = "Zoho's answer names a record that cannot be read back." if unread is None else unread.what
         if row is not None:
             what = "Zoho's answer names another record than the one sent."
         return failed(writer, one.operation, InDoubt(what))
-    return Result(one.operation.key, one.id, one.created, read(row))
+    return Result(one.operation.key, one.id, one.created, _as_written(writer, one, row, read))
 
 
-def _overtaken(writer: Writer, one: Told, row: Row) -> bool:
-    """Whether somebody changed a value after we had written it, and before it was read back: what stands there is not
-    what Zoho made of ours, and the next pull shows it as theirs."""
+def _as_written(writer: Writer, one: Told, row: Row | None, read: Callable[[Row], Record]) -> Record | None:
+    """What Zoho made of what we wrote. None where it was not read, or somebody changed a value after we had written it:
+    the next pull shows that as theirs."""
+    if row is None:
+        return None
     later = bool(one.at) and str(row.get("Modified_Time") or "") != one.at
-    return later and any(row.get(name) != value for name, value in writer.payload(one.operation).items() if name in row)
+    sent = writer.payload(one.operation)
+    return None if later and any(row.get(name) != value for name, value in sent.items() if name in row) else read(row)
 
 
 def failed(writer: Writer, operation: Operation, error: ClosedloopError) -> Result:

@@ -9,6 +9,9 @@ from typing import Any
 
 from mappings.model import Values
 
+APART = timedelta(days=1)
+"""No two clocks differ by more."""
+
 
 def revise(
     changed: dict[str, str],
@@ -17,13 +20,14 @@ def revise(
     new: Values,
     since: str,
     agreed: Mapping[str, str] = MappingProxyType({}),
+    first_at: str = "",
 ) -> tuple[dict[str, str], dict[str, list[Any]]]:
     """Which fields changed and when, and which still hold what the platform made of a value of ours.
 
     A blank where nothing was known is unset, not cleared: no change. What the platform rewrote is no person's change.
     Whoever replaces a value spoke after it, whatever their clock says: where the value came from a platform whose clock
     is ahead, the new one counts from just after it. `agreed` has, by field, since when an old value counts that the
-    record's lead has as well.
+    record's lead has as well; `first_at` is since when the values count that are not in `changed`.
     """
     changed, held = dict(changed), dict(held)
     for name, value in new.items():
@@ -33,8 +37,14 @@ def revise(
             held[name] = [held[name][0], value]
             continue
         held.pop(name, None)
-        changed[name] = later(since, max(changed.get(name, ""), agreed.get(name, "")))
+        changed[name] = later(since, stood_since(name, old, changed, agreed, first_at))
     return changed, held
+
+
+def stood_since(name: str, old: Values, changed: Mapping[str, str], agreed: Mapping[str, str], first_at: str) -> str:
+    """Since when the value counts that a field had in `old`; "" where it never had any."""
+    from_the_first = first_at if old.get(name) is not None else ""
+    return max(changed.get(name, from_the_first), agreed.get(name, ""))
 
 
 def later(since: str, replaced: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from mappings.model import Values
+from sync.core.echo import APART, later
 
 OURSELVES = "closedloop"
 """Stands for the connection where the engine itself is the source of a value (a score, an outcome)."""
@@ -55,24 +57,51 @@ def inherited(records: Sequence[RecordView]) -> Sequence[RecordView]:
     """`records` of one lead, where the values that a merge or a conversion carried over count from when they were
     given, not from when they were carried: a person who converts a lead says nothing new of its fields. A conversion
     is often seen first by the record it made: what that held from the start, and an older one of the same connection
-    holds as well, was carried too."""
+    holds as well, was carried too. What a record made by a conversion says otherwise replaced what it was made with."""
     heirs = {record.name: record for record in records}
     for old in records:
         for heir in [heirs[one.name] for one in records if one.connection == old.connection and one is not old]:
-            named = bool(old.gone) and old.into == f"{heir.object}/{heir.id}"
-            if named or (heir.gone is None and old.first_at < heir.first_at):
-                heirs[heir.name] = replace(heir, changed={**heir.changed, **_carried(old, heir, named)})
+            if old.gone and old.into == f"{heir.object}/{heir.id}":
+                since = _lives_on(old, heir)
+            elif heir.gone is None and old.first_at < heir.first_at:
+                since = _carried(old, heir)
+            else:
+                continue
+            heirs[heir.name] = replace(heir, changed={**heir.changed, **since})
     return list(heirs.values())
 
 
-def _carried(old: RecordView, heir: RecordView, named: bool) -> dict[str, str]:
+def _lives_on(old: RecordView, heir: RecordView) -> dict[str, str]:
+    """Since when the values of `heir` count, which `old` is known to live on as."""
+    made = old.gone == "converted" and _may_be_made_of(old, heir)
+    since = {}
+    for name, value in heir.body.items():
+        was = old.body.get(name)
+        if value is None or was is None:
+            continue
+        if value == was and (made or old.at(name) < heir.at(name)):
+            since[name] = old.at(name)
+        elif made:
+            since[name] = later(heir.at(name), old.at(name))
+    return since
+
+
+def _may_be_made_of(old: RecordView, heir: RecordView) -> bool:
+    """Whether `heir` is no older than what `old` said last, as far as clocks tell. Else it was there already when `old`
+    was converted into it, and has values of its own."""
+    last = max((old.first_at, *old.changed.values()))
+    return datetime.fromisoformat(heir.first_at) > datetime.fromisoformat(last) - APART
+
+
+def _carried(old: RecordView, heir: RecordView) -> dict[str, str]:
+    """Since when the values of a living `heir` count that it had from the start, and that `old` has, too."""
     return {
         name: old.at(name)
         for name, value in heir.body.items()
         if value is not None
         and old.body.get(name) == value
         and old.at(name) < heir.at(name)
-        and (named or name not in heir.changed)
+        and name not in heir.changed
     }
 
 

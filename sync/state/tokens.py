@@ -26,9 +26,7 @@ ALONE = 60.0
 QUEUE = 240
 """How often somebody who waits for that looks."""
 
-_KEPT_BY = select(tokens.c.connection).where(
-    tokens.c.name == bindparam("named"), tokens.c.connection.in_(bindparam("some", expanding=True))
-)
+_KEPT_BY = select(tokens.c.connection).where(tokens.c.name == bindparam("named"))
 _KEPT = select(tokens.c.ciphertext).where(tokens.c.connection == bindparam("of"), tokens.c.name == bindparam("named"))
 
 
@@ -121,4 +119,4 @@ class StateTokens:
 def kept_by(state: State, connections: Sequence[str], name: str) -> set[str]:
     """Those of `connections` that have a token of this name."""
     with state.read() as tx:
-        return set(tx.execute(_KEPT_BY, {"some": connections, "named": name}).scalars())
+        return set(tx.execute(_KEPT_BY, {"named": name}).scalars()) & set(connections)

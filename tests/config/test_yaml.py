@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,13 @@ from config import yaml
 from config.errors import Misconfigured
 from config.project import load_project
 from config.secrets import Secret, resolve
+from connectors import registry
+
+ODD = (
+    "\t", "\r", "\x85", "\u2028", "\ufeff", "\x1b", "é", "\U0001f600", "'", '"', "\\", "\\x41", "!", "!x ",
+    "%YAML 1.1\n---\n", "...", "---", "? ", ": ", "- ", "|", "|+2\n", ">-\n", "&", "*", "{", "}", "[", "]", ",", "#",
+    " #", "a:b", "{a:1}", "\n\n", "  \n", "-1.5", "1e3", "~: ~", "''", "\"a\\\n b\"", "\ue000", "\ufffe",
+)  # fmt: skip
 
 
 def place_of(text: str) -> tuple[int, int, str]:
@@ -172,3 +180,31 @@ def test_what_is_no_plain_data_is_refused_at_once(text: str) -> None:
         yaml.parse(text.encode(), "f.yaml")
     assert refused.value.problems
     assert time.process_time() - began < 10
+
+
+def as_told(text: str) -> tuple[object, object]:
+    """What the text says and where, or what is wrong with it and where."""
+    try:
+        document = yaml.parse(text.encode("utf-8", "replace"), "f.yaml")
+    except Misconfigured as error:
+        return "refused", error.problems
+    return document.data, document.places
+
+
+@pytest.mark.skipif(yaml._QUICK is None, reason="PyYAML was built without libyaml")
+@pytest.mark.parametrize("platform", sorted(registry.names()))
+def test_libyaml_reads_what_pyyaml_reads(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sound files and spoilt ones alike, to the column; nothing depends on how somebody's PyYAML was built."""
+    lines = (registry.platform(platform).folder / "mapping.yaml").read_text().splitlines(keepends=True)
+    random = Random(platform)
+    texts = ["".join(lines)]
+    for _ in range(60):
+        begin = random.randrange(len(lines))
+        text = "".join(lines[begin : begin + random.randrange(1, 25)])
+        for _ in range(random.randrange(4)):
+            place = random.randrange(len(text) + 1)
+            text = text[:place] + random.choice(ODD) + text[place + random.choice((0, 0, 1, 3)) :]
+        texts.append(text)
+    quick = [as_told(text) for text in texts]
+    monkeypatch.setattr(yaml, "_QUICK", None)
+    assert quick == [as_told(text) for text in texts]

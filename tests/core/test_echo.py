@@ -58,3 +58,9 @@ def test_whoever_replaces_what_their_lead_says_spoke_after_it() -> None:
     edit: tuple[Any, Any, Any, Any, Any] = ({}, {}, {"title": "Head"}, {"title": "Chief"}, "2026-03-01T12:00:00.500Z")
     assert revise(*edit, {"title": "2026-03-01T12:00:02.000Z"})[0] == {"title": "2026-03-01T12:00:02.001Z"}
     assert revise(*edit, {"city": "2026-03-01T12:00:02.000Z"})[0] == {"title": "2026-03-01T12:00:00.500Z"}
+
+
+def test_whoever_replaces_what_stood_from_the_first_spoke_after_it() -> None:
+    first, edited = "2026-03-01T12:00:02.000Z", "2026-03-01T12:00:00.500Z"
+    changed, _ = revise({}, {}, {"title": "Head"}, {"title": "Chief", "city": "Oslo"}, edited, first_at=first)
+    assert changed == {"title": "2026-03-01T12:00:02.001Z", "city": edited}

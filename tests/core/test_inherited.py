@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from sync.core.views import RecordView, inherited
 
 OLD, NEW = "2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"
@@ -39,3 +41,20 @@ def test_a_conversion_seen_first_by_what_it_made_carries_too_and_what_was_change
     told = {view.id: view for view in inherited([living, heir])}
     assert told["2"].at("title") == OLD
     assert told["2"].at("city") == NEW
+
+
+def test_what_a_conversion_made_says_otherwise_replaced_what_it_was_made_with_by_whatever_clock() -> None:
+    ahead, ours = "2026-02-01T04:00:00.000Z", "2026-02-01T00:10:00.000Z"
+    lead = record("1", {"title": "Chief", "city": "Rome"}, ahead, gone="converted", into="leads/2")
+    contact = record("2", {"title": "Chief", "city": "Oslo", "company": "Granit"}, ours)
+    told = {view.id: view for view in inherited([lead, contact])}
+    assert told["2"].at("title") == ahead
+    assert told["2"].at("city") == "2026-02-01T04:00:00.001Z"
+    assert told["2"].at("company") == ours
+
+
+@pytest.mark.parametrize(("how", "first_at"), [("merged", NEW), ("converted", OLD)])
+def test_a_record_that_was_there_before_keeps_its_own_dates(how: str, first_at: str) -> None:
+    lead = record("1", {"title": "Chief"}, OLD, changed={"title": "2026-02-01T04:00:00.000Z"}, gone=how, into="leads/2")
+    contact = record("2", {"title": "Boss"}, first_at)
+    assert list(inherited([lead, contact])) == [lead, contact]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select
 
 from config.clock import ManualClock
@@ -77,6 +78,56 @@ def test_a_record_merged_into_one_that_is_seen_later_brings_no_second_lead(loop:
     assert (live(loop), len(links(loop))) == (1, 1)
     with loop.workspace.state.read() as tx:
         assert tx.execute(select(conflicts.c.id).where(conflicts.c.state == "open")).all() == []
+
+
+@pytest.mark.parametrize(
+    ("object", "gone", "told"),
+    [
+        ("contacts", Gone.MERGED, "together"),
+        ("contacts", Gone.MERGED, "later"),
+        ("prospects", Gone.CONVERTED, "later"),
+    ],
+)
+def test_who_lives_on_as_a_record_that_was_put_away_unseen_is_whoever_that_was(
+    loop: Loop, object: str, gone: Gone, told: str
+) -> None:
+    """Its end is all that was ever told of it."""
+    loser = loop.beta.put(object, {"email": "old@x.io"})
+    loop.alpha.put("contacts", {"email": "ana@x.io"})
+    loop.sync(push=False)
+    assert live(loop) == 2
+    loop.clock.advance(5)
+    loop.beta.remove(object, loser, gone, into="b9", into_object="contacts")
+    if told == "later":
+        loop.sync(push=False)
+    loop.beta.put("contacts", {"email": "ana@x.io"}, "b9")
+    loop.beta.remove("contacts", "b9", Gone.ARCHIVED)
+    loop.sync(push=False)
+    assert (live(loop), len(links(loop))) == (1, 1)
+
+
+def test_of_who_lives_on_as_a_record_that_was_deleted_unseen_it_is_known(loop: Loop) -> None:
+    """Where the platform tells nothing else of it, either."""
+    ours = loop.alpha.put("contacts", {"email": "ana@x.io"})
+    loser = loop.beta.put("contacts", {"email": "ana@x.io"})
+    loop.sync(push=False)
+    loop.clock.advance(5)
+    loop.beta.put("contacts", {}, "b9")
+    loop.beta.remove("contacts", loser, Gone.MERGED, into="b9")
+    loop.beta.remove("contacts", "b9")
+    loop.sync(push=False)
+    with loop.workspace.state.read() as tx:
+        found = {row.id: (row.lead, row.gone) for row in tx.execute(select(records))}
+    assert {lead for lead, _ in found.values()} == links(loop)
+    assert {id: gone for id, (_, gone) in found.items()} == {ours: None, loser: "merged", "b9": "deleted"}
+    assert live(loop) == len(links(loop)) == 1
+
+
+def test_who_was_deleted_unseen_is_nobody(loop: Loop) -> None:
+    loop.beta.put("contacts", {"email": "ana@x.io"}, "b9")
+    loop.beta.remove("contacts", "b9")
+    loop.sync(push=False)
+    assert live(loop) == 0
 
 
 def test_which_of_two_others_a_merged_person_is_a_person_decides(loop: Loop) -> None:

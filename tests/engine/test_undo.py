@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from config.clock import stamp
 from config.errors import Misconfigured
 from connectors.api import Gone
 from sync import planfile
@@ -16,6 +17,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.schema import journal, meta
 from sync.undo import Chosen, Left, connections_of, reverse
 from tests.engine.conftest import Loop
+from tests.simulation.clocks import Watch
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +183,65 @@ def test_a_made_record_that_people_work_with_is_left(loop: Loop) -> None:
     loop.clock.advance(300)
     loop.beta.edit("prospects", prospect, {"phone": "+493012345"})
     operations, left = planned(loop, run=run, object="prospects")
+    assert operations == []
+    assert [entry.why for entry in left] == ["people changed phone since"]
+
+
+def filling(loop: Loop) -> None:
+    """The CRM fills in a telephone number, tells when it made a record, and its clock is another."""
+    path = loop.folder / "mappings" / "beta.yaml"
+    first = "      - {remote: first, field: first_name, direction: both}\n"
+    path.write_text(path.read_text().replace(first, f"{first}      - {{remote: made, field: created_at}}\n"))
+    loop.reopen()
+    beta = loop.beta
+    beta.rewrite = lambda values: (
+        {"phone": "+493012345", "made": stamp(beta.clock.now()), **values} if "email" in values else values
+    )
+
+
+AHEAD, BEHIND = 14_400, -14_400
+
+
+@pytest.mark.parametrize(("off", "answers"), [(AHEAD, True), (AHEAD, False), (BEHIND, False)])
+def test_what_a_platform_filled_in_is_no_persons_by_whatever_clock(loop: Loop, off: float, answers: bool) -> None:
+    filling(loop)
+    loop.beta.clock, loop.beta.returns_records = Watch(loop.clock, off), answers
+    handed(loop)
+    undo(loop, run=loop.settled()[0].run, object="prospects")
+    assert loop.beta.all("prospects") == []
+
+
+@pytest.mark.parametrize(
+    ("off", "answers", "seen"),
+    [(AHEAD, True, True), (AHEAD, False, False), (BEHIND, True, False), (BEHIND, False, True)],
+)
+def test_what_a_person_gave_a_made_record_is_theirs_by_whatever_clock(
+    loop: Loop, off: float, answers: bool, seen: bool
+) -> None:
+    filling(loop)
+    loop.beta.clock, loop.beta.returns_records = Watch(loop.clock, off), answers
+    handed(loop)
+    run = loop.sync().run
+    if seen:
+        loop.sync()
+    [prospect] = loop.beta.rows["prospects"]
+    loop.clock.advance(30)
+    loop.beta.edit("prospects", prospect, {"phone": "+493054321"})
+    operations, left = planned(loop, run=run, object="prospects")
+    assert operations == []
+    assert [entry.why for entry in left] == ["people changed phone since"]
+
+
+def test_what_a_person_gave_between_two_of_our_writes_is_theirs(loop: Loop) -> None:
+    ana = handed(loop)
+    loop.settled()
+    [prospect] = loop.beta.rows["prospects"]
+    loop.clock.advance(300)
+    loop.beta.edit("prospects", prospect, {"phone": "+493054321"})
+    loop.settled()
+    loop.alpha.edit("contacts", ana, {"title": "Chief of Staff"})
+    loop.settled()
+    operations, left = planned(loop, connection="beta", object="prospects")
     assert operations == []
     assert [entry.why for entry in left] == ["people changed phone since"]
 

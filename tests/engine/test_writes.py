@@ -69,6 +69,28 @@ def test_a_refused_value_is_tried_again_when_it_changes(loop: Loop) -> None:
         assert [row.state for row in tx.execute(select(quarantine))] == ["resolved"]
 
 
+def test_a_value_that_was_refused_of_a_record_that_was_to_be_made_is_told_of_that_record(loop: Loop) -> None:
+    """Once it is there, and no more of one that is not; and is over when another goes through."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    loop.beta.refuse = lambda op: rejected("title", "too_long") if "title" in op.values else None
+    loop.sync()
+    loop.settled()
+    [made] = loop.beta.rows["prospects"]
+
+    def told() -> set[tuple[str, str]]:
+        with loop.workspace.state.read() as tx:
+            rows = tx.execute(select(quarantine).where(quarantine.c.state == "open"))
+            return {(row.record, row.field) for row in rows}
+
+    assert told() == {(made, "title")}
+    loop.beta.refuse = lambda op: None
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", ana, {"title": "Boss"})
+    loop.settled()
+    assert told() == set()
+
+
 def test_a_lost_answer_is_looked_up_and_not_sent_again(loop: Loop) -> None:
     loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
     ana = next(iter(loop.alpha.rows["contacts"]))
@@ -182,6 +204,16 @@ def test_a_rewrite_seen_only_in_the_echo_is_no_edit(loop: Loop) -> None:
     loop.settled()
     assert loop.beta.rows["contacts"][theirs].values["title"] == "CHIEF"
     assert loop.alpha.all("contacts")[0]["title"] == "Chief"
+
+
+def test_what_a_platform_fills_in_a_record_that_it_makes_is_heard_with_its_answer(loop: Loop) -> None:
+    """The run that made it takes it on: until a pull tells of it, another write could go over it."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    loop.beta.rewrite = lambda values: {"phone": "+49301", **values}
+    loop.sync()
+    assert [row["phone"] for row in loop.beta.all("prospects")] == ["+49301"]
+    assert loop.alpha.rows["contacts"][ana].values["phone"] == "+49301"
 
 
 def test_every_write_is_in_the_journal_with_before_after_and_why(loop: Loop) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from itertools import islice
 from random import Random
 from typing import Any
@@ -23,6 +24,7 @@ from connectors.manifest import load as manifest_of
 from connectors.sandbox import Answer, Call, Sandbox
 from connectors.sound import Sound
 from mappings.compiler import read_mapping
+from mappings.language import MappingFile
 from tests.connectors.surroundings import connect
 
 CASES = 120
@@ -75,9 +77,7 @@ def test_no_answer_is_a_traceback(sandbox: Sandbox, capsys: pytest.CaptureFixtur
 
 def used(connector: Connector, platform: str, random: Random) -> None:
     """One thing that the engine asks of a connector."""
-    folder = registry.platform(platform).folder
-    mapping, _ = read_mapping(folder / "mapping.yaml")
-    facts = manifest_of(folder).objects
+    mapping, facts = mapped(platform), manifest_of(registry.platform(platform).folder).objects
     name = random.choice([name for name in facts if name in mapping.objects])
     fields = [entry.remote for entry in mapping.objects[name].fields if entry.remote]
     deed = random.choice(["check", "describe", "pull", "pull", "pull", "read", "push"])
@@ -99,6 +99,11 @@ def used(connector: Connector, platform: str, random: Random) -> None:
         ]
         results = list(connector.push(operations, fields))
         assert sorted(result.key for result in results) == ["op0", "op1", "op2"]
+
+
+@cache
+def mapped(platform: str) -> MappingFile:
+    return read_mapping(registry.platform(platform).folder / "mapping.yaml")[0]
 
 
 def changed(answer: Answer, random: Random) -> Answer:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tests.planted.bug import Bug
 from tests.planted.deals import DEALS
+from tests.planted.simulated import SIMULATED
 
 BUGS = (
     # what is read
     Bug(
         "a lagging index overwrites what is newer",
         "sync/arrivals.py",
-        "older = bool(record.version) and record.version < before.version and not self._is_back(record, before)",
+        "older = self._is_older(record, before)",
         "older = False",
         tests="tests/state/test_absorb.py::test_an_older_state_told_late_is_not_news",
     ),
@@ -31,7 +32,7 @@ BUGS = (
     Bug(
         "the baseline of an edit is not dated",
         "sync/core/echo.py",
-        '        changed[name] = later(since, max(changed.get(name, ""), agreed.get(name, "")))\n',
+        "        changed[name] = later(since, stood_since(name, old, changed, agreed, first_at))\n",
         "",
         tests="tests/state/test_absorb.py::test_a_change_is_told_by_field_with_its_time",
     ),
@@ -300,6 +301,7 @@ BUGS = (
         "tests/engine/test_guards.py::test_a_vanished_field_is_frozen_and_the_rest_goes_on",
     ),
     *DEALS,
+    *SIMULATED,
     # what a person decided, and what nobody may do
     Bug(
         "our own putting away is taken for a person's",
@@ -370,7 +372,7 @@ BUGS = (
         "connectors/linkedin/webhook.py",
         "not CODE.fullmatch(code)",
         "not code",
-        tests="tests/connectors/linkedin/test_linkedin.py::test_nothing_that_a_delivery_could_be_signed_with_is_signed_for_a_challenge",
+        tests="tests/connectors/linkedin/test_webhooks.py::test_nothing_that_a_delivery_could_be_signed_with_is_signed_for_a_challenge",
     ),
     # the connectors
     Bug(
@@ -378,28 +380,28 @@ BUGS = (
         "connectors/hubspot/connector.py",
         "OVERLAP = timedelta(seconds=300)",
         "OVERLAP = timedelta(0)",
-        tests="tests/connectors/hubspot/test_hubspot.py::test_a_later_pull_brings_only_what_changed_with_overlap tests/connectors/hubspot/test_hubspot.py::test_a_row_that_the_index_shows_late_is_not_missed",
+        tests="tests/connectors/hubspot/test_pull.py::test_a_later_pull_brings_only_what_changed_with_overlap tests/connectors/hubspot/test_pull.py::test_a_row_that_the_index_shows_late_is_not_missed",
     ),
     Bug(
         "HubSpot: a row missing from the answer is a success",
         "connectors/hubspot/writes.py",
         "        yield from _missing(client, list(waiting.values()))\n",
         "        yield from (Result(operation.key, operation.id) for operation in waiting.values())\n",
-        tests="tests/connectors/hubspot/test_hubspot.py::test_a_row_missing_from_the_answer_is_never_taken_for_done",
+        tests="tests/connectors/hubspot/test_push.py::test_a_row_missing_from_the_answer_is_never_taken_for_done",
     ),
     Bug(
         "HubSpot: any signature will do",
         "connectors/hubspot/webhook.py",
         'return hmac.compare_digest(digest, headers.get("x-hubspot-signature-v3", "").encode()) and abs(age) <= WINDOW',
         "return abs(age) <= WINDOW",
-        tests="tests/connectors/hubspot/test_hubspot.py::test_a_webhook_is_believed_only_with_its_signature",
+        tests="tests/connectors/hubspot/test_webhook.py::test_a_webhook_is_believed_only_with_its_signature",
     ),
     Bug(
         "Mailchimp: no overlap",
         "connectors/mailchimp/connector.py",
         "OVERLAP = timedelta(seconds=300)",
         "OVERLAP = timedelta(0)",
-        tests="tests/connectors/mailchimp/test_mailchimp.py::test_a_change_that_is_shown_late_is_not_missed",
+        tests="tests/connectors/mailchimp/test_pull.py::test_a_change_that_is_shown_late_is_not_missed",
     ),
     Bug(
         "Salesforce: no overlap",
@@ -413,7 +415,7 @@ BUGS = (
         "connectors/outreach/connector.py",
         'not hmac.compare_digest(digest.encode(), headers.get("outreach-webhook-signature", "").encode())',
         "False",
-        tests="tests/connectors/outreach/test_outreach.py::test_webhooks_are_believed_by_their_signature_only",
+        tests="tests/connectors/outreach/test_webhooks.py::test_webhooks_are_believed_by_their_signature_only",
     ),
     # keys that change
     Bug(
@@ -441,23 +443,23 @@ BUGS = (
     Bug(
         "a restored state takes no notice of whom it never knew to be deleted",
         "sync/arrivals.py",
-        "if record.gone is not None and not record.into and not self.keep_gone:",
-        "if record.gone is not None and not record.into:",
-        tests="tests/engine/test_restored.py::test_whoever_was_deleted_after_the_backup_stays_deleted",
+        "not (self.keep_gone or is_heir)",
+        "not is_heir",
+        tests="tests/engine/test_restored_people.py::test_whoever_was_deleted_after_the_backup_stays_deleted",
     ),
     Bug(
         "a restored state decides by what it knew",
         "sync/restored.py",
         "contest(tx, _disputed(",
         "list(_disputed(",
-        tests="tests/engine/test_restored.py::test_a_difference_is_asked_and_then_the_rule_holds_again",
+        tests="tests/engine/test_restored_people.py::test_a_difference_is_asked_and_then_the_rule_holds_again",
     ),
     Bug(
         "a restored state makes whoever is missing",
         "sync/withheld.py",
         "held = {place for place, let in told.items() if not let}",
         "held: set[Place] = set()",
-        tests="tests/engine/test_restored.py::test_whoever_is_missing_is_made_only_when_a_person_says_so",
+        tests="tests/engine/test_restored_people.py::test_whoever_is_missing_is_made_only_when_a_person_says_so",
     ),
     Bug(
         "a late create passes for an edit",

@@ -17,7 +17,7 @@ DEALS = (
         "sync/resolve.py",
         "        recognise(tx, bear, at)\n",
         "",
-        tests="tests/engine/test_copies.py::test_a_copy_made_in_a_run_that_died_is_known_by_the_name_it_bears",
+        tests="tests/engine/test_second_copies.py::test_a_copy_made_in_a_run_that_died_is_known_by_the_name_it_bears",
     ),
     Bug(
         "a copy that somebody deleted is made again",
@@ -73,7 +73,7 @@ DEALS = (
         "sync/arrivals.py",
         "(record.gone is None and before == OUTSIDE)",
         "False",
-        tests="tests/engine/test_copies.py::test_a_second_copy_is_no_news_when_all_is_read_anew",
+        tests="tests/engine/test_second_copies.py::test_a_second_copy_is_no_news_when_all_is_read_anew",
     ),
     Bug(
         "a copy that was made is not written down",

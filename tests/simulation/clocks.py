@@ -50,11 +50,13 @@ class Clocks:
         """Seconds until the engine's clock shows again what it has shown before."""
         return self.furthest - self.engine.by if isinstance(self.engine, Watch) else 0.0
 
-    def moved(self) -> float:
-        """Set the engine's clock, if it is time to; by how many seconds."""
+    def moved(self, *, held: bool = False) -> float:
+        """Set the engine's clock, if it is time to and nothing holds it; by how many seconds."""
         if not isinstance(self.engine, Watch) or self.rng.random() >= self.rate:
             return 0.0
         by = self.rng.choice(SET)
+        if held:
+            return 0.0
         self.engine.by += by
         self.furthest = max(self.furthest, self.engine.by)
         return by

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import oddities, optouts, wire
+from tests.simulation import beside, oddities, optouts, quirks, wire
 
 WELL = "well"
 _OF_PUSHES = ("push_breaks", "later", "refused", "lost_before", "late_commit", "lost_after")
@@ -34,10 +34,10 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "port": {
         "check": ("login_lost",),
         "describe": (),
-        "pull": _OF_PULLS,
+        "pull": (*_OF_PULLS, quirks.EMPTIED),
         "read": ("read_breaks",),
-        "create": (*_OF_PUSHES, oddities.FLOWED),
-        "update": (*_OF_PUSHES, oddities.FLOWED),
+        "create": (*_OF_PUSHES, oddities.FLOWED, quirks.PICKY),
+        "update": (*_OF_PUSHES, oddities.FLOWED, quirks.PICKY),
     },
     "deals": {
         "check": ("login_lost",),
@@ -60,6 +60,8 @@ _BESIDE = (
     "writes slow",
     oddities.SILENT,
     oddities.AHEAD_OF,
+    quirks.AGED,
+    quirks.ROLLED,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
@@ -116,13 +118,13 @@ def possible(level: str) -> frozenset[str]:
 def _combinations(level: str) -> Iterator[str]:
     yield from _ends("start", WELL, ("commit.before", "commit.after"), level)
     if level == "http":
-        yield from ("beside/clock off", f"beside/{optouts.NAME}")
+        yield from (f"beside/{what}" for what in ("clock off", optouts.NAME, *beside.NAMES))
         yield from (f"{operation}/{ACTS}" for operation in ("read", "write"))
     of = _LIKE.get(level, level)
     if of == "port":
         yield from (f"beside/{what}" for what in _BESIDE)
-        beside = ("clock set", oddities.SILENT, oddities.AHEAD_OF)
-        yield from (f"{operation}/{WELL}/{what}" for operation in _SPOILED[of] for what in beside)
+        between = ("clock set", oddities.SILENT, oddities.AHEAD_OF)
+        yield from (f"{operation}/{WELL}/{what}" for operation in _SPOILED[of] for what in between)
     for operation, faults in _SPOILED[of].items():
         yield from _ends(operation, WELL, ("call.before",), level)
         for fault in (WELL, *faults):

@@ -24,10 +24,11 @@ from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
 from tests.simulation import deals_oracle
 from tests.simulation.desk import Desk, DeskSeat
-from tests.simulation.scenario import BESIDE, SIDES, START, Outcome, Scenario, World, _Life, _memory, _Watched, plain
-from tests.simulation.scenario import _platform as scenario_platform
+from tests.simulation.process import Life, Watched, plain
+from tests.simulation.scenario import BESIDE, Outcome, Scenario
 from tests.simulation.side import Side
 from tests.simulation.trade import Trade
+from tests.simulation.world import SIDES, START, World, memory, platform
 
 _MANIFEST = """
 name: {name}
@@ -158,7 +159,7 @@ def _world(world: World) -> tuple[Path, Workspace]:
     return folder, workspace
 
 
-_platform = partial(scenario_platform, seated=DeskSeat)
+_platform = partial(platform, seated=DeskSeat)
 
 
 @dataclass
@@ -183,9 +184,9 @@ class DealScenario(Scenario):
         folder, made = _world(self.world)
         if not self.desks:
             self._furnish(folder)
-        state = State(made.state.engine, self.clock) if self.true_state else _memory().state(self.clock)
+        state = State(made.state.engine, self.clock) if self.true_state else memory().state(self.clock)
         fenced = self.takeover_rate > 0
-        life = self.life = _Life()
+        life = self.life = Life()
         made_by = {n: _platform(n, folder / n, desk, life.seats, fenced=fenced) for n, desk in self.desks.items()}
         find = made_by.__getitem__
         workspace = Workspace(self.folder, made.project, state, self.clock, made.fields, made.order, self._new_id, find)
@@ -193,7 +194,7 @@ class DealScenario(Scenario):
         workspace._owners = {name: Owners(state, name) for name in self.desks}
         workspace._compiled = {name: made._compiled[name] for name in self.desks}
         workspace._mapped = {name: dict(made._compiled[name]) for name in self.desks}
-        state.__dict__["begin"] = partial(_Watched, self, life, state.begin)
+        state.__dict__["begin"] = partial(Watched, self, life, state.begin)
         return workspace
 
     def _furnish(self, folder: Path) -> None:

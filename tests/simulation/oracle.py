@@ -254,12 +254,15 @@ def _was_missed(side: Side, edit: Edit) -> bool:
 
 def _check_policy(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
     """P4c: among what stands the latest wins. A record has one time for all its fields, so an edit counts from some
-    moment between when it was made and when its record was last touched; only what is later than all that must win."""
+    moment between when it was made and when its record was last touched; only what is later than all that must win. A
+    blank in a field that was never known to be filled tells nothing, and wins over nothing."""
     if person.lost or scenario.meddles or len(standing) < 2 or _disturbed(scenario):
         return
     spans = {number: _counts(scenario, edit, name) for number, edit in standing.items()}
     for number, edit in standing.items():
         first = spans[number][0]
+        if edit.mute:
+            continue
         if all(spans[other][1] < first for other in standing if other != number) and _plain(edit) != value:
             raise Violation(f"P4c: {name} of {person.email} is {value!r}; {_plain(edit)!r} is the latest")
 
@@ -279,7 +282,7 @@ def _span(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
     any in its second, and replaced what was given earlier in it; one ahead of the clock may be taken for now."""
     told = scenario.sides[edit.side].history[edit.row]
     mine = [row for row in told if str(row.values.get(name) or "").casefold() == _plain(edit)]
-    return min(mine[0].version, stamp(mine[0].at)), max(mine[-1].version, stamp(mine[-1].at)) + "+"
+    return min(mine[0].version, stamp(mine[0].at)), max(max(row.version, stamp(row.at)) for row in mine) + "+"
 
 
 def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:

@@ -21,7 +21,7 @@ from mappings.model import Kind
 from sync import scaffold
 from sync.targets import targets
 from sync.workspace import Workspace
-from tests.simulation import habits, logins, sources
+from tests.simulation import habits, keepsakes, logins, sources
 from tests.simulation.wire import Wire
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -63,18 +63,20 @@ class Pair:
 
 
 @cache
-def pair(names: tuple[str, str]) -> Pair:
-    """Made once a process: files, sandboxes, compiled mappings."""
+def pair(names: tuple[str, str], marks: bool = False) -> Pair:
+    """Made once a process: files, sandboxes, compiled mappings; with `marks` those mark everybody (keepsakes.py)."""
     folder = Path(tempfile.mkdtemp(prefix="closedloop-pair-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     clock = ManualClock(START)
     sandboxes = {
         name: registry.platform(name).sandbox(seed=5, clock=clock, port=PORT + number)
         for number, name in enumerate(names)
     }
+    for sandbox in sandboxes.values() if marks else ():
+        keepsakes.prepare(sandbox)
     chosen = {name: logins.connection(folder, name, sandbox) for name, sandbox in sandboxes.items()}
-    tells = str(sources.takes_outcomes(names[0])).lower()
+    tells = str(marks or sources.takes_outcomes(names[0])).lower()
     scaffold.write(folder, chosen, tail=f'qualification: {{qualified_when: "{tells}"}}\n')
-    _adapt(folder, names)
+    _adapt(folder, names, marks=marks)
     made = Workspace.open(folder, clock=clock)
     made.close()
     empty = {name: orjson.dumps(sandbox.snapshot()) for name, sandbox in sandboxes.items()}
@@ -86,7 +88,7 @@ def pair(names: tuple[str, str]) -> Pair:
     return Pair(names, folder, clock, sandboxes, empty, usual, made, Wire(sandboxes), tuple(sorted(spoken)))
 
 
-def _adapt(folder: Path, names: tuple[str, str]) -> None:
+def _adapt(folder: Path, names: tuple[str, str], *, marks: bool) -> None:
     """People are created wherever they are missing, and nothing else is pulled."""
     file = folder / "closedloop.yaml"
     project: dict[str, Any] = yaml.safe_load(file.read_text())
@@ -96,7 +98,8 @@ def _adapt(folder: Path, names: tuple[str, str]) -> None:
         people = [object for object, facts in objects.items() if facts.kind is Kind.LEAD]
         project["connections"][name]["objects"] = sources.pulled(name) if name in sources.names() else people
         mapping = folder / "mappings" / f"{name}.yaml"
-        mapping.write_text(_CREATE_WHEN.sub(r'\1 "true"', sources.adapted(mapping.read_text())))
+        text = _CREATE_WHEN.sub(r'\1 "true"', sources.adapted(mapping.read_text()))
+        mapping.write_text(keepsakes.marked(name, text) if marks else text)
     everything = {"share": "100%", "over": 0}
     project["guards"] = {"describe_every": 86400, "changed": everything, "opted_out": dict(everything)}
     file.write_text(yaml.safe_dump(project))

@@ -45,6 +45,7 @@ class People:
     moves: dict[tuple[str, str], int] = field(default_factory=dict)  # (person, address they changed to) -> the edit
     shared: dict[str, set[str]] = field(default_factory=dict)  # address of several people -> all who came by it
     joined: Counter[str] = field(default_factory=Counter)  # how often people were entered under their first address
+    linked: Callable[[str], str | None] = lambda name: None  # of the engine's name of a lead, the person on its records
     acts: int = 0
 
     def act(self) -> None:
@@ -135,14 +136,14 @@ class People:
 
     def of(self, values: Mapping[str, Any]) -> str:
         """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is given once only. One
-        without any speaks of whom another speaks that the engine gave the same name."""
+        without any speaks of whom another speaks that the engine gave the same name, or has meant to give it."""
         told = [self.edit_of(values.get(name)) for name in FIELDS]
         return next((self.edits[number].email for number in told if number is not None), None) or self._named(values)
 
     def _named(self, values: Mapping[str, Any]) -> str:
         key, every = values.get("key"), [(side, row) for side in self.sides.values() for row in side.rows().values()]
         named = (side.whose[row.id] for side, row in every if key and row.values.get("key") == key)
-        return next(named, email_of(values))
+        return next(named, None) or self.linked(str(key)) or email_of(values)
 
     def edit_of(self, value: Any) -> int | None:
         """The number of the edit that gave this value; None for a blank."""

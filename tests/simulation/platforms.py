@@ -10,7 +10,7 @@ import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -31,14 +31,16 @@ from sync.runs import Options, Report, Runner
 from sync.state.schema import leads, leases, quarantine
 from sync.targets import targets
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, habits, logins, sources
+from tests.simulation import clocks, habits, keepsakes, logins, sources
+from tests.simulation.beside import Beside
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.optouts import OptOuts
 from tests.simulation.oracle import Violation, check_account
 from tests.simulation.pairs import START, pair, pairs, writable
 from tests.simulation.post import Post
+from tests.simulation.process import Crash
 from tests.simulation.quick import Memory
-from tests.simulation.scenario import Crash, Outcome, unsettled
+from tests.simulation.scenario import Outcome, unsettled
 from tests.simulation.wire import FAULTS, wired
 
 QUIET_RUNS = 10
@@ -70,12 +72,13 @@ class Said:
 @dataclass
 class PairScenario:
     """One seed over one pair of platforms. Where `die_at` is given, the process dies at just that boundary: before or
-    after a call, before or after a commit."""
+    after a call, before or after a commit. Of `without` (beside.KINDS) nothing befalls it."""
 
     seed: int
     names: tuple[str, str] = ("", "")
     faults: bool = True
     die_at: int = 0
+    without: frozenset[str] = frozenset()
     said: list[Said] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     events: int = 0
@@ -84,7 +87,8 @@ class PairScenario:
     def __post_init__(self) -> None:
         known = pairs()
         self.names = self.names if self.names[0] else known[self.seed % len(known)]
-        self.pair = pair(self.names)
+        keeps = self.faults and "keepsakes" not in self.without
+        self.pair = pair(self.names, keeps and keepsakes.marks(self.seed, self.names))
         self.rng = Random(self.seed)
         random.seed(self.seed)  # the retries' jitter
         self.trace = hashlib.sha256()
@@ -110,6 +114,7 @@ class PairScenario:
         self.chance = Random(self.rng.random())
         self.healed = self.acting = False
         self.optouts = OptOuts(self.seed, self.faults)
+        self.beside = Beside(self)
         self.heard: set[int] = set()
         self._ids = 0
         self.marks = MemoryMarks()
@@ -197,7 +202,7 @@ class PairScenario:
             self.wire.met[f"{self.wire.doing}/somebody acts"] += 1
             self.acting = self.wire.calm = True
             self.act()
-            self._opt_out()
+            self._by_themselves()
             if self.hooked:
                 self._deliver()
             self.acting = self.wire.calm = False
@@ -236,9 +241,10 @@ class PairScenario:
         """Somebody does something."""
         self._by_hand(self._act)
 
-    def _opt_out(self) -> None:
-        """Somebody opts out, perhaps."""
+    def _by_themselves(self) -> None:
+        """Somebody opts out, perhaps, or puts something on a record."""
         self._by_hand(partial(self.optouts.act, self))
+        self._by_hand(partial(self.beside.keepsakes.act, self))
 
     def _by_hand(self, does: Callable[[], None]) -> None:
         """It is done, by somebody who connects the account again where the log-in was lost: they share it."""
@@ -300,7 +306,8 @@ class PairScenario:
         return int(found[1]) if found else None
 
     def _push(self, name: str, operation: Operation) -> None:
-        [result] = list(self.hand.connector(name).push([operation], []))
+        with self.beside.stamping(name, operation):
+            [result] = list(self.hand.connector(name).push([operation], []))
         if result.error is not None:
             raise result.error
         self.post.changed(name, operation.object, result.id)
@@ -329,7 +336,7 @@ class PairScenario:
 
     def run(self) -> Outcome:
         violation = ""
-        with wired(self.wire):
+        with wired(self.wire), self.beside.during():
             try:
                 self._live()
                 self._check_clients()
@@ -353,12 +360,16 @@ class PairScenario:
         for _ in range(self.rng.choice((4, 5, 6))):
             if self.rng.random() < 0.6:
                 self.act()
-                self._opt_out()
+                self._by_themselves()
             elif self.rng.random() >= self.hooked:
                 self.sync()
             elif name := self._deliver():
                 self.sync("hints", name)
         self._heal()
+        if waiting := self.beside.futures.waiting():
+            self._check(waiting)
+            self.pair.clock.advance(self.beside.futures.by.total_seconds())
+            self._come_to_rest()
         self._check()
 
     def _heal(self) -> None:
@@ -372,6 +383,9 @@ class PairScenario:
             open_ = (quarantine.c.state == "open") & (quarantine.c.code != "in_doubt")  # nobody counts those again
             refused = list(tx.execute(select(quarantine.c.id).where(open_)).scalars())
         self._replay(refused)
+        self._come_to_rest()
+
+    def _come_to_rest(self) -> None:
         for _ in range(QUIET_RUNS):
             self.pair.clock.advance(DOUBT)
             report = self.sync()
@@ -397,18 +411,21 @@ class PairScenario:
                 self._connect([error.connection])
         self._replay(refused)
 
-    def _check(self) -> None:
+    def _check(self, waiting: Collection[str] = ()) -> None:
+        """Judge all but those whose records nobody was told of yet, because they are of the future."""
         self.pair.clock.advance(600 + self.behind)
         found = {name: [values for _, _, values in self._people(name)] for name in self.objects}
-        for email in sorted({said.email for said in self.said}):
+        for email in sorted({said.email for said in self.said} - set(waiting)):
             theirs = {name: [v for v in people if v.get("email") == email] for name, people in found.items()}
             for name, rows in theirs.items():
                 if len(rows) != 1:
                     raise Violation(f"{'P2' if not rows else 'P3'}: {email} stands {len(rows)} times on {name}")
             for one in self.pair.spoken:
                 self._check_field(email, one, {name: rows[0].get(one) for name, rows in theirs.items()})
-        self.optouts.check(self, found)
-        self._check_outcomes()
+        self.beside.keepsakes.check(self)
+        if not waiting:
+            self.optouts.check(self, found)
+            self._check_outcomes()
 
     def _check_clients(self) -> None:
         """Nobody waited for ever, or went to another host than the platform's."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from sync.conflicts import Answer, answer, listed
 from sync.state.schema import leads, records, streams
 from sync.withheld import WRITE
+from tests.simulation.process import plain
 from tests.simulation.side import email_of
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ _FIELDS = {"first_name": "first", "title": "title"}
 
 def answered(scenario: Scenario) -> bool:
     """Answer all that is open; whether anything was."""
-    from tests.simulation.scenario import plain
-
     with plain(scenario.workspace.state) as tx:
         asked = [question for question in listed(tx) if question["kind"] != "match"]
         for question in asked:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from itertools import chain
 from typing import Any
 
@@ -28,37 +28,32 @@ OFTEN = 20
 """Runs of one statement after which it is one that the engine keeps, and not one that is built anew each time."""
 
 
-class Found:
-    """What a statement gave, with the few ways of reading it that the engine uses."""
+class Found(list[Any]):
+    """The rows that a statement gave, with the few ways of reading them that the engine uses."""
 
-    __slots__ = ("_rows", "_shape", "rowcount")
-
-    def __init__(self, rows: list[Any], shape: Any, rowcount: int) -> None:
-        self._rows, self._shape, self.rowcount = rows, shape, rowcount
+    __slots__ = ()
+    rowcount = -1
 
     def all(self) -> list[Any]:
-        return list(map(self._shape, self._rows)) if self._rows else []
+        return self
 
     fetchall = all
 
-    def __iter__(self) -> Iterator[Any]:
-        return map(self._shape, self._rows)
-
     def first(self) -> Any:
-        return self._shape(self._rows[0]) if self._rows else None
+        return self[0] if self else None
 
     def one_or_none(self) -> Any:
-        if len(self._rows) > 1:
+        if len(self) > 1:
             raise ValueError("more than one row")
-        return self.first()
+        return self[0] if self else None
 
     def one(self) -> Any:
-        if len(self._rows) != 1:
-            raise ValueError(f"{len(self._rows)} rows, not one")
-        return self.first()
+        if len(self) != 1:
+            raise ValueError(f"{len(self)} rows, not one")
+        return self[0]
 
     def scalar(self) -> Any:
-        return self.first()[0] if self._rows else None
+        return self[0][0] if self else None
 
     def scalar_one(self) -> Any:
         return self.one()[0]
@@ -67,19 +62,22 @@ class Found:
         return [row[0] for row in self]
 
     def mappings(self) -> Found:
-        return Found(self._rows, lambda row: self._shape(row)._asdict(), self.rowcount)
+        return Found(row._asdict() for row in self)
 
 
-class Plain(Found):
-    """The same where the database's values are those that are told."""
+class Changed(Found):
+    """What a statement came to that gives no rows: how many it changed."""
 
-    __slots__ = ()
+    __slots__ = ("rowcount",)
 
-    def scalar(self) -> Any:
-        return self._rows[0][0] if self._rows else None
+    def __init__(self, rowcount: int) -> None:
+        super().__init__()
+        self.rowcount = rowcount
 
-    def scalars(self) -> list[Any]:
-        return [row[0] for row in self._rows]
+
+@cache
+def _counted(rowcount: int) -> Changed:
+    return Changed(rowcount)
 
 
 class _Compiled:
@@ -93,14 +91,13 @@ class _Compiled:
         processors = compiled._bind_processors
         parameters = [_Parameter(by_name[name], processors.get(name), columns) for name in compiled.positiontup or ()]
         self._fixed = [(extracted.get(own.bound.key, -1), own) for own in parameters if not own.given]
-        self._gather, self._measure = _gathering(parameters)
+        self.values, self.sizes, self.known = _places(parameters)
+        # generated: this is done for each of some hundred statements a sync
+        self._gather = eval(f"lambda fixed: lambda given: {self.values}", self.known)
+        self._measure = eval(f"lambda fixed: lambda given: {self.sizes}", self.known)
         self._lists = [own for own in parameters if own.bound.expanding]
-        self._texts: dict[tuple[int, ...], str] = {}
-        columns_found = compiled._result_columns
-        self.shape: Any = None
-        self.found: type[Found] = Found
-        if columns_found:
-            self.shape, self.found = _shaped(columns_found)
+        self.texts: dict[tuple[int, ...], str] = {}
+        self.shape: Any = _shaped(compiled._result_columns) if compiled._result_columns else None
 
     def bound(self, values: Sequence[Any]) -> _Bound:
         """Ready to run; what the statement itself holds is as in `values`."""
@@ -110,15 +107,15 @@ class _Compiled:
             text = partial(_spread, self.text, self._measure(fixed))
         elif self._lists:
             text = self.text(self._measure(fixed)(None))
-        return _Bound(self, text, self._gather(fixed))
+        return _Bound(self, text, self._gather(fixed), fixed)
 
     def text(self, sizes: tuple[int, ...]) -> str:
         """The text with a place for each value of its lists, which are of these sizes."""
-        text = self._texts.get(sizes)
+        text = self.texts.get(sizes)
         if text is None:
             marks = [_marks(number, own.width) for number, own in zip(sizes, self._lists, strict=True)]
             following = iter(marks)
-            text = self._texts[sizes] = _EXPANDED.sub(lambda _: next(following), self._text)
+            text = self.texts[sizes] = _EXPANDED.sub(lambda _: next(following), self._text)
         return text
 
 
@@ -137,9 +134,9 @@ class _Parameter:
         return value if self.process is None else self.process(value)
 
 
-def _gathering(parameters: Sequence[_Parameter]) -> tuple[Any, Any]:
-    """Two functions of what a statement holds. Each gives one of what a run is given: all values in their places, and
-    the sizes of the lists. They are generated: this is done for each of some hundred statements a sync."""
+def _places(parameters: Sequence[_Parameter]) -> tuple[str, str, dict[str, Any]]:
+    """Two tuples in Python's words: of all values in their places, and of the sizes of the lists; what a statement
+    holds is `fixed` there, what a run is given `given`. And what else they name."""
     values: list[str] = []
     sizes: list[str] = []
     held = 0
@@ -154,7 +151,7 @@ def _gathering(parameters: Sequence[_Parameter]) -> tuple[Any, Any]:
             one = f"flat({one})"
         values.append(f"*{one}," if own.bound.expanding else f"{one},")
     known = {"process": [own.process for own in parameters], "flat": chain.from_iterable}
-    return tuple(eval(f"lambda fixed: lambda given: ({''.join(told)})", known) for told in (values, sizes))
+    return f"({''.join(values)})", f"({''.join(sizes)})", known
 
 
 def _spread(text: Callable[[tuple[int, ...]], str], measure: Callable[[Any], tuple[int, ...]], given: Any) -> str:
@@ -175,21 +172,21 @@ def _marks(number: int, width: int) -> str:
 
 
 class _Bound:
-    """A statement and what it holds of its own. `values(given)` are its parameters; `text`, where lists are given, is a
-    function of what is given too."""
+    """A statement and what it holds of its own, `fixed`. `values(given)` are its parameters; `text`, where lists are
+    given, is a function of what is given too."""
 
-    __slots__ = ("found", "shape", "text", "values")
+    __slots__ = ("fixed", "of", "shape", "text", "values")
 
-    def __init__(self, of: _Compiled, text: Any, values: Callable[[Any], Sequence[Any]]) -> None:
-        self.text, self.values, self.shape, self.found = text, values, of.shape, of.found
+    def __init__(self, of: _Compiled, text: Any, values: Callable[[Any], Sequence[Any]], fixed: list[Any]) -> None:
+        self.of, self.text, self.values, self.shape, self.fixed = of, text, values, of.shape, fixed
 
 
-def _shaped(columns: Sequence[Any]) -> tuple[Any, type[Found]]:
-    """How a row is told, and what tells it."""
+def _shaped(columns: Sequence[Any]) -> Any:
+    """How a row is told."""
     shape: Any = namedtuple("Row", [column.keyname for column in columns], rename=True)  # type: ignore[misc]
     types = [column.type.dialect_impl(_DIALECT).result_processor(_DIALECT, None) for column in columns]
     if not any(types):
-        return partial(tuple.__new__, shape), Plain
+        return partial(tuple.__new__, shape)
     pairs = [(place, process) for place, process in enumerate(types) if process]
 
     def make(row: Sequence[Any]) -> Any:
@@ -198,7 +195,7 @@ def _shaped(columns: Sequence[Any]) -> tuple[Any, type[Found]]:
             told[place] = process(told[place])
         return tuple.__new__(shape, told)
 
-    return make, Found
+    return make
 
 
 _COMPILED: dict[Any, _Compiled] = {}
@@ -222,31 +219,46 @@ class _Kept(dict[tuple[tuple[str, ...], bool], _Bound]):
         self.runs = 0
 
 
+_RUN = """
+def run(given):
+    if given.__class__ is list and len(given) == 1:
+        given = given[0]
+    if given.__class__ is not dict or len(given) != {number}:
+        return None
+    try:
+        told = {values}
+    except KeyError:
+        return None
+    done = execute({text}, told)
+    return {found}
+"""
+_RUN_BARE = """
+def run(given):
+    if given is not None:
+        return None
+    done = execute(text, told)
+    return {found}
+"""
+
+
 def _ready(cursor: sqlite3.Cursor, bound: _Bound, names: tuple[str, ...]) -> Callable[[Any], Found | None]:
-    """Runs a statement that is always given parameters of these names; None for what is given otherwise."""
-    text, shape, found, values, number = bound.text, bound.shape, bound.found, bound.values, len(names)
-    execute, fetch = cursor.execute, cursor.fetchall
-    spread = not isinstance(text, str)
-
-    def run(given: Any) -> Found | None:
-        if given.__class__ is list and len(given) == 1:
-            given = given[0]
-        if given.__class__ is not dict or len(given) != number:
-            return None
-        try:
-            told = values(given)
-        except KeyError:
-            return None
-        done = execute(text(given) if spread else text, told)
-        return found(fetch(), shape, -1) if shape else found([], shape, done.rowcount)
-
-    def run_bare(given: Any) -> Found | None:
-        if given is not None:
-            return None
-        done = execute(text, values(None))
-        return found(fetch(), shape, -1) if shape else found([], shape, done.rowcount)
-
-    return run if names else run_bare
+    """Runs a statement that is always given parameters of these names; None for what is given otherwise. It is one
+    function, generated: these are called five hundred times a scenario."""
+    of, text = bound.of, "text"
+    space = {**of.known, "execute": cursor.execute, "fetch": cursor.fetchall, "shape": of.shape, "fixed": bound.fixed}
+    if isinstance(bound.text, str):
+        space["text"] = bound.text
+    else:
+        space |= {"texts": of.texts, "spread": of.text}
+        text = f"texts.get({of.sizes}) or spread({of.sizes})"
+    if not names:
+        space["told"] = bound.values(None)
+    space |= {"Found": Found, "counted": _counted}
+    found = "Found(map(shape, fetch()))" if of.shape else "counted(done.rowcount)"
+    source = (_RUN if names else _RUN_BARE).format(number=len(names), values=of.values, text=text, found=found)
+    exec(source, space)
+    run: Callable[[Any], Found | None] = space["run"]
+    return run
 
 
 class Transaction:
@@ -286,17 +298,17 @@ class Transaction:
                 self._often[statement] = _ready(self._cursor, bound, names)
         if several:
             cursor = self._cursor.executemany(bound.text, map(bound.values, given))
-            return Found([], tuple, cursor.rowcount)
+            return _counted(cursor.rowcount)
         text = bound.text if isinstance(bound.text, str) else bound.text(first)
         cursor = self._cursor.execute(text, bound.values(first))
-        return bound.found(cursor.fetchall() if bound.shape else [], bound.shape, cursor.rowcount)
+        return Found(map(bound.shape, cursor.fetchall())) if bound.shape else _counted(cursor.rowcount)
 
     def exec_driver_sql(self, text: str, given: Any = None) -> Found:
         if isinstance(given, list):
             cursor = self._cursor.executemany(text, given)
         else:
             cursor = self._cursor.execute(text, given or ())
-        return Found(cursor.fetchall(), tuple, cursor.rowcount)
+        return Found(cursor.fetchall()) if cursor.description else _counted(cursor.rowcount)
 
 
 class _Engine:
@@ -382,4 +394,4 @@ class Reading:
         """Nothing was begun."""
 
 
-__all__ = ["Found", "Memory", "Plain", "Reading", "Transaction", "Writing"]
+__all__ = ["Changed", "Found", "Memory", "Reading", "Transaction", "Writing"]

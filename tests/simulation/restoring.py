@@ -20,11 +20,13 @@ from sync.conflicts import listed
 from sync.rebaseline import rebaseline
 from sync.runs import Options, Runner
 from sync.state.schema import metadata, quarantine, records
-from tests.simulation import oddities
+from tests.simulation import oddities, quirks
 from tests.simulation.oracle import Violation
+from tests.simulation.process import Crash
 from tests.simulation.quick import Memory
-from tests.simulation.scenario import Crash, Outcome, Scenario
+from tests.simulation.scenario import Outcome, Scenario
 from tests.simulation.side import Side, email_of
+from tests.simulation.world import memory
 
 TRIES = 12
 """How often it is tried while faults strike; then once without."""
@@ -209,10 +211,8 @@ class _Restoring:
 
 def run(seed: int) -> Outcome:
     """The scenario of `seed`, with a state that is lost on the way."""
-    from tests.simulation.scenario import _memory
-
-    scenario = Scenario(seed, without=frozenset({"takeover", "addresses", "sharing", *oddities.KINDS}))
-    restoring = _Restoring(scenario, _memory(), Random(f"restored {seed}"))
+    scenario = Scenario(seed, without=frozenset({"takeover", "addresses", "sharing", *oddities.KINDS, *quirks.KINDS}))
+    restoring = _Restoring(scenario, memory(), Random(f"restored {seed}"))
     restoring.plan()
     scenario.each = restoring.each
     return scenario.run()

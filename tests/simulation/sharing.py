@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from sync.clashes import CODE
 from sync.state.schema import identities, quarantine, records, streams
@@ -34,6 +34,24 @@ def owned(state: State) -> dict[tuple[str, str], set[str]]:
         for side, id, address in map(tuple, tx.execute(_OWNED).all()):
             found[(side, id)].add(address)
     return found
+
+
+_BEARS = (
+    select(streams.c.connection, records.c.id)
+    .join(streams, streams.c.id == records.c.stream)
+    .join(identities, identities.c.lead == records.c.lead)
+    .where(identities.c.kind == "closedloop_id", identities.c.value == bindparam("name"))
+    .order_by(streams.c.connection, records.c.id)
+)
+
+
+def linked(scenario: Scenario, name: str) -> str | None:
+    """The person on the records that the engine has linked to the lead of this name. A record without any value that
+    anybody gave, of somebody whose address was given to another, says by its name only whose it is: and a write that
+    was to give another record that name may have been lost."""
+    with scenario.workspace.state.read() as tx:
+        row = tx.execute(_BEARS, {"name": name}).first()
+    return scenario.sides[row.connection].whose[row.id] if row is not None else None
 
 
 @dataclass(frozen=True, slots=True)

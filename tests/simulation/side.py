@@ -126,6 +126,7 @@ class Side:
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
     slow: float = 0.0  # seconds that a write takes beside that: of some written at once, the last leave late
     moment: datetime | None = None  # when what is being done was done; None for now
+    came_late: datetime | None = None  # when the last of what came late was done
     doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
     _ids: int = 0
@@ -209,7 +210,13 @@ class Side:
         for _, by, operation in due:
             self.moment = min(now, by)
             self.apply(operation)
+            self.came_late = self.moment
         self.moment = None
+
+    @property
+    def lags(self) -> bool:
+        """Whether the index does not show everything yet that came late."""
+        return self.came_late is not None and (self.clock.now() - self.came_late).total_seconds() < self.habits.lag
 
     def shown_rows(self, object: str) -> list[Row]:
         """Every row as the index shows it, which may be as it was a while ago."""

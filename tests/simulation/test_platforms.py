@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors import registry
-from tests.simulation import deaths, platforms, sources
+from tests.simulation import beside, deaths, platforms, sources
 from tests.simulation.coverage import Coverage
 
 # What draws more tells other stories of the same seeds: of each bug that they stood for there is a test of its own, in
@@ -19,6 +19,8 @@ ARCHIVE = (
     (151, ("hubspot", "outreach")),  # an upsert's answer was lost, its last try refused: it passed for never sent
     # an opt-out went with a create that met a member, whose consent no create changes: it passed for rewritten
     (63000815, ("mailchimp", "zoho")),
+    # somebody edited what a create had met there, before it was read back: their value passed for what became of ours
+    (91000243, ("outreach", "zoho")),
 )
 OPTED_OUT = 12
 """A seed in which people opt out."""
@@ -28,7 +30,8 @@ PAIRED = 210
 
 @pytest.mark.parametrize(("seed", "names"), ARCHIVE)
 def test_what_failed_once_between_platforms_holds(seed: int, names: tuple[str, str]) -> None:
-    assert platforms.run(seed, names=names).violation == ""
+    """Without what came later beside the stories: these stay what they were."""
+    assert platforms.run(seed, names=names, without=frozenset(beside.KINDS)).violation == ""
 
 
 @pytest.mark.slow

@@ -53,6 +53,7 @@ class Wire:
         self.between: Callable[[str], None] = lambda where: None
         self.rules: Callable[[Any], AbstractContextManager[None]] = lambda sandbox: nullcontext()
         self.shown: Callable[[bytes], None] = lambda body: None  # of each answer that came whole
+        self.taken: Callable[[Any, Call], Call] = lambda sandbox, call: call  # how a platform takes a call
 
     def carry(
         self, host: str, port: int, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -73,6 +74,7 @@ class Wire:
             return _dated(sandbox.answer(call), sandbox)
         self.doing, self.struck = kind_of(call), ""
         self.between("call.before")
+        call = self.taken(sandbox, call)
         self.struck = self._fault(sandbox)
         if self.struck:
             self.met[f"{sandbox.name} {self.doing}/{self.struck}"] += 1

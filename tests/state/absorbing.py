@@ -52,7 +52,7 @@ def main(url: str, total: int, size: int) -> None:
     print("ready", flush=True)
     for group in groups(int(stream.cursor or 0), total, size):
         with state.begin() as tx:
-            absorb_pages(tx, stream, group, mapped["contacts"], run="r", at="x")
+            absorb_pages(tx, stream, group, mapped["contacts"], run="r", at="2026-03-01T09:00:00.000Z")
     state.close()
 
 

@@ -169,6 +169,16 @@ def test_gone_keeps_the_body_and_coming_back_clears_it(bench: Bench) -> None:
     assert (row.gone, row.into, row.changed, bool(row.dirty)) == (None, None, None, True)
 
 
+def test_an_index_that_lags_tells_late_of_an_absence_and_its_words_are_old(bench: Bench) -> None:
+    bench.pull(record("1", "2026-03-01T09:02:00.000Z", email="ana@x.io", first="Ana"))
+    away = record("1", "2026-03-01T09:01:00.000Z", gone=Gone.ARCHIVED, email="ana@x.io", first="An")
+    assert bench.pull(away).gone == 1
+    assert (bench.row("1").gone, bench.body("1")["first_name"]) == ("archived", "Ana")
+    assert bench.row("1").version == "2026-03-01T09:02:00.000Z"
+    bench.pull(record("1", "2026-03-01T09:02:00.000Z", email="ana@x.io", first="Ana"))
+    assert (bench.row("1").gone, bench.row("1").changed) == (None, None)
+
+
 def test_what_was_deleted_before_we_came_is_nobodys_lead(bench: Bench) -> None:
     deleted = record("1", gone=Gone.DELETED, email="ana@x.io")
     converted = record("2", gone=Gone.CONVERTED, into="c1", email="bob@x.io")

@@ -20,30 +20,11 @@ from connectors.google_analytics.guard import refuse_personal
 from connectors.google_analytics.sandbox import API_SECRET, GoogleAnalyticsSandbox
 from connectors.google_analytics.senders import body_of, indexes
 from connectors.sandbox import Answer, FaultKind
-from tests.connectors.google_analytics.test_google_analytics import opened
+from tests.connectors.google_analytics.kit import opened
 
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
 ANA = "1234567890.1700000000"
 BOTH = ("measurement_protocol", "data_manager")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(NOW)
-
-
-@pytest.fixture
-def site(clock: ManualClock) -> Iterator[GoogleAnalyticsSandbox]:
-    with GoogleAnalyticsSandbox(seed=1, clock=clock) as sandbox:
-        assert isinstance(sandbox, GoogleAnalyticsSandbox)
-        yield sandbox
-
-
-@pytest.fixture
-def connector(site: GoogleAnalyticsSandbox, clock: ManualClock) -> Iterator[Connector]:
-    made = opened(site, clock)
-    yield made
-    made.close()
 
 
 @pytest.fixture(params=BOTH)

@@ -1,18 +1,23 @@
-"""What a delivery's events say to read, and that ties are read by the records they belong to."""
+"""Whom to believe of HubSpot's webhooks, what their events say to read, and that ties are read by their records."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import pytest
 
 from config.clock import ManualClock
+from config.errors import AuthorizationLost
+from config.secrets import Secret
+from connectors.api import Request
+from connectors.hubspot.sandbox import HubSpotSandbox
 from connectors.hubspot.webhook import notices
-from tests.connectors.hubspot.test_hubspot import portal
 from tests.connectors.surroundings import connect
-
-__all__ = ["portal"]
 
 
 @pytest.mark.parametrize(
@@ -57,4 +62,28 @@ def test_ties_are_read_by_their_deal(portal: Any, clock: ManualClock) -> None:
     [pulled] = [r for page in connector.pull("deal_contacts", None, []) for r in page.records]
     assert list(found) == [deal]
     assert found[deal] == pulled
+    connector.close()
+
+
+def test_a_webhook_is_believed_only_with_its_signature(portal: HubSpotSandbox, clock: ManualClock) -> None:
+    connector = connect(portal, clock, auth={"mode": "token", "token": "t", "client_secret": Secret("shh")})
+    body = orjson.dumps(
+        [{"subscriptionType": "contact.creation", "objectId": 7}, {"subscriptionType": "x.y", "objectId": 8}]
+    )
+    sent = str(int(clock.now().timestamp() * 1000))
+    signed = b"POST" + b"https://h/hook" + body + sent.encode()
+    digest = base64.b64encode(hmac.new(b"shh", signed, hashlib.sha256).digest()).decode()
+    headers = {"X-HubSpot-Signature-v3": digest, "X-HubSpot-Request-Timestamp": sent}
+    notices = connector.verify(Request("POST", "https://h/hook", headers, body))
+    assert [(notice.object, notice.id) for notice in notices] == [("contacts", "7"), ("contact_companies", "7")]
+    for wrong in (
+        Request("POST", "https://h/hook", headers, body + b" "),
+        Request("POST", "https://h/other", headers, body),
+        Request("POST", "https://h/hook", {}, body),
+    ):
+        with pytest.raises(AuthorizationLost):
+            connector.verify(wrong)
+    clock.advance(301)
+    with pytest.raises(AuthorizationLost):
+        connector.verify(Request("POST", "https://h/hook", headers, body))
     connector.close()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -18,29 +17,10 @@ from connectors.linkedin.errors import BatchRejected, classify
 from connectors.linkedin.push import rules_of
 from connectors.linkedin.sandbox import LinkedInSandbox
 from connectors.sandbox import Answer, FaultKind
-from tests.connectors.linkedin.test_linkedin import opened
+from tests.connectors.linkedin.kit import opened
 
 FIELDS = ("event", "event_id", "at", "consent")
 EVENTS = "POST /rest/conversionEvents"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(datetime(2026, 11, 23, 10, tzinfo=UTC))
-
-
-@pytest.fixture
-def linkedin(clock: ManualClock) -> Iterator[LinkedInSandbox]:
-    with LinkedInSandbox(seed=1, clock=clock) as sandbox:
-        assert isinstance(sandbox, LinkedInSandbox)
-        yield sandbox
-
-
-@pytest.fixture
-def connector(linkedin: LinkedInSandbox, clock: ManualClock) -> Iterator[Connector]:
-    made = opened(linkedin, clock)
-    yield made
-    made.close()
 
 
 def outcome(number: int, event: str = "won", **values: Any) -> Operation:

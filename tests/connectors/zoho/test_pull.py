@@ -1,8 +1,8 @@
-"""The Zoho connector over its sandbox, over real sockets: pulling, reading, log-in, limits, notices."""
+"""What the Zoho connector reads over its sandbox, over real sockets: pulls, cursors, deletions, records by a field."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
@@ -10,15 +10,12 @@ import orjson
 import pytest
 
 from config.clock import ManualClock, stamp
-from config.errors import AuthorizationLost, Misconfigured, PermissionMissing, QuotaExhausted, RetryLater
-from config.secrets import Secret
-from connectors.api import Connector, Gone, Request
-from connectors.sandbox import Answer, FaultKind
-from connectors.zoho import bulk, client, coql, sandbox_list, sweeps
-from connectors.zoho.client import api_host
+from config.errors import Misconfigured
+from connectors.api import Connector, Gone
+from connectors.zoho import client, coql, sandbox_list, sweeps
 from connectors.zoho.sandbox import ZohoSandbox
-from tests.connectors.surroundings import connect, pulled
-from tests.connectors.zoho.kit import FIELDS, asked, lead, opened, queried, raws, sent
+from tests.connectors.surroundings import pulled
+from tests.connectors.zoho.kit import FIELDS, lead, raws, sent
 
 # pull
 
@@ -358,50 +355,6 @@ def test_users_tell_who_is_active(zoho: ZohoSandbox, connector: Connector) -> No
     assert told == [("rita.ortega@example.com", "Rita Ortega", True), ("b@x.io", "b", False)]
 
 
-# bulk
-
-
-def filled(zoho: ZohoSandbox, number: int) -> None:
-    for n in range(number):
-        lead(zoho, f"p{n}@x.io", No_of_Employees=n, Tag=["a", "b"], Interests=["x"], First_Name='Ž, "q"\n2')
-
-
-@pytest.mark.parametrize("way", ["bulk", "failed", "few"])
-def test_a_backfill_reads_a_large_module_in_bulk_and_tells_the_same(
-    zoho: ZohoSandbox, connector: Connector, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
-    monkeypatch.setattr(bulk, "FROM", 5 if way != "few" else 7)
-    monkeypatch.setattr(bulk, "ROWS", 3)
-    monkeypatch.setattr("connectors.zoho.sandbox_bulk.MOST", 4)  # two jobs
-    zoho.jobs_fail = way == "failed"
-    filled(zoho, 7)
-    fields = ["id", "Email", "Owner.id", "Email_Opt_Out", "No_of_Employees", "Tag", "Interests", "First_Name", "City"]
-    plain = {record.id: (record.raw, record.version) for record in pulled(connector, "leads", None, fields)[0]}
-    pages = list(connector.pull("leads", None, fields, bulk=True))
-    assert {r.id: (r.raw, r.version) for page in pages for r in page.records} == plain
-    assert len(sent(zoho, "POST /read")) == {"bulk": 2, "failed": 1, "few": 0}[way]
-    assert pages[0].total == 7
-    if way != "bulk":
-        return
-    for number, page in enumerate(pages[:-1]):
-        rest, last = pulled(connector, "leads", page.cursor, fields)
-        assert [record.id for record in rest] == [r.id for later in pages[number + 1 :] for r in later.records]
-        assert last == pages[-1].cursor
-    zoho.jobs.clear()  # the files are gone after a day
-    assert {record.id for record in pulled(connector, "leads", pages[0].cursor, fields)[0]} == set(plain)
-
-
-def test_a_broken_bulk_file_is_no_end_of_the_data(
-    zoho: ZohoSandbox, connector: Connector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bulk, "FROM", 1)
-    filled(zoho, 3)
-    whole = Answer(200, b"PK\x03\x04 cut off", {"content-type": "application/zip"})
-    zoho.inject(FaultKind.ANSWER, "GET /crm/bulk/v8/read/.*/result", answer=whole, times=9)
-    with pytest.raises(RetryLater, match="broken"):
-        pulled(connector, "leads", None, FIELDS, bulk=True)
-
-
 # read
 
 
@@ -417,225 +370,3 @@ def test_reading_by_a_field_finds_the_oldest_without_case(zoho: ZohoSandbox, con
     with pytest.raises(Misconfigured):
         connector.read("nosuch", "id", ["1"], FIELDS)
     assert connector.read("users", "id", [zoho.user, "1"], []).keys() == {zoho.user}
-
-
-# log-in, limits, errors
-
-
-def test_an_access_token_is_renewed_before_its_end_and_after_a_401(
-    zoho: ZohoSandbox, connector: Connector, clock: ManualClock
-) -> None:
-    lead(zoho, "a@x.io")
-    for _ in range(2):
-        assert len(pulled(connector, "leads", None, FIELDS)[0]) == 1
-    clock.advance(3600)
-    assert len(pulled(connector, "leads", None, FIELDS)[0]) == 1
-    zoho.login.access.clear()  # revoked before its time
-    assert len(pulled(connector, "leads", None, FIELDS)[0]) == 1
-    assert len(sent(zoho, "POST /oauth/v2/token")) == 3
-    zoho.login.revoked = True
-    zoho.login.access.clear()
-    with pytest.raises(AuthorizationLost, match="refresh token"):
-        pulled(connector, "leads", None, FIELDS)
-
-
-def test_a_client_of_another_data_centre_is_named(zoho: ZohoSandbox, connector: Connector) -> None:
-    zoho.login.elsewhere = True
-    with pytest.raises(AuthorizationLost, match="region"):
-        connector.check()
-
-
-@pytest.mark.parametrize("old", [False, True])
-def test_too_many_token_calls_are_waited_for_elsewhere(
-    zoho: ZohoSandbox, connector: Connector, clock: ManualClock, *, old: bool
-) -> None:
-    zoho.login.old_throttle = old
-    zoho.login.calls = [stamp(clock.now())] * 10
-    with pytest.raises(RetryLater) as told:
-        connector.check()
-    assert (told.value.after, told.value.code) == (600, "token_limit")
-    clock.advance(601)
-    assert connector.check().account_name == "Sandbox Ltd"
-
-
-def test_the_region_decides_the_hosts_and_no_other_host_is_followed(zoho: ZohoSandbox, clock: ManualClock) -> None:
-    assert api_host("https://www.zohoapis.com.au/") == "https://www.zohoapis.com.au"
-    for wrong in ("https://www.zohoapis.eu.evil.example", "http://www.zohoapis.eu", "https://zohoapis.eu@evil.example"):
-        with pytest.raises(AuthorizationLost):
-            api_host(wrong)
-    with pytest.raises(Misconfigured, match="uk"):
-        opened(zoho, clock, region="moon")
-    with pytest.raises(Misconfigured, match=r"auth\.client_secret"):
-        connect(zoho, clock, auth={"client_id": "x", "refresh_token": Secret("y")})
-
-
-def test_calls_that_run_at_once_are_waited_for_and_a_day_s_end_is_not(
-    zoho: ZohoSandbox, connector: Connector, clock: ManualClock
-) -> None:
-    lead(zoho, "a@x.io")
-    zoho.busy = 2
-    assert len(pulled(connector, "leads", None, FIELDS)[0]) == 1
-    zoho.credits = zoho.spent + 2
-    connector.check()
-    assert connector.check().quotas[0].limit == 51_000
-    with pytest.raises(QuotaExhausted) as told:
-        connector.check()
-    assert told.value.until == clock.now() + timedelta(hours=1)
-    clock.advance(24 * 3600 + 1)
-    assert connector.check().quotas == ()  # less than a half is used: Zoho does not say
-
-
-def test_credits_are_left_to_others(zoho: ZohoSandbox, clock: ManualClock) -> None:
-    connector = opened(zoho, clock, credits_reserve=90)
-    zoho.credits = 100
-    for _ in range(10):
-        zoho.used.append((stamp(clock.now()), 5))
-    assert connector.check()  # whose answer tells that few are left
-    before = connector.calls
-    with pytest.raises(QuotaExhausted):
-        connector.check()
-    assert connector.calls == before
-    clock.advance(3601)
-    assert connector.check()
-    connector.close()
-
-
-def test_a_missing_scope_stops_its_object_and_is_named(zoho: ZohoSandbox, connector: Connector) -> None:
-    words = [scope for scope in zoho.login.scopes.split() if "users" not in scope and "settings" not in scope]
-    zoho.login.scopes = " ".join([*words, "ZohoCRM.settings.fields.READ"])
-    missing = connector.check().missing_scopes
-    assert missing == ("ZohoCRM.users.READ", "ZohoCRM.settings.layouts.READ", "ZohoCRM.settings.pipeline.READ")
-    with pytest.raises(PermissionMissing, match="scope"):
-        pulled(connector, "users", None, [])
-    assert pulled(connector, "accounts", None, ["Account_Name"])[0] == []
-
-
-def test_broken_answers_are_asked_again(zoho: ZohoSandbox, connector: Connector) -> None:
-    lead(zoho, "a@x.io")
-    connector.check()
-    for kind in (FaultKind.HTML, FaultKind.TRUNCATED, FaultKind.NO_ANSWER):
-        zoho.inject(kind, "POST /crm/v8/coql")
-    zoho.inject(FaultKind.ANSWER, "POST /crm/v8/coql", answer=Answer(502, b"<html>"))
-    assert len(pulled(connector, "leads", None, FIELDS)[0]) == 1
-
-
-def test_describe_tells_live_fields(connector: Connector) -> None:
-    fields = connector.describe("leads").fields
-    assert (fields["First_Name"].length, fields["First_Name"].writable) == (40, True)
-    assert (fields["Modified_Time"].type, fields["Modified_Time"].writable) == ("datetime", False)
-    assert (fields["Owner.id"].type, fields["Owner.id"].writable, fields["Owner"].writable) == (
-        "reference",
-        True,
-        False,
-    )
-    assert (fields["Closedloop_Id"].unique, fields["Last_Name"].required) == (True, True)
-    assert not connector.describe("deals").fields["Stage_Won"].writable
-    before = connector.calls
-    connector.describe("leads")
-    assert connector.calls == before
-    assert connector.describe("users").fields == {}
-
-
-# notices
-
-
-def test_a_channel_is_opened_renewed_and_believed_by_its_token_only(zoho: ZohoSandbox, clock: ManualClock) -> None:
-    connector = opened(zoho, clock, notify_url="https://sync.example/hooks/zoho")
-    pulled(connector, "leads", None, FIELDS)
-    [channel] = zoho.store.channels.values()
-    assert channel["channel_expiry"] == "2026-11-29T11:00:00+01:00"
-    assert "sandbox-webhook-secret" not in str(channel)
-    assert len(channel["token"]) <= 50
-    id, deal = lead(zoho, "a@x.io"), zoho.deal("d", [])
-    zoho.put("campaigns", {"Campaign_Name": "not subscribed"})
-    got: list[tuple[str, str]] = []
-    bodies: list[bytes] = []
-
-    def receive(url: str, body: bytes) -> None:
-        assert url == "https://sync.example/hooks/zoho"
-        bodies.append(body)
-        got.extend((n.object, n.id) for n in connector.verify(Request("POST", url, {}, body)))
-
-    assert zoho.deliver(receive) == 2
-    assert got == [("leads", id), ("deals", deal), ("contact_roles", deal)]
-    for wrong in (bodies[0].replace(channel["token"].encode(), b"x"), b"{}", b"[]", b'{"token": null}'):
-        with pytest.raises(AuthorizationLost):
-            connector.verify(Request("POST", "u", {}, wrong))
-    clock.advance(2 * 86_400)
-    pulled(connector, "leads", None, FIELDS)
-    assert len(sent(zoho, "PUT /actions/watch")) == 0
-    clock.advance(2 * 86_400)
-    pulled(connector, "leads", None, FIELDS)
-    assert len(sent(zoho, "PUT /actions/watch")) == 1
-    clock.advance(30 * 86_400)  # it ended in silence
-    pulled(connector, "leads", None, FIELDS)
-    assert [line.status for line in sent(zoho, "POST /actions/watch")] == [201, 201]
-    assert zoho.store.channels[channel["channel_id"]]["channel_expiry"] > channel["channel_expiry"]
-    connector.close()
-
-
-def test_a_channel_that_is_refused_stops_no_pull(zoho: ZohoSandbox, clock: ManualClock) -> None:
-    connector = opened(zoho, clock, notify_url="https://sync.example/hooks/zoho")
-    lead(zoho, "a@x.io")
-    zoho.login.scopes = zoho.login.scopes.replace("ZohoCRM.notifications.ALL", "")
-    for _ in range(2):
-        assert len(pulled(connector, "leads", None, FIELDS)[0]) == 1
-    assert len(sent(zoho, "POST /actions/watch")) == 1  # not at every pull
-    connector.close()
-
-
-# the sandbox itself
-
-
-def test_lists_and_queries_are_as_narrow_as_zoho_s(zoho: ZohoSandbox, connector: Connector) -> None:
-    connector.check()
-    for number in range(3):
-        lead(zoho, f"p{number}@x.io")
-    assert asked(zoho, "Leads")[1]["code"] == "REQUIRED_PARAM_MISSING"
-    assert asked(zoho, "Leads", fields=",".join(["Email"] * 51))[1]["code"] == "LIMIT_EXCEEDED"
-    assert asked(zoho, "Leads", fields="Email", page="11")[1]["code"] == "DISCRETE_PAGINATION_LIMIT_EXCEEDED"
-    assert asked(zoho, "Contacts", fields="Email") == (204, None)
-    assert asked(zoho, "Nosuch", fields="Email")[1]["code"] == "INVALID_MODULE"
-    token = asked(zoho, "Leads", fields="Email", per_page="2")[1]["info"]["next_page_token"]
-    told = asked(zoho, "Leads", fields="Last_Name", per_page="2", page_token=token)
-    assert told[1]["code"] == "TOKEN_BOUND_DATA_MISMATCH"
-    assert asked(zoho, "Leads", fields="Email", page="1", page_token=token)[1]["code"] == "AMBIGUITY_DURING_PROCESSING"
-    three = "id is not null and Email is not null and City is null"
-    assert queried(zoho, f"select id from Leads where {three}")[1]["code"] == "SYNTAX_ERROR"
-    nested = "(id is not null and (Email != 'x' and Email like 'p'))"
-    assert queried(zoho, f"select id from Leads where {nested}")[1]["details"] == {"operator": "like"}
-    assert queried(zoho, "select id from Leads where (Email = 'P1@x.io') limit 2001")[1]["code"] == "INVALID_QUERY"
-    assert queried(zoho, "select Tag from Leads where (id > 1)")[1]["details"] == {"column_name": "Tag"}
-    assert queried(zoho, "select id from Leads where (id > 1) order by id, id")[1]["code"] == "DUPLICATE_DATA"
-    assert queried(zoho, "select id from Leads where (Email = 'P1@x.io')")[1]["info"]["count"] == 1
-    assert queried(zoho, "drop table Leads")[1]["code"] == "SYNTAX_ERROR"
-
-
-def test_the_sandbox_is_the_same_for_the_same_seed_and_after_a_restore(clock: ManualClock) -> None:
-    def filled_twice() -> ZohoSandbox:
-        sandbox = ZohoSandbox(seed=4, clock=clock)
-        sandbox.convert(lead(sandbox, "a@x.io"), deal="d")
-        return sandbox
-
-    one, two = filled_twice(), filled_twice()
-    assert one.snapshot() == two.snapshot()
-    state = one.snapshot()
-    lead(one, "b@x.io")
-    assert one.snapshot() != state
-    one.restore(state)
-    assert one.snapshot() == state
-
-
-def test_the_day_s_credits_are_those_of_the_edition(zoho: ZohoSandbox, connector: Connector) -> None:
-    zoho.credits, zoho.used = 20, [(stamp(datetime(2026, 11, 23, 9, tzinfo=UTC)), 10)]
-    [quota] = connector.check().quotas
-    assert (quota.window, quota.used, quota.limit) == ("24 hours", 51_000 - 9, 51_000)
-    assert connector.check().missing_scopes == ()
-
-
-def test_an_answer_of_another_shape_is_asked_again_later(zoho: ZohoSandbox, connector: Connector) -> None:
-    connector.check()
-    odd: Any = {"data": "none"}
-    zoho.inject(FaultKind.ANSWER, "POST /crm/v8/coql", answer=Answer.of(odd), times=9)
-    with pytest.raises(RetryLater, match="unknown shape"):
-        pulled(connector, "leads", None, FIELDS)

@@ -1,0 +1,147 @@
+"""Writing to HubSpot over its sandbox, through the real SDK: batches, stages, consent, briefs, lost answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from config.errors import (
+    InDoubt,
+    RecordRejected,
+)
+from connectors.api import Connector, Operation, Verb
+from connectors.hubspot.sandbox import HubSpotSandbox
+from connectors.sandbox import Answer
+from tests.connectors.hubspot.kit import FIELDS, fill, values
+
+
+def push(hubspot: Connector, *operations: Operation) -> dict[str, Any]:
+    results = list(hubspot.push(operations, FIELDS))
+    assert sorted(result.key for result in results) == sorted(op.key for op in operations)
+    return {result.key: result for result in results}
+
+
+def update(key: str, id: str, **changed: Any) -> Operation:
+    return Operation(key, Verb.UPDATE, "contacts", changed, id=id)
+
+
+def create(key: str, email: str, **more: Any) -> Operation:
+    return Operation(key, Verb.CREATE, "contacts", {"email": email, **more}, match={"email": email})
+
+
+@pytest.mark.parametrize("status_207", [False, True])
+def test_a_bad_row_does_not_hold_up_the_others(portal: HubSpotSandbox, hubspot: Connector, status_207: bool) -> None:
+    portal.status_207 = status_207
+    ids = fill(portal, 3)
+    results = push(
+        hubspot,
+        update("good", ids[0], firstname="New"),
+        update("bad", ids[1], lifecyclestage="nonsense"),
+        create("new", "new@x.io", firstname="N"),
+        create("wrong", "no address"),
+    )
+    assert results["good"].error is None
+    assert values(results["good"].record)["firstname"] == "New"
+    assert isinstance(results["bad"].error, RecordRejected)
+    assert results["bad"].error.field == "lifecyclestage"
+    assert "nonsense" not in str(results["bad"].error)
+    assert results["new"].created
+    assert results["wrong"].error.code == "invalid_email"
+
+
+def test_a_stage_goes_back_where_that_is_meant_and_nowhere_else(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    one, other = fill(portal, 2)
+    for id in (one, other):
+        portal.edit("contacts", id, {"lifecyclestage": "customer"})
+    stage = {"lifecyclestage": "lead"}
+    meant = Operation("meant", Verb.UPDATE, "contacts", stage, id=one, backwards=frozenset(stage))
+    results = push(hubspot, meant, update("late", other, firstname="New", **stage))
+    assert values(results["meant"].record)["lifecyclestage"] == "lead"
+    assert (results["late"].error, values(results["late"].record)["lifecyclestage"]) == (None, "customer")
+    assert [portal.get("contacts", id)["lifecyclestage"] for id in (one, other)] == ["lead", "customer"]
+    assert portal.get("contacts", other)["firstname"] == "New"
+
+
+def test_an_upsert_of_somebody_known_updates(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    [known] = fill(portal, 1)
+    result = push(hubspot, create("k", "P0@X.io", firstname="Again"))["k"]
+    assert (result.id, result.created) == (known, False)
+    assert len(portal.all("contacts")) == 1
+
+
+def test_a_row_missing_from_the_answer_is_never_taken_for_done(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    ids = fill(portal, 3)
+    portal.merge("contacts", ids[0], ids[1])
+    results = push(hubspot, update("gone", ids[0], firstname="X"), update("here", ids[2], firstname="Y"))
+    assert results["gone"].error.code == "merged_away"
+    assert results["here"].error is None
+
+
+def test_two_writes_to_one_record_go_in_two_batches(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    [id] = fill(portal, 1)
+    results = push(
+        hubspot,
+        update("a", id, firstname="A"),
+        update("b", id, firstname="B"),
+        create("c", "z@x.io"),
+        create("d", "Z@x.io"),
+    )
+    assert all(result.error is None for result in results.values())
+    assert results["c"].id == results["d"].id
+
+
+def test_a_batch_refused_as_a_whole_is_halved_to_the_row_to_blame(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    ids = fill(portal, 8)
+
+    def refuse(call: Any) -> Answer:
+        told = {"status": "error", "category": "CONFLICT", "message": "Existing ID: 1"}
+        poisoned = any(row["id"] == ids[5] for row in call.json["inputs"])
+        return Answer.of(told, 409) if poisoned else portal.answer(call)
+
+    portal.inject("answer", "batch/update", times=99, answer=refuse)
+    results = push(hubspot, *(update(f"k{n}", id, firstname="New") for n, id in enumerate(ids)))
+    assert [key for key, result in results.items() if result.error] == ["k5"]
+
+
+def test_a_hundred_and_fifty_changes_cost_two_calls(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    ids = fill(portal, 150)
+    before = hubspot.calls
+    push(hubspot, *(update(f"k{n}", id, firstname="New") for n, id in enumerate(ids)))
+    assert hubspot.calls - before == 2
+
+
+def test_an_opt_out_is_written_and_an_opt_in_never(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    ids = fill(portal, 2)
+    consent = "hs_email_optout"
+    results = push(
+        hubspot,
+        Operation("out", Verb.UPDATE, "contacts", {consent: "true"}, id=ids[0]),
+        Operation("in", Verb.UPDATE, "contacts", {consent: "false", "firstname": "N"}, id=ids[1]),
+    )
+    assert portal.get("contacts", ids[1])["firstname"] == "P1"  # refused as a whole, nothing of it is written
+    assert results["out"].error is None
+    assert results["in"].error.code == "consent"
+    assert set(portal.opted_out) == {"p0@x.io"}
+
+
+def test_a_brief_is_a_note_that_can_be_found_again(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    [contact] = fill(portal, 1)
+    values_ = {"subject": "S", "body": "<b>line</b>\nnext", "person": f"contacts/{contact}", "reference": "ref-1"}
+    [result] = hubspot.push([Operation("k", Verb.CREATE, "notes", values_, match={"reference": "ref-1"})], [])
+    assert portal.store.ties[f"notes/{result.id}"]["contacts"] == [contact]
+    assert "&lt;b&gt;line" in portal.get("notes", result.id)["hs_note_body"]
+    assert hubspot.read("notes", "reference", ["ref-1", "ref-2"], [])["ref-1"].id == result.id
+
+
+def test_a_write_whose_answer_is_lost_is_in_doubt_when_it_cannot_be_repeated(
+    portal: HubSpotSandbox, hubspot: Connector
+) -> None:
+    [contact] = fill(portal, 1)
+    portal.inject("lost_answer", "POST .*/notes$")
+    values_ = {"subject": "S", "body": "B", "person": f"contacts/{contact}", "reference": "ref-9"}
+    [result] = hubspot.push([Operation("k", Verb.CREATE, "notes", values_, match={"reference": "ref-9"})], [])
+    assert isinstance(result.error, InDoubt)
+    assert "ref-9" in hubspot.read("notes", "reference", ["ref-9"], [])
+    portal.inject("lost_answer", "batch/update")
+    assert push(hubspot, update("u", contact, firstname="New"))["u"].error is None  # repeatable: sent again

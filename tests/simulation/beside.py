@@ -1,0 +1,53 @@
+"""What befalls a pair of platforms beside the story of a seed: times ahead of all clocks, narrow pages, and what no
+update may take away. Each is drawn from a source of its own, as long as it is not left out."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from connectors.api import Operation
+from connectors.sandbox import Call
+from tests.simulation.futures import BEYOND, STAMPED, Futures
+from tests.simulation.keepsakes import KEPT, Keepsakes
+from tests.simulation.narrow import AGED, NARROW, Narrow
+
+if TYPE_CHECKING:
+    from tests.simulation.platforms import PairScenario
+
+KINDS = ("futures", "keepsakes", "narrow")
+NAMES = (STAMPED, BEYOND, KEPT, AGED, NARROW)
+"""What they are told as."""
+
+
+class Beside:
+    """Those of one scenario; each is there, and does nothing where it was not drawn."""
+
+    def __init__(self, scenario: PairScenario) -> None:
+        self.scenario = scenario
+        seed, names, pair, wire = scenario.seed, scenario.names, scenario.pair, scenario.wire
+
+        def allowed(kind: str) -> bool:
+            return scenario.faults and kind not in scenario.without
+
+        def met(what: str) -> None:
+            wire.met[f"beside/{what}"] += 1
+
+        self.futures = Futures(seed, allowed("futures"), names, pair.clock, pair.sandboxes, met)
+        self.keepsakes = Keepsakes(seed, allowed("keepsakes"))
+        self.narrow = Narrow(seed, allowed("narrow"), names, pair.sandboxes, met)
+        wire.taken = self._taken
+
+    def during(self) -> AbstractContextManager[None]:
+        """Inside, the whole scenario is lived through."""
+        return self.narrow.pages()
+
+    def stamping(self, name: str, operation: Operation) -> AbstractContextManager[None]:
+        """Inside, somebody writes to a platform."""
+        return self.futures.stamping(name, operation)
+
+    def _taken(self, sandbox: Any, call: Call) -> Call:
+        """A call of the engine's, as the platform takes it."""
+        if not self.scenario.healed:
+            self.narrow.age(sandbox)
+        return self.futures.taken(sandbox, call)
