@@ -8,7 +8,7 @@ caller's transaction: the cursor never stands for records that are not here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -98,18 +98,21 @@ def absorb_records(
         happened = Happened(tx, stream.id, reader)
         happened.take(by_id)
         happened.store()
-        counts = _counts(len(arrived), reader, (happened.new, happened.changed, 0))
+        counts = _counts(len(arrived), reader, (happened.new, happened.changed, 0), (0, ()))
     else:
         arrivals = Arrivals(tx, stream, mapped, at, reader, keep_gone, back)
         arrivals.take(by_id)
         arrivals.store()
-        counts = _counts(len(arrived), reader, (arrivals.new, arrivals.changed, arrivals.gone))
-        counts = replace(counts, older=arrivals.older, lost=tuple(arrivals.lost))
+        taken, back_again = (arrivals.new, arrivals.changed, arrivals.gone), (arrivals.older, tuple(arrivals.lost))
+        counts = _counts(len(arrived), reader, taken, back_again)
     reader.complaints.store()
     return counts
 
 
-def _counts(arrived: int, reader: Reader, taken: tuple[int, int, int]) -> Absorbed:
-    """The accounts: what was none of the others was unchanged, ids that came again included."""
+def _counts(
+    arrived: int, reader: Reader, taken: tuple[int, int, int], back: tuple[int, tuple[tuple[str, str], ...]]
+) -> Absorbed:
+    """The accounts: what was none of the others was unchanged, ids that came again included. `back` is what was rolled
+    back: `older` and `lost`."""
     told = (*taken, reader.filtered, reader.quarantined, reader.suppressed)
-    return Absorbed(arrived, *told[:2], arrived - sum(told), *told[2:])
+    return Absorbed(arrived, *told[:2], arrived - sum(told), *told[2:], *back)

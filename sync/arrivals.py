@@ -225,8 +225,13 @@ class Arrivals:
         return bool(record.version) and record.version < before.version and not self._is_back(record, before)
 
     def _is_back(self, record: Record, before: _Known) -> bool:
-        """Whether a record whose time was far ahead has one of our days again, which says nothing of what is older."""
-        return is_far(before.version, self.at) and not is_far(record.version, self.at)
+        """Whether a record whose time was ahead has one that was again, which says nothing of what is older: no index
+        lags by so much."""
+        if not before.version > self.at:
+            return False
+        if is_far(before.version, self.at):
+            return not is_far(record.version, self.at)
+        return record.version <= self.at and record.version < stamp(unstamp(before.version) - LAGS)
 
     def _update(
         self,

@@ -6,7 +6,7 @@ blank one. When it is back its object is read from the beginning, for what chang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 import orjson
@@ -31,9 +31,10 @@ Frozen = Mapping[str, list[str]]
 _NOTES = select(meta.c.name, meta.c.value).where(meta.c.name.in_([bindparam("one"), bindparam("other")]))
 
 
-def compare(workspace: Workspace, connection: str, object: str) -> bool:
+def compare(workspace: Workspace, connection: str, object: str, *, first: Callable[[], None] = lambda: None) -> bool:
     """Compare the object's mapping with the account's live fields, at most every `guards.describe_every`; whether a
-    field came back, so that the object is to be read anew. Freezes what is gone."""
+    field came back, so that the object is to be read anew. Freezes what is gone. `first` is done as often, before it is
+    noted that it was."""
     place = f"{connection}/{object}"
     now = workspace.clock.now()
     with workspace.state.read() as tx:
@@ -47,14 +48,16 @@ def compare(workspace: Workspace, connection: str, object: str) -> bool:
     except (PermissionMissing, RetryLater) as error:  # pulling will tell; what was frozen stays so
         log.warning("drift.not_described", connection=connection, object=object, error=type(error).__name__)
         workspace.freeze(connection, object, before)
+        first()
         return False
     gone = vanished(workspace.compiled(connection)[object], schema)
     if gone != before:
         log.warning("drift.frozen", connection=connection, object=object, fields=gone, before=before)
+    workspace.freeze(connection, object, gone)
+    first()
     with workspace.state.begin() as tx:
         _keep(tx, f"described:{place}", stamp(now))
         _keep(tx, f"frozen:{place}", orjson.dumps(gone).decode() if gone else "")
-    workspace.freeze(connection, object, gone)
     return bool(set(before) - set(gone))
 
 

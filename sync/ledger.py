@@ -32,6 +32,10 @@ class Written:
 _COUNT = update(runs).where(runs.c.id == bindparam("run")).values(counts=bindparam("told"))
 _COUNT_AND_STAGE = _COUNT.values(stage=bindparam("stage"))
 _STAGE = update(runs).where(runs.c.id == bindparam("run")).values(stage=bindparam("told"))
+END = update(runs).where(runs.c.id == bindparam("run"))
+END = END.values(state=bindparam("ends"), finished_at=bindparam("at"), error=bindparam("told"))
+"""Closes a run's row."""
+_END_AND_STAGE = END.values(stage=bindparam("stage"))
 _COUNTED = select(runs.c.counts).where(runs.c.id == bindparam("run"))
 
 PULL_STATES = ("applied", "unchanged", "held", "quarantined", "parked", "suppressed")
@@ -62,16 +66,29 @@ class Ledger:
 
     def enter(self, tx: Connection) -> None:
         """Raises Fenced when a lease is somebody else's by now; renews them when it is time. Stores what was left."""
+        self.look(tx)
+        self.leave(tx)
+
+    def look(self, tx: Connection) -> None:
+        """The same where what was left is stored by what follows."""
         if self._leases and time.monotonic() - self._renewed > self._leases[0].seconds / 3:
             renew(tx, self._leases)
             self._renewed = time.monotonic()
         else:
             self._look(tx)
-        self.leave(tx)
 
     def remember(self, stage: str) -> None:
         """How far the run is, stored by its next transaction. What never was is done again, and comes to the same."""
         self._stage = stage
+
+    def ended(self, tx: Connection, state: str, at: str, told: str | None) -> None:
+        """Close the run's row, in a transaction of the run; what was left is stored with it."""
+        given = {"run": self.run, "ends": state, "at": at, "told": told}
+        if self._stage:
+            tx.execute(_END_AND_STAGE, {**given, "stage": self._stage})
+            self._stage = ""
+        else:
+            tx.execute(END, given)
 
     def leave(self, tx: Connection) -> None:
         """Store what was to be remembered."""

@@ -87,7 +87,7 @@ def pull_object(
                     tx, stream, group, mapped, run=run, at=now(), forgotten=forgotten, keep_gone=keep_gone, back=back
                 )
                 inside(tx, brought)
-            counts = counts + brought
+            counts = counts + brought if pages else brought
             pages += len(group)
             on_group(counts, next((page.total for page in group if page.total is not None), None))
             if stop() or (page_limit and pages >= page_limit):

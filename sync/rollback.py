@@ -1,7 +1,8 @@
 """A platform that was rolled back: a sandbox refreshed, a CRM restored from its backup.
 
 Its records are told older than they are known, and those made since are not there any more. That is no person's edit:
-nothing of it is taken in, and a run that meets it writes nothing anywhere until a person says which way it is to go.
+nothing of it is taken in, and from the first sign of it on nothing is written anywhere, until a person says which way
+it is to go. The sign is noted before anything else is done: whoever is cut off after it goes on knowing.
 ACCEPT: the platform is right, and its older values count from now. PUT_BACK: what it lost is written to it again.
 Consents and stages are put back in either case: they tighten and go forward only.
 """
@@ -9,25 +10,30 @@ Consents and stages are put back in either case: they tighten and go forward onl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
 
 from config.clock import stamp
 from config.errors import PermissionMissing
 from connectors.api import Gone
 from mappings.model import Field, Kind, Rule
 from sync.arrivals import LAGS, Back, went_back
+from sync.core.views import RecordView
+from sync.guards import known_records
 from sync.load import chunks, record_views
 from sync.state.database import upsert
-from sync.state.schema import conflicts, leads, records, streams
+from sync.state.schema import conflicts, leads, meta, records, streams
+from sync.withheld import note
 from sync.workspace import Workspace
 
 ACCEPT, PUT_BACK = "accept", "put-back"
 WAYS = (ACCEPT, PUT_BACK)
 PROBED = 20
 """Records that are looked at now and then: the newest of those that every index shows by now."""
+LATER = "The next run that can read the account looks again; nothing is written anywhere until then."
 _WHY = "rolled_back"
 _LASTING = (Rule.MOST_RESTRICTIVE, Rule.FURTHEST)
 
@@ -40,9 +46,28 @@ def back(fields: Iterable[Field], way: str) -> Back | None:
     return Back(anew=way == ACCEPT, kept=lasting if way == ACCEPT else None)
 
 
-def why(object: str, older: int, known: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What the newest `looked` of the records `known` are found to have lost: told older, or not there any more."""
+
+    known: int
+    looked: int = 0
+    older: int = 0
+    missing: int = 0
+
+    @property
+    def number(self) -> int:
+        """All of it. Without a record that is told older nothing tells a roll-back from deletions."""
+        return self.older + self.missing if self.older else 0
+
+
+def why(object: str, lost: Lost) -> str:
     """Why the connection is held, for a person."""
-    return f"{object}: {older:,} of {known:,} records came back older than they were: the account looks rolled back"
+    gone = f", {lost.missing:,} are not there any more" if lost.missing else ""
+    return (
+        f"{object}: {lost.older:,} of the newest {lost.looked:,} records came back older than they were{gone}: "
+        "the account looks rolled back"
+    )
 
 
 def fix(connection: str) -> str:
@@ -57,32 +82,96 @@ def fix(connection: str) -> str:
 
 
 _NEWEST = (
-    select(records.c.id, records.c.version)
+    select(records.c.id, records.c.version, records.c.gone)
     .join(streams, streams.c.id == records.c.stream)
     .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
-    .where(records.c.gone.is_(None), records.c.version != "", records.c.version < bindparam("until"))
+    .where(records.c.version != "", records.c.version < bindparam("until"))
     .order_by(records.c.version.desc())
-    .limit(PROBED)
 )
+_LIVING = _NEWEST.where(records.c.gone.is_(None)).limit(PROBED)
 
 
 def looks_rolled_back(workspace: Workspace, connection: str, object: str) -> bool:
     """Whether most of the newest records that are known are gone, or told older than they are known. A pull of news
     would not tell: their times have gone back, too."""
-    mapped = workspace.mapped(connection)[object]
-    if mapped.kind is not Kind.LEAD:
+    if workspace.mapped(connection)[object].kind is not Kind.LEAD:
         return False
-    until = stamp(workspace.clock.now() - LAGS)
-    with workspace.state.read() as tx:
-        known: dict[str, str] = dict(tx.execute(_NEWEST, {"of": connection, "named": object, "until": until}).all())
+    known = _known(workspace, connection, object, _LIVING)
     if not known:
         return False
     try:
-        found = workspace.connector(connection).read(object, "id", sorted(known), mapped.remote_fields)
+        lost = _look(workspace, connection, object, known)
     except PermissionMissing:  # pulling will tell
         return False
-    lost = [id for id, version in known.items() if id not in found or went_back(found[id].version, version)]
-    return len(lost) * 2 > len(known)
+    return (lost.older + lost.missing) * 2 > len(known)
+
+
+def look(workspace: Workspace, connection: str, object: str, told: int) -> Lost:
+    """What the account has lost of the object, the newest records first, until it is more than a guard lets pass. Of
+    others than people it is what was `told` older: those are not read one by one."""
+    with workspace.state.read() as tx:
+        known = known_records(tx, connection, object)
+    if workspace.mapped(connection)[object].kind is not Kind.LEAD:
+        return Lost(known, known, told)
+    found = Lost(known)
+    for some in chunks(_known(workspace, connection, object, _NEWEST)):
+        more = _look(workspace, connection, object, some)
+        looked, older, missing = found.looked + len(some), found.older + more.older, found.missing + more.missing
+        found = replace(found, looked=looked, older=older, missing=missing)
+        if workspace.project.guards.rolled_back.breaks(found.number, found.known):
+            break
+    return found
+
+
+def _known(workspace: Workspace, connection: str, object: str, which: Any) -> list[Any]:
+    """(id, version, gone) of the records that every index shows by now, the newest first."""
+    until = stamp(workspace.clock.now() - LAGS)
+    with workspace.state.read() as tx:
+        return list(tx.execute(which, {"of": connection, "named": object, "until": until}).all())
+
+
+def _look(workspace: Workspace, connection: str, object: str, known: Sequence[Any]) -> Lost:
+    """Of these records. One that is known to be gone has lost something where it is told alive as it was before."""
+    ids, fields = sorted(row.id for row in known), workspace.mapped(connection)[object].remote_fields
+    found = workspace.connector(connection).read(object, "id", ids, fields)
+    told = [(row, found[row.id]) for row in known if row.id in found]
+    older = sum(went_back(one.version, row.version) for row, one in told if not (row.gone and one.gone))
+    return Lost(len(known), len(known), older, sum(row.id not in found for row in known if not row.gone))
+
+
+# what is known of it: from the first sign on until a whole look finds nothing, or a person says which way
+
+SUSPECTED = "suspected"
+_NOTES = select(meta.c.name, meta.c.value).where(meta.c.name.like(literal_column("'rolled_back:%'")))
+
+
+def suspect(tx: Connection, connection: str, object: str) -> None:
+    """Nothing is written anywhere from now on, until it is known better."""
+    tx.execute(upsert(meta, tx), [{"name": _name(connection, object), "value": SUSPECTED}])
+
+
+def hold(tx: Connection, connection: str, object: str, why: str) -> None:
+    """Nothing is written anywhere until a person says which way it is to go."""
+    tx.execute(upsert(meta, tx, update=["value"]), [{"name": _name(connection, object), "value": why}])
+
+
+def absolve(tx: Connection, connection: str, object: str) -> None:
+    """Nothing speaks against the object any more."""
+    tx.execute(delete(meta).where(meta.c.name == _name(connection, object)))
+
+
+def notes(tx: Connection) -> dict[tuple[str, str], str]:
+    """What stands against which (connection, object): SUSPECTED, or why all writes are held."""
+    return {_place(row.name): row.value for row in tx.execute(_NOTES)}
+
+
+def _name(connection: str, object: str) -> str:
+    return f"rolled_back:{connection}/{object}"
+
+
+def _place(name: str) -> tuple[str, str]:
+    connection, _, object = name.removeprefix("rolled_back:").partition("/")
+    return connection, object
 
 
 # what a person said
@@ -94,7 +183,8 @@ _DECIDED = ["options", "state", "decision", "last_at", "why"]
 
 
 def keep(tx: Connection, workspace: Workspace, lost: Sequence[tuple[str, str]], at: str) -> None:
-    """The leads keep the values that a platform lost, by (lead, field), until somebody says something new of them."""
+    """The leads keep the values that a platform lost, by (lead, field), until somebody says something new of them. What
+    only tightens or goes forward is not taken back to a value that lies behind what stands there now."""
     ids = sorted({lead for lead, _ in lost})
     views = record_views(tx, workspace, ids)
     bodies: dict[str, Any] = {}
@@ -102,15 +192,29 @@ def keep(tx: Connection, workspace: Workspace, lost: Sequence[tuple[str, str]], 
         bodies.update({row.id: orjson.loads(row.body) for row in tx.execute(_BODIES, {"some": some})})
     rows = []
     for lead, name in sorted(set(lost)):
-        if name not in bodies.get(lead, {}):
+        if name not in bodies.get(lead, {}) or _goes_on(workspace.fields[name], views[lead], bodies[lead][name]):
             continue
-        heard = [[view.name, view.body.get(name)] for view in views[lead]]
+        heard = [[view.name, said] for view in views[lead] for said in _said(view, name)]
         decision = {"value": bodies[lead][name], "at": at, "source": "", "always": False, "heard": heard}
         rows.append(_decided(lead, name, decision, at))
     if rows:
+        note(tx, at)
         tx.execute(upsert(conflicts, tx, key=_KEY, update=_DECIDED), rows)
         for some in chunks(ids):
             tx.execute(update(leads).where(leads.c.id.in_(some), leads.c.state == "live").values(dirty=1))
+
+
+def _goes_on(known: Field, views: Sequence[RecordView], value: Any) -> bool:
+    """Whether a record says more than `value` of a field that only tightens or goes forward."""
+    rank: dict[Any, int] = {option: number for number, option in enumerate(known.options)}
+    told = max((rank.get(view.body.get(known.name), -1) for view in views if not view.gone), default=-1)
+    return known.rule in _LASTING and told > rank.get(value, -1)
+
+
+def _said(view: RecordView, name: str) -> list[Any]:
+    """What a record says of the field: as it holds it, and as it was sent what the platform made that of."""
+    held = view.held.get(name)
+    return [view.body.get(name), *([held[0]] if held else [])]
 
 
 def _decided(lead: str, name: str, decision: dict[str, Any], at: str) -> dict[str, Any]:

@@ -95,8 +95,10 @@ def _sweep(
 ) -> Iterator[Page]:
     sweep = dict(state.get("sweep") or _planned(source, state))
     size = wire.PAGE if sweep["after"] else min(FIRST, wire.PAGE)
+    resumed = True
     while True:
-        page = _page(source.client, sweep, size)
+        page = _page(source.client, sweep, size, resumed=resumed)
+        resumed = False
         records: list[Record] = []
         for event in page.rows:
             looked = _looked_at(event, sweep, late)
@@ -158,14 +160,15 @@ def _looked_at(event: Resource, sweep: State, late: timedelta) -> bool:
     return started > began - late
 
 
-def _page(client: Client, sweep: State, size: int) -> Rows:
-    """The next page of the sweep; where its token is refused, what starts from the last start seen on."""
+def _page(client: Client, sweep: State, size: int, *, resumed: bool) -> Rows:
+    """The next page of the sweep; where its token is refused, what starts from the last start seen on. Where that is
+    where the window starts, a token that was just given must hold; one that an earlier pull left may be old again."""
     if sweep["token"]:
         try:
             return client.events(sweep["start"], sweep["end"], sweep["token"], size)
         except RecordRejected as error:
             again = _second_before(sweep["place"]) if sweep["place"] else sweep["start"]
-            if error.code not in (wire.BAD_PAGE, "invalid") or again == sweep["start"]:
+            if error.code not in (wire.BAD_PAGE, "invalid") or (again == sweep["start"] and not resumed):
                 raise
             sweep["start"] = again
     return client.events(sweep["start"], sweep["end"], count=size)

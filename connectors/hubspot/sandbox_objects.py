@@ -72,11 +72,12 @@ class Objects:
                 400, "VALIDATION_ERROR", "There was a problem with the request: paging ends at 10,000"
             )
         tests = [_test(f) for group in body.get("filterGroups") or [] for f in group["filters"]]
-        seen_until = stamp(self._portal.clock.now() - timedelta(seconds=self._portal.index_lag))
+        lag = self._portal.index_lag
+        seen_until = stamp(self._portal.clock.now() - timedelta(seconds=lag))
         rows = [
             row
             for row in self._store.rows.get(object, {}).values()
-            if not row["archived"] and row["updatedAt"] <= seen_until
+            if not row["archived"] and (not lag or row["updatedAt"] <= seen_until)
         ]
         rows = [row for row in rows if all(test(row["properties"]) for test in tests)]
         rows.sort(key=lambda row: int(row["id"]))

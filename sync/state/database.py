@@ -33,6 +33,13 @@ CHECKPOINT_PAGES = 1000
 """Pages in SQLite's log before it is folded in: with fewer, scattered changes are written over and over."""
 
 
+# sqlite3 looks for an adapter of every truth value and None that it is given, and makes and drops an exception where it
+# finds none: what it would bind all the same
+sqlite3.register_adapter(bool, int)
+_NONE: dict[None, None] = {}
+sqlite3.register_adapter(type(None), _NONE.get)
+
+
 class State:
     """An open state. Make one with `State.open`."""
 

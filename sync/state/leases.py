@@ -64,7 +64,12 @@ def _taking(dialect: str) -> Any:
 
 def holder_name() -> str:
     """This process, as a person would look for it."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return f"{_host()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +220,7 @@ def _may_follow(holder: str, run: str) -> bool:
     process, _, theirs = holder.partition(" ")
     host, _, rest = process.partition(":")
     number = rest.partition(":")[0]
-    return theirs == run or (host == socket.gethostname() and number.isdigit() and not _lives(int(number)))
+    return theirs == run or (host == _host() and number.isdigit() and not _lives(int(number)))
 
 
 def _lives(process: int) -> bool:

@@ -7,6 +7,7 @@ rows, as one JSON text (psycopg escapes arrays of text in Python, at ten times t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -25,15 +26,23 @@ def find(
 ) -> Iterator[Sequence[Any]]:
     """The columns `names` of the stream's rows whose column `key` is one of `values`."""
     postgres = tx.dialect.name == "postgresql"
-    start = _words("SELECT", ", ".join(_quoted(names)), "FROM", table.name)
+    chosen = tuple(names)
     for at in range(0, len(values), CHUNK):
         some = list(values[at : at + CHUNK])
         if postgres:
-            found = tx.exec_driver_sql(_words(start, "WHERE stream = %s AND", key, "= ANY(%s::text[])"), (stream, some))
+            found = tx.exec_driver_sql(_finding(table.name, chosen, key, -1), (stream, some))
         else:
-            marks = _words("(", ", ".join("?" * len(some)), ")")
-            found = tx.exec_driver_sql(_words(start, "WHERE stream = ? AND", key, "IN", marks), (stream, *some))
+            found = tx.exec_driver_sql(_finding(table.name, chosen, key, len(some)), (stream, *some))
         yield from found.all()
+
+
+@lru_cache(maxsize=256)
+def _finding(table: str, names: tuple[str, ...], key: str, number: int) -> str:
+    """The look-up of so many values on SQLite; of any number (-1) on PostgreSQL."""
+    start = _words("SELECT", ", ".join(_quoted(names)), "FROM", table)
+    if number < 0:
+        return _words(start, "WHERE stream = %s AND", key, "= ANY(%s::text[])")
+    return _words(start, "WHERE stream = ? AND", key, "IN (", ", ".join("?" * number), ")")
 
 
 def insert(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
 from config.clock import unstamp
 from config.errors import ClosedloopError, Misconfigured, StateUnusable
@@ -17,7 +17,7 @@ from sync.ageing import age
 from sync.drift import frozen
 from sync.fence import ENDLESS
 from sync.guards import Held
-from sync.ledger import Ledger
+from sync.ledger import END, Ledger
 from sync.planning import Waiting
 from sync.progress import Progress, Report
 from sync.push import close_accounts
@@ -37,7 +37,6 @@ FEW = 25
 
 _MINE = runs.c.id == bindparam("run")
 _RUN = select(runs).where(_MINE)
-_END = update(runs).where(_MINE).values(state=bindparam("ends"), finished_at=bindparam("at"), error=bindparam("told"))
 
 
 class Attempt:
@@ -138,7 +137,7 @@ class Attempt:
         except StateUnusable as error:
             ended = {"run": self.run, "ends": "failed", "at": self.workspace.now(), "told": str(error)}
             with self.workspace.state.begin() as tx:
-                tx.execute(_END, ended)
+                tx.execute(END, ended)
             raise
 
     def report(self) -> Report:
@@ -148,13 +147,12 @@ class Attempt:
         state = "cancelled" if self.cancelled else "failed" if self.errors else "held" if held else "done"
         told = [*map(str, self.errors), *(f"{name}: held: {hold.why}." for name, hold in self.held.items())]
         with self.workspace.state.begin() as tx:
-            self.ledger.enter(tx)
+            self.ledger.look(tx)
             if not self.cancelled:
                 close_accounts(tx, self.ledger)
             lost = frozen(tx, self.connections)
             age(tx, self.workspace)
-            ended = {"run": self.run, "ends": state, "at": self.workspace.now(), "told": "; ".join(told) or None}
-            tx.execute(_END, ended)
+            self.ledger.ended(tx, state, self.workspace.now(), "; ".join(told) or None)
         seconds = (self.workspace.clock.now() - self._began).total_seconds()
         calls = {name: number - self._calls_before.get(name, 0) for name, number in self.workspace.calls.items()}
         return Report(

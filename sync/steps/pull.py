@@ -84,10 +84,9 @@ def _pull_object(attempt: Attempt, connection: str, object: str) -> Iterator[str
     finished = False
     seen = _look(attempt, connection, object)
     if seen is None or not is_known(attempt.workspace, connection, object, seen.described, seen.frozen):
-        if compare(attempt.workspace, connection, object):
+        probe = partial(rolled_back.probe, attempt, connection, object)
+        if compare(attempt.workspace, connection, object, first=probe if seen else _nothing):
             thaw(attempt.workspace, connection, object)
-        elif seen is not None:
-            rolled_back.probe(attempt, connection, object)
         seen = _look(attempt, connection, object) if seen else None
     mapped = attempt.workspace.mapped(connection)[object]
     try:
@@ -126,6 +125,10 @@ def _pull_object(attempt: Attempt, connection: str, object: str) -> Iterator[str
     except PermissionMissing as error:
         attempt.failed(connection, error)
     attempt.workspace.refresh_owners(connection)
+
+
+def _nothing() -> None:
+    """What was never read has nothing to compare with."""
 
 
 def _look(attempt: Attempt, connection: str, object: str) -> Outset | None:
@@ -180,8 +183,7 @@ def _account(attempt: Attempt, tx: Any, connection: str, object: str, counts: Ab
     attempt.workspace.fence.moved(connection)
     attempt.ledger.pulled(tx, connection, object, counts)
     attempt.ledger.enter(tx)
-    attempt.older[(connection, object)] = attempt.older.get((connection, object), 0) + counts.older
-    rolled_back.keep_lost(attempt, tx, counts)
+    rolled_back.account(attempt, tx, connection, object, counts)
 
 
 def _connection_row(name: str, workspace: Workspace, health: Health) -> dict[str, Any]:

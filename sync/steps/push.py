@@ -14,6 +14,7 @@ from sync.guards import guard, guarded, judge
 from sync.ledger import Ledger, Written
 from sync.planning import approved, beside_leads, outcomes_due, plan_batches, waiting_for
 from sync.push import in_doubt, look_again, recover, send
+from sync.steps import rolled_back
 from sync.steps.attempt import Attempt
 from sync.steps.decide import decide
 from sync.workspace import Workspace
@@ -28,6 +29,7 @@ ROUNDS = 6
 
 def push(attempt: Attempt) -> Iterator[str]:
     """Look up what is in doubt, then write what follows, until nothing more does."""
+    rolled_back.hold(attempt)
     broken = {error.connection for error in attempt.errors} | set(attempt.held)
     names = [
         name for name in attempt.connections if name not in broken and attempt.workspace.project.connections[name].push

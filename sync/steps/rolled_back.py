@@ -10,8 +10,7 @@ from config.log import Log
 from sync import rollback
 from sync.absorb import Absorbed
 from sync.arrivals import Back
-from sync.guards import Held, known_records
-from sync.pull import restart
+from sync.guards import Held
 from sync.steps.attempt import Attempt
 
 log = Log(__name__)
@@ -26,43 +25,63 @@ def _way(attempt: Attempt) -> Any:
     return attempt.options.get("choice", "")
 
 
-def probe(attempt: Attempt, connection: str, object: str) -> bool:
-    """Whether the object looks rolled back: it is read from the beginning then, which tells how much of it was."""
-    found = rollback.looks_rolled_back(attempt.workspace, connection, object)
-    if found:
+def probe(attempt: Attempt, connection: str, object: str) -> None:
+    """Look at the newest records of the object; what looks rolled back is looked at whole once it has been pulled."""
+    if rollback.looks_rolled_back(attempt.workspace, connection, object):
         log.warning("rollback.suspected", connection=connection, object=object)
-        _restart(attempt, connection, object)
-    return found
+        with attempt.workspace.state.begin() as tx:
+            attempt.ledger.enter(tx)
+            rollback.suspect(tx, connection, object)
 
 
-def keep_lost(attempt: Attempt, tx: Connection, counts: Absorbed) -> None:
-    """What a platform lost is kept, in the transaction that takes in what it shows now."""
+def account(attempt: Attempt, tx: Connection, connection: str, object: str, counts: Absorbed) -> None:
+    """What came back older is a sign, and what a platform lost is kept: in the transaction that takes in what it shows
+    now."""
+    if counts.older:
+        attempt.older[(connection, object)] = attempt.older.get((connection, object), 0) + counts.older
+        rollback.suspect(tx, connection, object)
     if counts.lost:
         rollback.keep(tx, attempt.workspace, counts.lost, attempt.workspace.now())
 
 
 def settle(attempt: Attempt, connection: str, object: str) -> None:
-    """Hold all writes of the run when many records came back older than they were known, and look again with the next.
-    Where a person has said which way it is to go, what is not there any more goes that way, too."""
+    """The object has been pulled: what looks rolled back holds all writes, or nothing speaks against it any more. Where
+    a person has said which way it is to go, what is not there any more goes that way, too."""
     if (way := _way(attempt)) in rollback.WAYS:
         lost = rollback.missing(attempt.workspace, connection, object)
         with attempt.workspace.state.begin() as tx:
             attempt.ledger.enter(tx)
             rollback.let_go(tx, lost, way)
-    elif older := attempt.older.get((connection, object), 0):
-        _guard(attempt, connection, object, older)
-
-
-def _guard(attempt: Attempt, connection: str, object: str, older: int) -> None:
-    with attempt.workspace.state.read() as tx:
-        known = known_records(tx, connection, object)
-    if not attempt.workspace.project.guards.rolled_back.breaks(older, known):
+            rollback.absolve(tx, connection, object)
         return
-    log.error("guard.rolled_back", connection=connection, object=object, known=known, older=older)
-    _restart(attempt, connection, object)
-    why, told = f"{connection}/{rollback.why(object, older, known)}", rollback.fix(connection)
-    attempt.held.update({name: Held(name, why, told=told) for name in attempt.connections})
+    with attempt.workspace.state.read() as tx:
+        noted = rollback.notes(tx).get((connection, object))
+    if noted == rollback.SUSPECTED:
+        _judge(attempt, connection, object)
+    if noted is not None:
+        hold(attempt)
 
 
-def _restart(attempt: Attempt, connection: str, object: str) -> None:
-    restart(attempt.workspace.state, connection, object, attempt.workspace.mapped(connection)[object].kind)
+def _judge(attempt: Attempt, connection: str, object: str) -> None:
+    lost = rollback.look(attempt.workspace, connection, object, attempt.older.get((connection, object), 0))
+    breaks = attempt.workspace.project.guards.rolled_back.breaks(lost.number, lost.known)
+    with attempt.workspace.state.begin() as tx:
+        attempt.ledger.enter(tx)
+        if breaks:
+            rollback.hold(tx, connection, object, f"{connection}/{rollback.why(object, lost)}")
+        else:
+            rollback.absolve(tx, connection, object)
+    if breaks:
+        told = {"known": lost.known, "older": lost.older, "missing": lost.missing}
+        log.error("guard.rolled_back", connection=connection, object=object, **told)
+
+
+def hold(attempt: Attempt) -> None:
+    """Whatever stands against any object holds all writes of the run, whoever's it is."""
+    with attempt.workspace.state.read() as tx:
+        noted = rollback.notes(tx)
+    for (connection, object), known in noted.items():
+        whole = known != rollback.SUSPECTED
+        why = known if whole else f"{connection}/{object} looks rolled back, and could not be looked at whole yet"
+        told = rollback.fix(connection) if whole else rollback.LATER
+        attempt.held.update({name: Held(name, why, told=told) for name in attempt.connections})

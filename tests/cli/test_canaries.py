@@ -18,6 +18,7 @@ from config.clock import ManualClock
 from config.errors import ClosedloopError
 from connectors import registry
 from connectors.sandbox import Answer, Call, FaultKind, Sandbox
+from connectors.trust import trust
 from sync import scaffold
 from sync.cli.logs import LIBRARIES, configure
 from sync.metrics import Metrics, listen
@@ -154,7 +155,7 @@ def _metrics(workspace: Workspace) -> str:
     server = listen("127.0.0.1:0", metrics)
     try:
         pages = (f"http://127.0.0.1:{server.server_port}/{page}" for page in ("metrics", "healthz"))
-        return "".join(httpx.get(page, trust_env=False).text for page in pages)
+        return "".join(httpx.get(page, verify=trust(), trust_env=False).text for page in pages)
     finally:
         server.shutdown()
         server.server_close()

@@ -86,8 +86,16 @@ def test_a_platform_that_was_rolled_back_holds_all_writes(loop_back: Loop, comma
         report = run(loop_back, command)
         assert report.state == "held"
         assert report.needs_person
-        assert f"alpha/contacts: {PEOPLE} of {PEOPLE + 1} records came back older" in report.held["beta"].why
+        assert f"alpha/contacts: {PEOPLE} of the newest {PEOPLE + 1} records came back older" in report.held["beta"].why
         assert "backfill alpha --rolled-back accept" in report.held["alpha"].fix
+    assert written(loop_back) == before
+
+
+def test_a_run_of_another_connection_writes_nothing_either(loop_back: Loop) -> None:
+    before = rolled_back(loop_back)
+    assert run(loop_back).state == "held"
+    loop_back.beta.edit("contacts", "b0", {"title": "Boss"})
+    assert run(loop_back, names=("beta",)).state == "held"
     assert written(loop_back) == before
 
 

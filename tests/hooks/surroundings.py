@@ -18,6 +18,7 @@ import orjson
 from sqlalchemy import select
 
 from connectors import registry
+from connectors.trust import trust
 from sync import scaffold
 from sync.daemon import Daemon
 from sync.engine.inline import InlineEngine
@@ -69,7 +70,7 @@ class House:
     def send(self, name: str, body: bytes, headers: Mapping[str, str] | None = None, tail: str = "") -> int:
         """Deliver to the connection; the status."""
         url = f"{self.base}/hooks/{name}{tail}"
-        answer = httpx.post(url, content=body, headers=dict(headers or {}), trust_env=False, timeout=30)
+        answer = httpx.post(url, content=body, headers=dict(headers or {}), verify=trust(), trust_env=False, timeout=30)
         assert answer.content == b""
         return answer.status_code
 

@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from connectors import registry
+from connectors.trust import trust
 from sync import hooks, hooks_server
 from sync.daemon import Daemon
 from sync.engine.inline import InlineEngine
@@ -69,7 +70,7 @@ def healthy(one: House) -> bool:
     body = hubspot_event("1")
     server = listen("127.0.0.1:0", one.daemon.metrics)
     try:
-        page = httpx.get(f"http://127.0.0.1:{server.server_port}/healthz", trust_env=False, timeout=10)
+        page = httpx.get(f"http://127.0.0.1:{server.server_port}/healthz", verify=trust(), trust_env=False, timeout=10)
         return page.status_code == 200 and one.send("hubspot", body, hubspot_signed(body)) == 200
     finally:
         server.shutdown()

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from connectors import registry
+from connectors.trust import trust
 from tests.hooks.surroundings import hubspot_event, hubspot_signed, sync_each, write
 
 
@@ -56,7 +57,9 @@ class Process:
     def send(self, id: str) -> int:
         body = hubspot_event(id)
         headers = hubspot_signed(body)
-        return httpx.post(self.url, content=body, headers=headers, trust_env=False, timeout=30).status_code
+        return httpx.post(
+            self.url, content=body, headers=headers, verify=trust(), trust_env=False, timeout=30
+        ).status_code
 
     def kill(self) -> None:
         self._process.kill()

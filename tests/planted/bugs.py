@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.planted.bug import Bug
 from tests.planted.deals import DEALS
+from tests.planted.rolled import ROLLED
 from tests.planted.simulated import SIMULATED
 
 BUGS = (
@@ -46,8 +47,8 @@ BUGS = (
     Bug(
         "nobody notices that a platform was rolled back",
         "sync/steps/rolled_back.py",
-        "    if not attempt.workspace.project.guards.rolled_back.breaks(older, known):\n        return\n",
-        "    return\n",
+        "    if rollback.looks_rolled_back(attempt.workspace, connection, object):\n",
+        "    if not connection:\n",
         tests="tests/engine/test_rollback.py",
     ),
     Bug(
@@ -301,6 +302,7 @@ BUGS = (
         "tests/engine/test_guards.py::test_a_vanished_field_is_frozen_and_the_rest_goes_on",
     ),
     *DEALS,
+    *ROLLED,
     *SIMULATED,
     # what a person decided, and what nobody may do
     Bug(

@@ -1,10 +1,10 @@
 """Scenarios by the thousand: `make campaign MINUTES=n`, on all cores, from a seed onwards.
 
 All levels run: a share of the time goes to the real connectors over the real sandboxes, some of it to deaths at every
-boundary there, another to states that are lost and restored, another to deals, the rest to people on platforms in
-memory. What was met is printed, and each violation with what replays it: `--level LEVEL --seed N --once` tells one
-scenario step by step, and what is left of it when all that does not matter is taken away. The last line is one JSON
-object.
+boundary there, another to states that are lost and restored, another to platforms that are rolled back, another to
+deals, the rest to people on platforms in memory. What was met is printed, and each violation with what replays it:
+`--level LEVEL --seed N --once` tells one scenario step by step, and what is left of it when all that does not matter
+is taken away. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from typing import Any
 import orjson
 import structlog
 
-from tests.simulation import deals, deaths, platforms, restoring, scenario, shrink
+from tests.simulation import deals, deaths, platforms, restoring, rolling, scenario, shrink
 from tests.simulation.coverage import Coverage
 from tests.simulation.scenario import Outcome
 
-BATCHES = {"port": 100, "http": 10, "restored": 20, "deals": 40, "deaths": 10}
+BATCHES = {"port": 100, "http": 10, "restored": 20, "rolled": 40, "deals": 40, "deaths": 10}
 """Scenarios handed to a process at once; about the same time."""
 RAREST = 8
 """Combinations shown, of those that were met."""
@@ -37,6 +37,8 @@ HTTP_EVERY = 3
 """Of so many batches one is of the HTTP level."""
 RESTORED_EVERY = 12
 """Of so many one is of states that are lost on the way."""
+ROLLED_EVERY = 12
+"""Of so many one is of platforms that are rolled back."""
 DEALS_EVERY = 6
 """Of so many one is of deals."""
 DEATHS_EVERY = 12
@@ -45,6 +47,7 @@ LEVELS: dict[str, Callable[..., Outcome]] = {
     "port": scenario.run,
     "http": platforms.run,
     "restored": restoring.run,
+    "rolled": rolling.run,
     "deaths": deaths.dies,
     "deals": deals.run,
 }
@@ -106,6 +109,8 @@ def _level(number: int) -> str:
     """Whose turn the batch of this number is."""
     if number % RESTORED_EVERY == 3:
         return "restored"
+    if number % ROLLED_EVERY == 9:
+        return "rolled"
     if number % DEATHS_EVERY == 6:
         return "deaths"
     if number % DEALS_EVERY == 2:

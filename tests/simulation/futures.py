@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from config.clock import ManualClock
-from connectors.api import Operation
+from connectors.api import Operation, Verb
 from connectors.sandbox import Call
 from tests.simulation.clocks import Watch
 
@@ -70,11 +70,12 @@ class Futures:
     @contextmanager
     def stamping(self, name: str, operation: Operation) -> Iterator[None]:
         """Inside, somebody writes there, and it may be stamped ahead. Where an index lags nothing is: an older state
-        could not be told from an edit with a true time."""
+        could not be told from an edit with a true time. Nor is whoever joins where a pull's bound would hide them."""
         store, email = self.sandboxes[name].store, _email(operation)
         self.ahead.pop((name, email), None)
         drawn = self.rate and self.rng.random() < self.rate
-        if not drawn or getattr(self.sandboxes[name], "index_lag", None):
+        hidden = operation.verb is Verb.CREATE and name in UNBOUND
+        if not drawn or hidden or getattr(self.sandboxes[name], "index_lag", None):
             yield
             return
         self.ahead[(name, email)] = self.by

@@ -221,9 +221,9 @@ def _plain(edit: Edit) -> str:
 
 
 def _may_be_blank(person: _Person, edits: Mapping[int, Edit]) -> bool:
-    """A blank stands where nobody said anything, or only on records that are gone."""
+    """A blank stands where nobody said anything, or only on records that are gone, or what was lost unheard."""
     here = {(name, row.id) for name, row in person.live}
-    return all((edit.side, edit.row) not in here for edit in edits.values())
+    return all((edit.side, edit.row) not in here or (edit.value and edit.mute) for edit in edits.values())
 
 
 def _standing(scenario: Scenario, person: _Person, edits: Mapping[int, Edit]) -> dict[int, Edit]:

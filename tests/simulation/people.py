@@ -45,6 +45,7 @@ class People:
     moves: dict[tuple[str, str], int] = field(default_factory=dict)  # (person, address they changed to) -> the edit
     shared: dict[str, set[str]] = field(default_factory=dict)  # address of several people -> all who came by it
     joined: Counter[str] = field(default_factory=Counter)  # how often people were entered under their first address
+    anew: dict[int, int] = field(default_factory=dict)  # edit -> the one by which its value was given again
     linked: Callable[[str], str | None] = lambda name: None  # of the engine's name of a lead, the person on its records
     acts: int = 0
 
@@ -146,8 +147,15 @@ class People:
         return next(named, None) or self.linked(str(key)) or email_of(values)
 
     def edit_of(self, value: Any) -> int | None:
-        """The number of the edit that gave this value; None for a blank."""
-        return int(str(value).split()[1]) if value else None
+        """The number of the edit that gave this value last; None for a blank."""
+        number = int(str(value).split()[1]) if value else None
+        return None if number is None else self.anew.get(number, number)
+
+    def again(self, edit: Edit) -> None:
+        """A value that stood before is given again."""
+        if edit.value:
+            self.anew[int(edit.value.split()[1])] = len(self.edits)
+        self.edits.append(edit)
 
     def _stage(self, side: Side, id: str) -> None:
         stage = self.rng.choice(STAGES)

@@ -64,7 +64,8 @@ class Watched:
         self._inner.__exit__(None, None, None)
         if self._durable:
             for seat in self._life.seats:
-                seat.stored()
+                if seat.pending:
+                    seat.stored()
         scenario._boundary(scenario._side, "commit.after")
 
     def _undo(self, kind: Any, error: Any, trace: Any) -> None:

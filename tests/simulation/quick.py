@@ -333,7 +333,7 @@ class Memory:
         self.driver.isolation_level = None
         self.driver.execute("PRAGMA foreign_keys=ON")
         self.transaction: Any = Transaction(self.driver)
-        self.reading = Reading(self.transaction)
+        self.reading, self.writing = Reading(self.transaction), Writing(self)
         self.run = self.driver.cursor().execute
         self.inside = False
 
@@ -351,7 +351,7 @@ class Memory:
         return state
 
     def begin(self, *, durable: bool = True) -> Writing:
-        return Writing(self)
+        return self.writing
 
     def read(self) -> Reading:
         return self.reading

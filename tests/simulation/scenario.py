@@ -198,8 +198,8 @@ class Scenario:
             self.crash_rate and not self.healed and self.chance.random() < self.crash_rate
         ):
             self._die(side, name)
-        free = not (self.healed or self._taken or self._acting or name.endswith("before"))
-        if self.takeover_rate and free and self.chance.random() < self.takeover_rate:
+        may = self.takeover_rate and not (self.healed or self._taken or self._acting or name.endswith("before"))
+        if may and self.chance.random() < self.takeover_rate:
             self._taken_over(side, name)
 
     def _die(self, side: Side | None, name: str) -> None:

@@ -439,6 +439,14 @@ def test_a_time_far_ahead_hides_no_later_edit(bench: Bench) -> None:
     assert bench.pull(record("1", TODAY[:-6] + "1.000Z", email="ana@z.io"), at=AT).changed == 1
 
 
+def test_nor_does_one_some_hours_ahead(bench: Bench) -> None:
+    bench.pull(record("1", "2026-03-01T14:00:00.000Z", email="ana@x.io"), at=AT)
+    assert bench.pull(record("1", TODAY, email="ana@y.io"), at=AT).changed == 1
+    ahead = record("2", "2026-03-01T14:00:00.000Z", email="bo@x.io")  # of a platform whose clock is
+    bench.pull(ahead, at=AT)
+    assert bench.pull(record("2", "2026-03-01T13:30:00.000Z", email="bo@y.io"), at=AT).unchanged == 1
+
+
 def test_among_times_far_ahead_an_older_state_is_no_news(bench: Bench) -> None:
     bench.pull(record("1", NEXT_YEAR, email="ana@x.io"), at=AT)
     assert bench.pull(record("1", "2026-12-01T09:00:00.000Z", email="ana@y.io"), at=AT).unchanged == 1

@@ -134,6 +134,20 @@ def test_a_page_token_that_has_grown_old_is_walked_around(
     assert found | {record.id for page in pages for record in page.records} == ids
 
 
+def test_a_pull_goes_on_where_its_token_grows_old_more_than_once(
+    calendly: CalendlySandbox, connector: Connector, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where all that was seen starts at one instant, from which on the window was asked for anew already."""
+    small(monkeypatch, 2)
+    ids = {calendly.book(f"p{n}@x.io", ahead(clock, hours=1)) for n in range(6)}
+    cursor = next(connector.pull("invitees", None, [])).cursor
+    for _ in range(2):
+        calendly.forget_pages()
+        cursor = next(connector.pull("invitees", cursor, [])).cursor
+    calendly.forget_pages()
+    assert set(told(connector, "invitees", cursor)[0]) == ids
+
+
 def test_a_sweep_that_cannot_go_on_says_so(
     calendly: CalendlySandbox, connector: Connector, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

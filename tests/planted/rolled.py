@@ -1,0 +1,52 @@
+"""Planted bugs of platforms that are rolled back."""
+
+from __future__ import annotations
+
+from tests.planted.bug import Bug
+
+_SEEN = "tests/simulation/test_rolling.py::test_what_failed_once_holds"
+
+ROLLED = (
+    Bug(
+        "what is put back is heeded only where a project asks",
+        "sync/rollback.py",
+        "        note(tx, at)\n",
+        "",
+        tests=_SEEN,
+    ),
+    Bug(
+        "a look that failed is not taken again",
+        "sync/drift.py",
+        "    first()\n    with workspace",
+        "    with workspace",
+        tests=_SEEN,
+    ),
+    Bug(
+        "a record that came back with a roll-back is left out",
+        "sync/rollback.py",
+        "if not (row.gone and one.gone))",
+        "if not row.gone)",
+        tests=_SEEN,
+    ),
+    Bug(
+        "what came back older is forgotten when its run ends",
+        "sync/steps/rolled_back.py",
+        "        rollback.suspect(tx, connection, object)\n    if counts.lost",
+        "    if counts.lost",
+        tests=_SEEN,
+    ),
+    Bug(
+        "who is not there any more is let go the wrong way",
+        "sync/rollback.py",
+        "            if row.lead in elsewhere:\n",
+        "            if not elsewhere:\n",
+        tests=_SEEN,
+    ),
+    Bug(
+        "a roll-back holds only the runs that saw it",
+        "sync/steps/push.py",
+        "    rolled_back.hold(attempt)\n",
+        "",
+        tests="tests/engine/test_rollback.py::test_a_run_of_another_connection_writes_nothing_either",
+    ),
+)

@@ -1,0 +1,51 @@
+"""What must hold of a platform that is rolled back, whatever else goes wrong: see `rolling.py`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.campaign import Tally
+from tests.simulation.coverage import Coverage
+from tests.simulation.rolling import RollingScenario, run
+
+SEEDS, BATCH, FIRST = 60, 20, 40_000
+ARCHIVE = (
+    # what had been put back fell to the older value where it stood nowhere else; or where a platform writes it its way
+    *(95_000_090, 95_000_118, 95_001_744),
+    # a look that failed, or a run that died after it, was not taken up again: the next run wrote
+    *(95_000_006, 95_000_028, 95_000_743, 95_001_041, 95_001_305),
+    # a record known to be gone that came back with the roll-back was left out for ever
+    *(95_000_030, 95_000_046, 95_000_144),
+    # a stage that the roll-back had set forward was kept behind elsewhere, and both stood
+    95_002_059,
+    # of both ways one
+    95_000_010,
+)
+"""Scenarios that found something once, in the engine or in the simulation itself."""
+
+
+@pytest.mark.parametrize("seed", ARCHIVE)
+def test_what_failed_once_holds(seed: int) -> None:
+    assert run(seed).violation == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, BATCH))
+def test_nothing_is_written_until_a_person_says_which_way(first: int) -> None:
+    """And both sides agree then; and the last of each batch goes the same way again."""
+    tally = Tally()
+    for seed in range(first, first + BATCH):
+        outcome = run(seed)
+        assert outcome.violation == "", f"seed {seed}"
+        tally.add(outcome)
+    assert run(seed).trace == outcome.trace
+    assert Coverage.of("rolled", tally.met).strange == ()
+
+
+def test_most_are_noticed_and_decided() -> None:
+    ways = []
+    for seed in range(FIRST, FIRST + 40):
+        scenario = RollingScenario(seed)
+        scenario.run()
+        ways.append(scenario.rolling.way if scenario.rolling.decided else "")
+    assert {"accept", "put-back"} <= set(ways)
