@@ -35,6 +35,9 @@ REBASELINE = "rebaseline"
 FEW = 25
 """Pages of an object up to which a run's row does not say how many there were."""
 
+_TOLD = ("what", "fix", "connection", "object", "record", "field", "code")
+"""What of an error is kept for whoever goes on with the run."""
+
 _MINE = runs.c.id == bindparam("run")
 _RUN = select(runs).where(_MINE)
 
@@ -48,9 +51,7 @@ class Attempt:
         self.stop = stop
         self.run = run
         self.cancelled = False
-        self.errors: list[ClosedloopError] = []
         self.waiting: dict[str, Waiting] = {}
-        self.held: dict[str, Held] = {}
         self._began = self.workspace.clock.now()
         self._leases: list[Lease] = []
         with self.workspace.state.read() as tx:
@@ -61,16 +62,16 @@ class Attempt:
         self._calls_before = dict(self.workspace.calls)
         self.options: dict[str, Any] = orjson.loads(row.options)
         self._noted: dict[str, Any] = orjson.loads(row.stage) if row.stage else {"done": [], "at": self.workspace.now()}
-        self.done = self._still_done()
+        old = (self._began - unstamp(self._noted["at"])).total_seconds() > FRESH
+        if old:  # what whoever worked on the run before saw is looked at again
+            self._noted |= {"done": [], "failed": [], "held": {}}
+        self.done: list[str] = list(self._noted["done"])
+        self.errors = [ClosedloopError(**told) for told in self._noted.get("failed", ())]
+        self.held = {name: Held(name, **told) for name, told in self._noted.get("held", {}).items()}
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
         self.marked = False  # the state's epoch was raised
         self.older: dict[tuple[str, str], int] = {}  # records told older than they are known, by object
         self.news = False  # a webhook told something new
-
-    def _still_done(self) -> list[str]:
-        """The steps taken by whoever worked on the run before, unless what they saw has become old."""
-        old = (self._began - unstamp(self._noted["at"])).total_seconds() > FRESH
-        return [] if old else list(self._noted["done"])
 
     def __enter__(self) -> Attempt:
         if self.options["push"]:
@@ -125,10 +126,17 @@ class Attempt:
             )
 
     def failed(self, connection: str, error: ClosedloopError) -> None:
-        """The connection is left alone for the rest of the run; the others go on."""
+        """The connection is left alone for the rest of the run, whoever goes on with it; the others go on."""
         error.connection = error.connection or connection
         log.warning("run.connection_failed", connection=connection, error=type(error).__name__, what=error.what)
         self.errors.append(error)
+        self._note(failed=[{name: getattr(one, name) for name in _TOLD} for one in self.errors])
+
+    def hold(self, held: Held) -> None:
+        """The connection is sent nothing for the rest of the run, whoever goes on with it."""
+        self.held[held.connection] = held
+        told = {"why": held.why, "planned": held.planned, "told": held.told}
+        self._note(held={**self._noted.get("held", {}), held.connection: told})
 
     def _refuse_restored(self) -> None:
         """A state that was restored writes nothing: the run is over before it began."""

@@ -176,7 +176,7 @@ def _guard_empty(attempt: Attempt, connection: str, object: str, known: int) -> 
         return
     log.error("guard.emptied", connection=connection, object=object, known=known, arrived=arrived)
     restart(attempt.workspace.state, connection, object, attempt.workspace.mapped(connection)[object].kind)
-    attempt.held[connection] = held
+    attempt.hold(held)
 
 
 def _account(attempt: Attempt, tx: Any, connection: str, object: str, counts: Absorbed) -> None:
