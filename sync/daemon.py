@@ -81,7 +81,7 @@ class Daemon:
     def slice(self, run: str) -> bool:
         """One slice of `run`, for the engine. An error ends the run, not the daemon."""
         try:
-            done = self._runner.slice(run, SLICE_SECONDS)
+            report = self._runner.slice(run, SLICE_SECONDS)
         except Fenced:
             log.warning("run.fenced", run=run)
             return True
@@ -89,10 +89,11 @@ class Daemon:
             log.error("run.failed", run=run, error=type(error).__name__, what=error.what)
             self._runner.fail(run, error)
             return True
-        if done:
-            self.metrics.finished(self.workspace, run)
-            self._wake.set()  # webhooks may have come meanwhile
-        return done
+        if report is None:
+            return False
+        self.metrics.finished(self.workspace, run)
+        self._wake.set()  # webhooks may have come meanwhile
+        return True
 
     def signal(self, number: int, _: FrameType | None) -> None:
         """SIGTERM and SIGINT stop, SIGHUP reads the project anew."""

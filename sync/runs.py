@@ -22,7 +22,7 @@ from sync.progress import Progress, Report, Silent
 from sync.pull import restart
 from sync.state.schema import runs
 from sync.steps.attempt import REBASELINE, Attempt
-from sync.steps.push import write
+from sync.steps.push import LOOKED, write
 from sync.work import steps
 from sync.workspace import Workspace
 
@@ -144,18 +144,18 @@ class Runner:
                     break
             return attempt.report()
 
-    def slice(self, run: str, seconds: float) -> bool:
-        """Take steps of `run` for about `seconds`; True when nothing is left to do."""
+    def slice(self, run: str, seconds: float) -> Report | None:
+        """Take steps of `run` for about `seconds`, and so many that the next slice is not to take them all again; the
+        report when nothing is left to do."""
         began = self.workspace.clock.now()
         attempt = self._attempt(run)
         with attempt:
-            for _ in steps(attempt):
+            for step in steps(attempt):
                 if self.stop.is_set():
-                    return False
-                if (self.workspace.clock.now() - began).total_seconds() >= seconds:
-                    return False
-            attempt.report()
-            return True
+                    return None
+                if step != LOOKED and (self.workspace.clock.now() - began).total_seconds() >= seconds:
+                    return None
+            return attempt.report()
 
     def send(
         self,

@@ -95,6 +95,7 @@ class Attempt:
             return
         yield from steps()
         self.remember(name)
+        yield name
 
     def remember(self, name: str) -> None:
         """This step is not taken again by whoever goes on with the run."""

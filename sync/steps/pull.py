@@ -118,7 +118,7 @@ def _pull_object(attempt: Attempt, connection: str, object: str) -> Iterator[str
             finished, seen = pulled.finished, None
             if not finished:
                 attempt.turned(connection, object, pulled.pages)
-            yield f"pull:{connection}:{object}"
+                yield f"pull:{connection}:{object}"
         _guard_empty(attempt, connection, object, known)
         rolled_back.settle(attempt, connection, object)
         _answered(attempt, connection, left)

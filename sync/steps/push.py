@@ -23,6 +23,8 @@ log = Log(__name__)
 
 PUSH_CHUNK = 10_000
 """Operations handed to the connectors at once: enough for their bulk interfaces to pay."""
+LOOKED = "recover"
+"""The step after which whoever goes on with the run looks again: a slice that ends there has come nowhere."""
 ROUNDS = 6
 """How often a run plans anew after pushing, before it leaves the rest to the next run."""
 
@@ -40,7 +42,7 @@ def push(attempt: Attempt) -> Iterator[str]:
     looked_up = [name for name in names if name in unsure and name not in broken]
     broken |= _each(attempt, looked_up, recover)
     unsettled = _dated(attempt) if watching or looked_up else []
-    yield "recover"
+    yield LOOKED
     if unsettled or looked_up:  # that may be newer than what the leads were made of
         yield from decide(attempt)
     yield from _in_rounds(attempt, [name for name in names if name not in broken])

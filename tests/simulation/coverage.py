@@ -58,6 +58,7 @@ _BESIDE = (
     "address changed",
     "address shared",
     "writes slow",
+    "slices",
     oddities.SILENT,
     oddities.AHEAD_OF,
     quirks.AGED,

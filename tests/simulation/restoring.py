@@ -20,7 +20,7 @@ from sync.conflicts import listed
 from sync.rebaseline import rebaseline
 from sync.runs import Options, Runner
 from sync.state.schema import metadata, quarantine, records
-from tests.simulation import oddities, quirks
+from tests.simulation import oddities, quirks, slices
 from tests.simulation.oracle import Violation
 from tests.simulation.process import Crash
 from tests.simulation.quick import Memory
@@ -209,9 +209,12 @@ class _Restoring:
         return f"{self.rng.getrandbits(128):032x}"
 
 
+WITHOUT = {"takeover", "addresses", "sharing", slices.KIND, *oddities.KINDS, *quirks.KINDS}
+
+
 def run(seed: int) -> Outcome:
     """The scenario of `seed`, with a state that is lost on the way."""
-    scenario = Scenario(seed, without=frozenset({"takeover", "addresses", "sharing", *oddities.KINDS, *quirks.KINDS}))
+    scenario = Scenario(seed, without=frozenset(WITHOUT))
     restoring = _Restoring(scenario, memory(), Random(f"restored {seed}"))
     restoring.plan()
     scenario.each = restoring.each

@@ -24,7 +24,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, oddities, oracle, questions, quirks
+from tests.simulation import clocks, oddities, oracle, questions, quirks, slices
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
@@ -33,7 +33,7 @@ from tests.simulation.sharing import linked, owned
 from tests.simulation.side import Side, drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-BESIDE = ("clocks", "addresses", "sharing", "slow", *oddities.KINDS, *quirks.KINDS)
+BESIDE = ("clocks", "addresses", "sharing", "slow", slices.KIND, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -134,6 +134,7 @@ class Scenario:
         self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)
         self.quirks = quirks.Quirks(self)
         self.world = (*self.world[:2], self.quirks.rolls)
+        self.slice = slices.drawn(self.seed) if self._befalls(slices.KIND) else 0.0
         self._ids = 0
         self._after_takeover: dict[str, int] = {}
         self._side: Side | None = None
@@ -250,8 +251,9 @@ class Scenario:
         self._side = None
         self._after_takeover = {}
         pushes = sum(side.pushes for side in self.sides.values())
+        broke = sum(side.broke for side in self.sides.values())
         try:
-            report = Runner(self.workspace).run(command, tuple(self.sides), options or Options(approve=True))
+            report = self._run(command, options or Options(approve=True))
         except Crash:
             self.reborn()
             return None
@@ -270,9 +272,21 @@ class Scenario:
         for told in report.errors:
             told.__traceback__ = None  # it holds all that there was
         oracle.check_account(report)
+        if (
+            report.state == "done"
+            and broke != sum(side.broke for side in self.sides.values())
+            and not self.takeover_rate
+        ):
+            raise Violation("P23: a run in which a pull broke says that it is done")
         if command == "plan" and pushes != sum(side.pushes for side in self.sides.values()) and not self.takeover_rate:
             raise Violation("P32: a run that was to write nothing wrote")
         return report
+
+    def _run(self, command: str, options: Options) -> Report:
+        if not self.slice:
+            return Runner(self.workspace).run(command, tuple(self.sides), options)
+        self.met["beside/slices"] += 1
+        return slices.taken(self.workspace, command, tuple(self.sides), options, self.slice)
 
     # the world
 

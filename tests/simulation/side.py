@@ -117,6 +117,7 @@ class Side:
     writes: list[tuple[Verb, Row | None, dict[str, Any]]] = field(default_factory=list)  # what, over what, of what
     met: Counter[str] = field(default_factory=Counter)  # call/fault
     calls: int = 0
+    broke: int = 0  # checks and pulls that failed
     pushes: int = 0
     healed: bool = False
     between: Callable[[], None] = lambda: None  # what happens in the world before each call
@@ -336,6 +337,7 @@ class Seat:
     def check(self) -> Health:
         self._call("check")
         if self.side.strikes("login_lost"):
+            self.side.broke += 1
             raise AuthorizationLost("The credentials were taken back.")
         return Health(self.side.name, self.side.name)
 
@@ -354,6 +356,7 @@ class Seat:
             self._call("pull")
             if side.strikes("pull_breaks"):
                 self.pending.clear()
+                side.broke += 1
                 raise RetryLater("No answer.", after=1)
             found = [row for row in side.shown_rows(object) if row.id > after and row.version >= state["since"]]
             found.sort(key=lambda row: row.id)
