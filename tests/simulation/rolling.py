@@ -21,7 +21,7 @@ from connectors.api import Gone
 from sync.arrivals import LAGS, ROUNDING
 from sync.rollback import ACCEPT, PUT_BACK
 from sync.runs import Options, Report, Runner
-from sync.state.schema import records, streams
+from sync.state.schema import meta, records, streams
 from sync.workspace import Workspace
 from tests.simulation import oracle
 from tests.simulation.oracle import Violation
@@ -39,6 +39,7 @@ EVERY = 1800
 """Seconds between two looks of the engine at whether a side was rolled back."""
 _REMOTE = {"first": "first_name", "title": "title", "stage": "lifecycle_stage", "consent": "email_consent"}
 _OUT = "unsubscribed"
+_SEEN = select(meta.c.value)
 _KNOWN = select(records.c.id, records.c.version, records.c.body, records.c.gone).join(
     streams, streams.c.id == records.c.stream
 )
@@ -201,8 +202,9 @@ class _Rolling:
         return sum(side.pushes for side in self.scenario.sides.values())
 
     def is_due(self) -> bool:
-        """Whether the next run that reads the side is to notice: most of what is known there was rolled back."""
-        if not self.done or self.decided:
+        """Whether the next run that reads the side is to notice: most of what is known there was rolled back, and it is
+        time to look again."""
+        if not self.done or self.decided or self._just_looked():
             return False
         known = {id: one for id, one in self._known().items() if not one["gone"]}
         rows = self.side.rows()
@@ -211,6 +213,12 @@ class _Rolling:
         lost = [id for id, version in old.items() if id in self.gone or _is_older(rows[id].version, version)]
         told = [id for id in lost if id not in self.gone and rows[id].gone is None]
         return len(lost) * 2 > len(old) and bool(told)
+
+    def _just_looked(self) -> bool:
+        with self.scenario.workspace.state.read() as tx:
+            seen = tx.execute(_SEEN.where(meta.c.name == f"described:{self.side.name}/contacts")).scalar()
+        now = self.scenario.workspace.clock.now()
+        return seen is not None and (now - unstamp(seen)).total_seconds() < EVERY
 
     def judge(self, report: Report, due: bool) -> None:
         """P35b: it is noticed, and held, until somebody says which way it is to go."""
@@ -280,8 +288,10 @@ class _Rolling:
             people.opted_out = [one for one in people.opted_out if one[:2] != place]
 
     def _carried_out(self) -> bool:
-        scenario = self.scenario
+        """All fields are told: of one that is left out here nothing tells whether it was rolled back, too."""
+        scenario, rates = self.scenario, self.side.rates
         scenario.clock.advance(20)
+        self.side.rates = {**rates, "left_out": 0.0}
         try:
             report = Runner(scenario.workspace).run(
                 "backfill", (self.side.name,), Options(approve=True, choice=self.way)
@@ -289,6 +299,8 @@ class _Rolling:
         except Crash:
             scenario.reborn()
             return False
+        finally:
+            self.side.rates = rates
         oracle.check_account(report)
         scenario._say(f"backfill {self.side.name} --rolled-back {self.way}: {report.state}")
         return report.state == "done" or not report.errors
