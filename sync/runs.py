@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from config.errors import ClosedloopError, Misconfigured
 from sync.core.plan import Planned
@@ -21,7 +22,7 @@ from sync.planning import approved
 from sync.progress import Progress, Report, Silent
 from sync.pull import restart
 from sync.state.schema import runs
-from sync.steps.attempt import REBASELINE, Attempt
+from sync.steps.attempt import REBASELINE, Attempt, begins_anew, the_beginning
 from sync.steps.push import LOOKED, write
 from sync.work import steps
 from sync.workspace import Workspace
@@ -51,7 +52,7 @@ class Options:
 
 
 _STANDS = (
-    select(runs.c.id)
+    select(runs.c.id, runs.c.stage)
     .where(runs.c.command == bindparam("command"), runs.c.connections == bindparam("names"))
     .where(runs.c.state.in_(["running", "cancelled"]))
 )
@@ -60,7 +61,7 @@ _UNFINISHED = _STANDS.order_by(_LATEST).limit(1)
 _UNFINISHED_CHOICE = _STANDS.where(runs.c.options == bindparam("chosen")).order_by(_LATEST).limit(1)
 _BEGIN = insert(runs)
 _MINE = runs.c.id == bindparam("run")
-_AGAIN = update(runs).where(_MINE).values(state="running", finished_at=None, stage="")
+_AGAIN = update(runs).where(_MINE).values(state="running", finished_at=None, stage=bindparam("kept"))
 
 
 class Runner:
@@ -96,35 +97,38 @@ class Runner:
             )
         names = orjson.dumps(sorted(connections)).decode()
         with self.workspace.state.begin() as tx:
-            stored = options.stored()
-            same = {"command": command, "names": names} | ({"chosen": stored} if options.choice else {})
-            unfinished = tx.execute(_UNFINISHED_CHOICE if options.choice else _UNFINISHED, same).scalar()
-            if unfinished:
-                # what was pulled may be old by now; cursors stand where they stood, so to look again costs little
-                tx.execute(_AGAIN, {"run": unfinished})
-                if options.large or options.shown:  # a yes given now counts for what is left of the run
-                    tx.execute(_AGAIN.values(options=stored), {"run": unfinished})
-                return str(unfinished)
-            now = self.workspace.now()
-            run = "run_" + self.workspace.new_id()[3:]
-            row = {
-                "id": run,
-                "command": command,
-                "connections": names,
-                "options": stored,
-                "state": "running",
-                "due": due or None,
-                "started_at": now,
-            }
-            tx.execute(_BEGIN, [row])
-            if options.approve:
-                known = approved(tx)
-                for name in connections:
-                    if name not in known:
-                        approve(tx, name, now)
-        if command in ("backfill", REBASELINE):
+            same = {"command": command, "names": names} | ({"chosen": options.stored()} if options.choice else {})
+            standing = tx.execute(_UNFINISHED_CHOICE if options.choice else _UNFINISHED, same).one_or_none()
+            if standing is not None:
+                run, anew = str(standing.id), begins_anew(standing.stage)
+                self._go_on(tx, run, options, standing.stage if anew else "")
+            else:
+                run, anew = "run_" + self.workspace.new_id()[3:], command in ("backfill", REBASELINE)
+                self._begin(
+                    tx, {"id": run, "command": command, "connections": names, "due": due or None}, options, anew
+                )
+                if options.approve:
+                    self._approve(tx, connections)
+        if anew:
             self._restart(connections)
         return run
+
+    def _go_on(self, tx: Connection, run: str, options: Options, kept: str) -> None:
+        """What was pulled may be old by now: with nothing `kept` of how far it came all is looked at again, which costs
+        little, as cursors stand where they stood. A yes given now counts for what is left of the run."""
+        again = _AGAIN.values(options=options.stored()) if options.large or options.shown else _AGAIN
+        tx.execute(again, {"run": run, "kept": kept})
+
+    def _begin(self, tx: Connection, row: dict[str, Any], options: Options, anew: bool) -> None:
+        now = self.workspace.now()
+        told = {"options": options.stored(), "state": "running", "started_at": now}
+        tx.execute(_BEGIN, [{**row, **told, "stage": the_beginning(now) if anew else ""}])
+
+    def _approve(self, tx: Connection, connections: Sequence[str]) -> None:
+        known = approved(tx)
+        for name in connections:
+            if name not in known:
+                approve(tx, name, self.workspace.now())
 
     def _restart(self, connections: Sequence[str]) -> None:
         for connection in connections:

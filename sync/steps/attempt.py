@@ -35,6 +35,17 @@ REBASELINE = "rebaseline"
 FEW = 25
 """Pages of an object up to which a run's row does not say how many there were."""
 
+
+def the_beginning(at: str) -> str:
+    """How far a run is that has yet to put all that it pulls back to its beginning: as its row keeps it."""
+    return orjson.dumps({"done": [], "at": at, "anew": True}).decode()
+
+
+def begins_anew(stage: str) -> bool:
+    """Whether a run may have died before it had done that."""
+    return bool(stage) and "anew" in orjson.loads(stage)
+
+
 _TOLD = ("what", "fix", "connection", "object", "record", "field", "code")
 """What of an error is kept for whoever goes on with the run."""
 
@@ -62,6 +73,7 @@ class Attempt:
         self._calls_before = dict(self.workspace.calls)
         self.options: dict[str, Any] = orjson.loads(row.options)
         self._noted: dict[str, Any] = orjson.loads(row.stage) if row.stage else {"done": [], "at": self.workspace.now()}
+        self._noted.pop("anew", None)  # done by now
         old = (self._began - unstamp(self._noted["at"])).total_seconds() > FRESH
         if old:  # what whoever worked on the run before saw is looked at again
             self._noted |= {"done": [], "failed": [], "held": {}}

@@ -8,6 +8,20 @@ _SEEN = "tests/simulation/test_rolling.py::test_what_failed_once_holds"
 
 ROLLED = (
     Bug(
+        "a backfill that died at its start reads nothing anew",
+        "sync/runs.py",
+        '"stage": the_beginning(now) if anew else ""',
+        '"stage": ""',
+        tests=_SEEN,
+    ),
+    Bug(
+        "what is accepted keeps its newer time where its bytes are the same",
+        "sync/arrivals.py",
+        "same = same and self.back is None",
+        "same = same and True",
+        tests=_SEEN,
+    ),
+    Bug(
         "what is put back is heeded only where a project asks",
         "sync/rollback.py",
         "        note(tx, at)\n",

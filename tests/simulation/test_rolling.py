@@ -20,6 +20,10 @@ ARCHIVE = (
     95_002_059,
     # noticed when it is time to look again, not before; a field that was left out of what the decision read
     *(95_003_422, 95_002_777, 95_002_436),
+    # a full read that died before it was at the beginning of everything went on from the end
+    *(97_000_625, 101_000_002),
+    # a record that is told as it is known, but with its older time: it stood against the account for ever
+    97_000_465,
     # of both ways one
     95_000_010,
 )
