@@ -66,7 +66,7 @@ def _changed(
     facts = OBJECTS[object]
     start = _start(state)
     began, place = state.get("began") or stamp(at), state.get("place") or start
-    page = _page(client, facts.path, facts.type, fields, state.get("next", ""), place, size)
+    page = _page(client, facts.path, facts.type, fields, state.get("next", ""), place, size, kept=True)
     total = page.total if "next" not in state else None
     while True:
         place = max(place, *(moment(attribute(row, "updatedAt")) for row in page.rows), "")
@@ -77,13 +77,24 @@ def _changed(
         page = _page(client, facts.path, facts.type, fields, page.next, place, size)
 
 
-def _page(client: Client, path: str, type: str, fields: Sequence[str], link: str, place: str, size: int) -> Rows:
-    """The page behind `link`; without one, or where it is refused, what changed from `place` on."""
+def _page(
+    client: Client,
+    path: str,
+    type: str,
+    fields: Sequence[str],
+    link: str,
+    place: str,
+    size: int,
+    *,
+    kept: bool = False,
+) -> Rows:
+    """The page behind `link`; without one, or where it is refused, what changed from `place` on. One that is refused
+    just after it was told, and led on from there already, leads nowhere; one that was `kept` may have grown old."""
     if link:
         try:
             return client.following(link)
         except RecordRejected as error:
-            if error.code not in REFUSED or f"{place}..inf" in unquote(link):
+            if error.code not in REFUSED or (not kept and f"{place}..inf" in unquote(link)):
                 raise
     query: dict[str, Any] = {"sort": "updatedAt", f"fields[{type}]": ",".join(fields)}
     query["count"] = "false" if place else "true"
@@ -135,9 +146,8 @@ def _optouts(
         "sort": "unsubscribedAt",
         "fields[emailAddress]": "unsubscribedAt,prospect",
     }
-    link = state["optouts"]
+    page = _kept(source.client, state["optouts"]) or source.client.rows("emailAddresses", query)
     while True:
-        page = source.client.following(link) if link else source.client.rows("emailAddresses", query)
         ids = [id for row in page.rows if (id := related_id(row, "prospect")) and id not in seen]
         found = read(list(source.client.by_ids("prospects", "prospect", ids, fields))) if ids else []
         link = page.next
@@ -145,6 +155,17 @@ def _optouts(
         yield Page(found, _cursor(following), bool(link))
         if not link:
             return
+        page = source.client.following(link)
+
+
+def _kept(client: Client, link: str) -> Rows | None:
+    """The page behind a link that was kept; None without one, or where it has grown old."""
+    try:
+        return client.following(link) if link else None
+    except RecordRejected as error:
+        if error.code not in REFUSED:
+            raise
+        return None
 
 
 def prospect_reader(

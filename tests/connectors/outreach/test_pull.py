@@ -147,6 +147,23 @@ def test_a_cursor_that_has_grown_old_is_walked_around(
     assert {record.id for record in found} == {row["id"] for row in outreach.all("prospects")}
 
 
+def test_a_cursor_that_grows_old_twice_in_one_place_is_walked_around(
+    outreach: OutreachSandbox, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "PAGE", 2)
+    for number in range(5):
+        outreach.put("prospects", {"email": f"p{number}@x.io"})
+    cursor = next(connector.pull("prospects", None, FIELDS)).cursor
+    for _ in range(3):
+        outreach.forget_cursors()
+        cursor = next(connector.pull("prospects", cursor, FIELDS)).cursor
+    records, _ = pulled(connector, "prospects", cursor, FIELDS)
+    outreach.forget_cursors()
+    again, _ = pulled(connector, "prospects", cursor, FIELDS)
+    assert {record.id for record in again} == {row["id"] for row in outreach.all("prospects")}
+    assert {record.id for record in records} < {record.id for record in again}
+
+
 def test_paging_by_offset_ends_at_ten_thousand_and_the_walk_does_not(
     outreach: OutreachSandbox, connector: Connector, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +226,9 @@ def test_an_unsubscribe_is_seen_even_if_the_prospect_does_not_say_that_it_change
     assert told == dict.fromkeys(ids[:3], True)
     later, _ = pulled(connector, "prospects", cursors[2], FIELDS)  # in the middle of the opt-outs
     assert [record.id for record in later] == [ids[2]]
+    outreach.forget_cursors()
+    anew, _ = pulled(connector, "prospects", cursors[2], FIELDS)
+    assert [record.id for record in anew] == ids[:3]
 
 
 def test_mailings_tell_what_happened_once_each(
