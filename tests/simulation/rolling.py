@@ -261,7 +261,7 @@ class _Rolling:
         untouched = self.side.history[id][-1] is row and id not in self.unseen
         if not untouched:
             self._taken_at_its_word(id, row)
-        if row.gone is not None or self.side.history[id][-1].gone is not None or (untouched and self.way == PUT_BACK):
+        if row.gone is not None or (untouched and self.way == PUT_BACK):
             return
         for name in FIELDS:
             value = row.values.get(name)
