@@ -65,6 +65,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (63024277, {}),
     # a record that was away, and back, was told late as away: what it had held before passed for its last words
     (91000562, {}),
+    # whose a create was that came without any value; an address given again after the engine had written over it
+    *((seed, {}) for seed in (91009603, 91038920)),
     # a create that was never done, and one after it: what the second gave passed for an edit of what the first meant
     (91020642, {}),
     # a blank that told nothing, by a clock four hours ahead of the other
@@ -80,6 +82,10 @@ ARCHIVE_OF_ODDITIES = (
     84000567,
     # a workflow set a stage in what a create made: only the answer told it, and the next write went over it
     63024054,
+    # of two hours' campaign: the same, of stages and of values; a value that had stood from the first
+    *(91036004, 91055342, 91060871, 91011632),
+    # a time far ahead, of a value that stood on when its record had a true time again
+    91006822,
 )
 """Of worlds whose platforms do something by themselves, too: `oddities.py`."""
 ARCHIVE_OF_RESTORED = (
@@ -106,7 +112,8 @@ def test_what_failed_once_holds(seed: int, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("seed", ARCHIVE_OF_ODDITIES)
 def test_what_failed_once_by_what_platforms_do_holds(seed: int) -> None:
-    assert run(seed).violation == ""
+    """Without what came later."""
+    assert run(seed, without=frozenset({slices.KIND, *quirks.KINDS})).violation == ""
 
 
 @pytest.mark.slow
