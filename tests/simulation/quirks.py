@@ -93,13 +93,14 @@ class Quirks:
         return side.healed or side.name != self.picky or not title or int(str(title).split()[1]) % 3 > 0
 
     def check(self) -> None:
-        """P1 of roll-ups: every side tells what each comes to."""
+        """P1 of roll-ups: every side tells what each comes to; of one that was deleted in silence nobody knows."""
         if not self.rolls:
             return
         own = self.scenario.sides[ROLLING]
         for id in own.live():
             person = own.whose[id]
-            sums = {self.total(other) for other in own.live() if own.whose[other] == person}
+            known = {*own.live(), *own.unlisted}
+            sums = {self.total(other) for other in known if own.whose[other] == person}
             for side in self.scenario.sides.values():
                 told = {row.values.get(SUMMARY) for row in side.live().values() if side.whose[row.id] == person}
                 if side is not own and not told <= sums:
