@@ -28,19 +28,8 @@ from tests.simulation.process import Life, Watched, plain
 from tests.simulation.scenario import BESIDE, Outcome, Scenario
 from tests.simulation.side import Side
 from tests.simulation.trade import Trade
-from tests.simulation.world import SIDES, START, World, memory, platform
+from tests.simulation.world import SIDES, START, World, manifest, memory, platform
 
-_MANIFEST = """
-name: {name}
-title: {name}
-about: a simulated platform
-api: "1"
-sdk: none
-hosts: [127.0.0.1]
-auth: {{none: {{about: nothing}}}}
-objects:
-  contacts: {{kind: lead, about: people, push: [create, update], unique: [email, key]}}
-"""
 _DEALS = "  deals: {kind: deal, about: deals}\n"
 _COPIES = "  deals: {kind: deal, about: deals, push: [create, update], unique: [home], home: home}\n"
 _TIES = "  ties: {kind: association, about: who is in which deal}\n"
@@ -148,7 +137,7 @@ def _world(world: World) -> tuple[Path, Workspace]:
     names = SIDES[: world[0]]
     for name in names:
         (folder / name).mkdir()
-        (folder / name / "manifest.yaml").write_text(_MANIFEST.format(name=name) + _objects(world, name))
+        (folder / name / "manifest.yaml").write_text(manifest(name, ("contacts",), _objects(world, name)))
         (folder / "mappings" / f"{name}.yaml").write_text(f"platform: {name}\nobjects:\n{_mapped(world, name)}")
     lines = "\n".join(f"  {name}: {{auth: {{mode: none}}}}" for name in names)
     (folder / "closedloop.yaml").write_text(_PROJECT.format(connections=lines))

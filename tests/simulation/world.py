@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -63,6 +63,11 @@ def objects_of(world: World, name: str) -> tuple[str, ...]:
     return ("leads", "contacts") if world[1] and name == "beta" else ("contacts",)
 
 
+def manifest(name: str, people: Iterable[str], more: str = "") -> str:
+    """The manifest of a side that has these objects of people, and `more`."""
+    return _MANIFEST.format(name=name, objects="".join(_OBJECT.format(object=object) for object in people)) + more
+
+
 @cache
 def project_of(world: World) -> tuple[Path, Workspace]:
     """The project that all scenarios of such a world share: files, compiled mappings, and an empty state to copy."""
@@ -72,8 +77,7 @@ def project_of(world: World) -> tuple[Path, Workspace]:
     for name in names:
         (folder / name).mkdir()
         parts = objects_of(world, name)
-        told = "".join(_OBJECT.format(object=object) for object in parts)
-        (folder / name / "manifest.yaml").write_text(_MANIFEST.format(name=name, objects=told))
+        (folder / name / "manifest.yaml").write_text(manifest(name, parts))
         rolled = _ROLLED.format(direction="pull" if name == SIDES[0] else "push") if world[2] else ""
         mapped = "".join(_MAPPED.format(object=object) + rolled for object in parts)
         (folder / "mappings" / f"{name}.yaml").write_text(f"platform: {name}\nobjects:\n{mapped}")
