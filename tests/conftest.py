@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import pytest
 import structlog
 
 from config.clock import ManualClock
+from sync.cli.logs import LIBRARIES
 from sync.state.database import State
 from tests import postgres
 
@@ -21,10 +23,14 @@ MakeState = Callable[[], State]
 
 @pytest.fixture(autouse=True)
 def _log_as_before() -> Iterator[None]:
-    """A command that a test runs sets where the log goes: to a stream that is closed when the test ends."""
-    before = structlog.get_config()
+    """A command that a test runs sets where the log goes, to a stream that is closed when the test ends, and hushes
+    libraries that other tests listen to."""
+    before, libraries = structlog.get_config(), [logging.getLogger(name) for name in LIBRARIES]
+    levels = [library.level for library in libraries]
     yield
     structlog.configure(**before)
+    for library, level in zip(libraries, levels, strict=True):
+        library.setLevel(level)
 
 
 @pytest.fixture
