@@ -22,6 +22,8 @@ from connectors import registry
 from sync import scaffold
 
 PEOPLE = 260
+HURRIED = 25
+"""Processes that are killed at most: on a busy machine none of them may get through in its time."""
 WORKER = """
 import sys
 from pathlib import Path
@@ -62,11 +64,11 @@ def test_killed_again_and_again_and_still_exact(tmp_path: Path, state_url: str, 
     project(tmp_path, platforms, state_url)
     rng = random.Random(4)
     kills = 0
-    for _ in range(40):
+    for _ in range(HURRIED + 1):
         process = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], stderr=subprocess.PIPE)
-        # the first second is imports; later kills come later, so that the loop gets through in the end
+        # the first second is imports; later kills come later, and the last process has the time that it needs
         deadline = time.monotonic() + 1.2 + rng.random() * (1.0 + kills * 0.35)
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None and (kills == HURRIED or time.monotonic() < deadline):
             time.sleep(0.01)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
@@ -76,8 +78,6 @@ def test_killed_again_and_again_and_still_exact(tmp_path: Path, state_url: str, 
         told = process.communicate()[1]
         assert process.returncode == 0, told.decode()[-2000:]
         break
-    else:
-        pytest.fail("never got through")
     assert kills >= 3
     leads = platforms["salesforce"].all("leads")
     assert len(leads) == PEOPLE

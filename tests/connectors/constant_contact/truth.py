@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -63,9 +63,8 @@ def connected() -> Iterator[tuple[ConstantContactSandbox, Connector]]:
     clock = ManualClock(NOW)
     with ConstantContactSandbox(seed=1, clock=clock) as cc:
         assert isinstance(cc, ConstantContactSandbox)
-        connector = opened(cc, clock)
-        yield cc, connector
-        connector.close()
+        with closing(opened(cc, clock)) as connector:
+            yield cc, connector
 
 
 def told(cc: ConstantContactSandbox, match: str, body: Any, status: int = 200) -> None:
@@ -191,10 +190,8 @@ def traffic() -> tuple[list[Logged], list[tuple[Call, Answer]]]:
         return answer
 
     sandbox.after = after  # type: ignore[method-assign]
-    with sandbox:
-        connector = opened(sandbox, clock, permission_if_new="implicit")
+    with sandbox, closing(opened(sandbox, clock, permission_if_new="implicit")) as connector:
         tour(connector, sandbox, clock)
-        connector.close()
     log = [line for line in sandbox.log if line.path.startswith("/v3")]
     return log, [pair for pair in heard if pair[0].path.startswith("/v3")]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -89,9 +90,8 @@ def exchanged() -> list[tuple[Call, Answer]]:
     with sandbox:
         assert isinstance(sandbox, GoogleAnalyticsSandbox)
         protocol, manager = ways(sandbox, clock, sandbox.base_url)
-        tour(protocol, manager, clock)
-        protocol.close()
-        manager.close()
+        with closing(protocol), closing(manager):
+            tour(protocol, manager, clock)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -389,10 +389,8 @@ def toured() -> LinkedInSandbox:
     """The sandbox after the tour, its log full."""
     clock = ManualClock(CLOCK)
     sandbox = filled(clock)
-    with sandbox:
-        made = connector(sandbox, clock, sandbox.base_url, **SETTINGS_OF_TOUR)
+    with sandbox, closing(connector(sandbox, clock, sandbox.base_url, **SETTINGS_OF_TOUR)) as made:
         tour(made, sandbox, clock, lambda record: None, lambda result: None)
-        made.close()
     return sandbox
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -59,12 +59,9 @@ def org() -> Iterator[tuple[ZohoSandbox, Connector, ManualClock]]:
     clock = ManualClock(LATEST)
     with ZohoSandbox(seed=1, clock=clock) as zoho:
         assert isinstance(zoho, ZohoSandbox)
-        made = opened(zoho, clock)
-        made.check()
-        try:
+        with closing(opened(zoho, clock)) as made:
+            made.check()
             yield zoho, made, clock
-        finally:
-            made.close()
 
 
 def told(zoho: ZohoSandbox, line: str, body: Body, status: int = 200) -> None:
@@ -289,9 +286,8 @@ def log() -> tuple[Logged, ...]:
     zoho, clock = tour.world()
     with zoho, pytest.MonkeyPatch.context() as patch:
         tour.small(patch)
-        made = tour.connector(zoho, clock, zoho.base_url)
-        tour.tour(made, zoho, clock)
-        made.close()
+        with closing(tour.connector(zoho, clock, zoho.base_url)) as made:
+            tour.tour(made, zoho, clock)
         return tuple(line for line in zoho.log if line.path.startswith("/crm/"))
 
 
