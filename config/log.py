@@ -11,8 +11,11 @@ class Log:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._logger: Any = None
 
     def __getattr__(self, level: str) -> Any:
-        import structlog
+        if self._logger is None:
+            import structlog
 
-        return getattr(structlog.get_logger(self._name), level)
+            self._logger = structlog.get_logger(self._name)  # a proxy: it heeds what is configured later
+        return getattr(self._logger, level)

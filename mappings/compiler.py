@@ -174,19 +174,17 @@ class Mapped:
 def _write_entry(
     compiled: Compiled, values: Values, creating: bool, remote: dict[str, Any], problems: list[ValueProblem]
 ) -> None:
-    entry = compiled.entry
-    names = entry.names
-    given = [name for name in names if name in values]
-    parts = tuple(values.get(name) for name in names)
-    blank = all(part is None or part == [] for part in parts)
-    if not given or blank:
+    entry, names = compiled.entry, compiled.entry.names
+    parts = [values.get(name) for name in names]
+    if not [part for part in parts if part is not None and part != []]:
+        given = not values.keys().isdisjoint(names)
         if (given or creating) and compiled.fills is not None:
             remote[entry.remote] = compiled.fills
         elif given:
             remote[entry.remote] = None
         return
     try:
-        written = compiled.write(parts if len(names) > 1 else parts[0])
+        written = compiled.write(tuple(parts) if len(names) > 1 else parts[0])
     except Unreadable as error:
         problems.append(ValueProblem(names[0], error.code, error.reason))
         return

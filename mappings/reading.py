@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -32,23 +33,24 @@ class ValueProblem:
     fix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Compiled:
-    """An entry ready to run: its unified fields, its path, what reads and what writes it."""
+    """An entry ready to run: its unified fields, its path, what reads and what writes it. (Without slots: what follows
+    from its steps is looked for once, and asked for with each record that is written.)"""
 
     entry: Entry
     fields: tuple[Field, ...]
     steps: tuple[Transform, ...]
 
-    @property
+    @cached_property
     def sibling(self) -> str:
         return next((step.sibling for step in self.steps if step.sibling), "")
 
-    @property
+    @cached_property
     def fills(self) -> Any:
         return next((step.fills for step in self.steps if step.fills is not None), None)
 
-    @property
+    @cached_property
     def pushes(self) -> bool:
         return self.entry.direction != "pull" and self.entry.constant is None
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from config.clock import stamp
 from connectors.manifest import RemoteObject
@@ -139,11 +139,18 @@ def told(tx: Connection, connection: str, object: str, ids: Sequence[str], state
             tx.execute(update(quarantine).where(here, waiting).values(state="resolved"))
 
 
+_DUE_AGAIN = (
+    update(conversions)
+    .where(conversions.c.connection == bindparam("of"), conversions.c.object == bindparam("named"))
+    .where(conversions.c.event_id == bindparam("told"))
+    .values(state="due")
+)
+
+
 def again(tx: Connection, rows: Sequence[Any]) -> None:
     """The conversions of these quarantine rows are due again."""
     for row in rows:
-        mine = (conversions.c.connection == row.connection) & (conversions.c.object == row.object)
-        tx.execute(update(conversions).where(mine, conversions.c.event_id == row.record).values(state="due"))
+        tx.execute(_DUE_AGAIN, {"of": row.connection, "named": row.object, "told": row.record})
 
 
 def forget_conversions(tx: Connection, leads: Sequence[str]) -> None:

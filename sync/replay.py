@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from sync.absorb import absorb_records
 from sync.conversions import again
@@ -14,6 +14,13 @@ from sync.load import chunks
 from sync.state.schema import leads, quarantine, records
 from sync.streams import stream_for
 from sync.workspace import Workspace
+
+_SOME = quarantine.c.id.in_(bindparam("some", expanding=True))
+_STANDING = select(quarantine).where(_SOME, quarantine.c.state != "resolved")
+_REPLAYED = update(quarantine).where(_SOME).values(state="replaying")
+_PLAN_ANEW = (
+    update(leads).where(leads.c.id.in_(bindparam("some", expanding=True)), leads.c.state == "live").values(dirty=2)
+)
 
 
 def replay(workspace: Workspace, ids: Sequence[int]) -> dict[str, int]:
@@ -24,16 +31,15 @@ def replay(workspace: Workspace, ids: Sequence[int]) -> dict[str, int]:
     with workspace.state.read() as tx:
         rows: list[Any] = []
         for some in chunks(list(ids)):
-            mine = quarantine.c.id.in_(some) & (quarantine.c.state != "resolved")
-            rows.extend(tx.execute(select(quarantine).where(mine)))
+            rows.extend(tx.execute(_STANDING, {"some": some}))
     pulled = [row for row in rows if row.direction == "pull"]
     pushed = [row for row in rows if row.direction == "push"]
     with workspace.state.begin() as tx:
         for some in chunks([row.id for row in pushed]):
-            tx.execute(update(quarantine).where(quarantine.c.id.in_(some)).values(state="replaying"))
+            tx.execute(_REPLAYED, {"some": some})
         again(tx, pushed)
         for some in chunks([row.lead for row in pushed if row.lead]):
-            tx.execute(update(leads).where(leads.c.id.in_(some), leads.c.state == "live").values(dirty=2))
+            tx.execute(_PLAN_ANEW, {"some": some})
     return {"read": _read_anew(workspace, pulled), "planned": len(pushed)}
 
 

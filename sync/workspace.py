@@ -144,7 +144,7 @@ class Workspace:
         if problems:
             raise Misconfigured("The project's mappings have mistakes.", problems=problems)
 
-    @property
+    @cached_property
     def connections(self) -> tuple[str, ...]:
         """The names of the configured connections, in the order of the file."""
         return tuple(self.project.connections)

@@ -96,10 +96,11 @@ def merge(
     reasons: dict[str, Provenance] = {}
     undecided: list[Undecided] = []
     decided = decisions or {}
+    spoken = {name for record in records for name in record.body}  # few of all the fields that there are
     for field in _ruled(fields, contested):
         if field.derived:
             continue
-        voices = _voices(field, records)
+        voices = _voices(field, records) if field.name in spoken else []
         if field.name == own_field:
             voices.extend(own)
         if not voices:

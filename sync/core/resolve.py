@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from mappings.model import LEAD_FIELDS, Values
 
@@ -31,7 +32,7 @@ def keys(platform: str, record_id: str, values: Values, vague: Collection[str] =
     `vague` are platforms with several accounts: an id kept elsewhere does not say of which, so it is nobody's key.
     """
     found: list[Key] = []
-    usable = [name for name in _FOREIGN_IDS if name.removesuffix("_id") not in vague]
+    usable = _usable(frozenset(vague))
     own = f"{platform}_id"
     if own in usable:
         found.append((own, record_id))
@@ -42,6 +43,12 @@ def keys(platform: str, record_id: str, values: Values, vague: Collection[str] =
         if address:
             found.append(("email", address))
     return tuple(dict.fromkeys(found))
+
+
+@cache
+def _usable(vague: frozenset[str]) -> list[str]:
+    """The fields that hold an id kept on another platform."""
+    return [name for name in _FOREIGN_IDS if name.removesuffix("_id") not in vague]
 
 
 @dataclass(frozen=True, slots=True)

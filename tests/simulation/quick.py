@@ -1,8 +1,9 @@
 """A state in memory that speaks to SQLite itself: the engine's own statements, as SQLAlchemy compiles them, without
 SQLAlchemy's connections, transactions and results around each.
 
-Simulations run some hundred small statements a sync, of which the database takes a tenth of the time. Some scenarios
-run on the true State as well (see `test_simulation`): they must go the same way, step by step.
+Simulations run some hundred small statements a sync, of which the database takes a tenth of the time. What was read is
+known as long as nothing is written to the tables it was read from: many a look finds what the last one found. Some
+scenarios run on the true State as well (see `test_simulation`): they must go the same way, step by step.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from functools import cache, partial
 from itertools import chain
 from typing import Any
 
+from sqlalchemy import Alias, Column, Table
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.functions import Function
 
 from config.clock import Clock
 from sync.state.database import State
@@ -35,7 +39,7 @@ class Found(list[Any]):
     rowcount = -1
 
     def all(self) -> list[Any]:
-        return self
+        return list(self)
 
     fetchall = all
 
@@ -63,6 +67,10 @@ class Found(list[Any]):
 
     def mappings(self) -> Found:
         return Found(row._asdict() for row in self)
+
+
+NOTHING = Found()
+"""What most look-ups find. It is handed out as it is: all that reads it makes a list of its own."""
 
 
 class Changed(Found):
@@ -187,15 +195,9 @@ def _shaped(columns: Sequence[Any]) -> Any:
     types = [column.type.dialect_impl(_DIALECT).result_processor(_DIALECT, None) for column in columns]
     if not any(types):
         return partial(tuple.__new__, shape)
-    pairs = [(place, process) for place, process in enumerate(types) if process]
-
-    def make(row: Sequence[Any]) -> Any:
-        told = list(row)
-        for place, process in pairs:
-            told[place] = process(told[place])
-        return tuple.__new__(shape, told)
-
-    return make
+    cells = [f"process[{place}](row[{place}])" if process else f"row[{place}]" for place, process in enumerate(types)]
+    known = {"new": tuple.__new__, "shape": shape, "process": types}
+    return eval(f"lambda row: new(shape, ({', '.join(cells)},))", known)  # generated: called for each row
 
 
 _COMPILED: dict[Any, _Compiled] = {}
@@ -219,7 +221,7 @@ class _Kept(dict[tuple[tuple[str, ...], bool], _Bound]):
         self.runs = 0
 
 
-_RUN = """
+_GIVEN = """
 def run(given):
     if given.__class__ is list and len(given) == 1:
         given = given[0]
@@ -229,21 +231,57 @@ def run(given):
         told = {values}
     except KeyError:
         return None
-    done = execute({text}, told)
-    return {found}
 """
-_RUN_BARE = """
+_BARE = """
 def run(given):
     if given is not None:
         return None
-    done = execute(text, told)
-    return {found}
 """
+_READ = """
+    now = {now}
+    last = known.get(told)
+    if last is not None and last[0] == now:
+        return last[1]
+    execute({text}, told)
+    found = Found(map(shape, rows)) if (rows := fetch()) else NOTHING
+    known[told] = now, found
+    return found
+"""
+_LOOK = """
+    execute({text}, told)
+    return Found(map(shape, rows)) if (rows := fetch()) else NOTHING
+"""
+_WRITE = """
+    done = execute({text}, told)
+    if done.rowcount:
+        writes[{place}] += 1
+    return counted(done.rowcount)
+"""
+_WRITE_AND_READ = """
+    execute({text}, told)
+    found = Found(map(shape, fetch()))
+    writes[{place}] += 1
+    return found
+"""
+_PLACES = {table.name: place for place, table in enumerate(metadata.sorted_tables)}
 
 
-def _ready(cursor: sqlite3.Cursor, bound: _Bound, names: tuple[str, ...]) -> Callable[[Any], Found | None]:
+def _read_from(statement: Any) -> list[int]:
+    """The places of the tables that the statement reads; none where what it finds hangs on more than these."""
+    parts = list(visitors.iterate(statement))
+    if any(isinstance(part, Function) and part.name == "julianday" for part in parts):
+        return []
+    named = [part.table if isinstance(part, Column) else part for part in parts]
+    tables = [part.element if isinstance(part, Alias) else part for part in named]
+    return sorted({_PLACES[table.name] for table in tables if isinstance(table, Table)})
+
+
+def _ready(
+    cursor: sqlite3.Cursor, statement: Any, bound: _Bound, names: tuple[str, ...], writes: list[int], known: Any
+) -> Callable[[Any], Found | None]:
     """Runs a statement that is always given parameters of these names; None for what is given otherwise. It is one
-    function, generated: these are called five hundred times a scenario."""
+    function, generated: these are called five hundred times a scenario. `known` is what it found, by parameters, with
+    the sum of the `writes` to its tables as of then."""
     of, text = bound.of, "text"
     space = {**of.known, "execute": cursor.execute, "fetch": cursor.fetchall, "shape": of.shape, "fixed": bound.fixed}
     if isinstance(bound.text, str):
@@ -253,12 +291,23 @@ def _ready(cursor: sqlite3.Cursor, bound: _Bound, names: tuple[str, ...]) -> Cal
         text = f"texts.get({of.sizes}) or spread({of.sizes})"
     if not names:
         space["told"] = bound.values(None)
-    space |= {"Found": Found, "counted": _counted}
-    found = "Found(map(shape, fetch()))" if of.shape else "counted(done.rowcount)"
-    source = (_RUN if names else _RUN_BARE).format(number=len(names), values=of.values, text=text, found=found)
-    exec(source, space)
+    space |= {"Found": Found, "NOTHING": NOTHING, "counted": _counted, "writes": writes, "known": known}
+    body, now, place = _body(statement, bound)
+    source = (_GIVEN if names else _BARE) + body
+    exec(source.format(number=len(names), values=of.values, text=text, now=now, place=place), space)
     run: Callable[[Any], Found | None] = space["run"]
     return run
+
+
+def _body(statement: Any, bound: _Bound) -> tuple[str, str, int]:
+    """What carries the statement out; the sum of the writes to the tables it reads, and the place of the one that it
+    writes to."""
+    if statement.is_dml:
+        return _WRITE_AND_READ if bound.shape else _WRITE, "", _PLACES[statement.table.name]
+    tables = _read_from(statement)
+    if not tables or len(bound.of._lists) > 1:  # of two lists the values do not tell where one ends
+        return _LOOK, "", 0
+    return _READ, " + ".join(f"writes[{place}]" for place in tables), 0
 
 
 class Transaction:
@@ -269,6 +318,13 @@ class Transaction:
     def __init__(self, driver: sqlite3.Connection) -> None:
         self._cursor = driver.cursor()
         self._often: dict[Any, Callable[[Any], Found | None]] = {}
+        self._known: list[dict[Any, Any]] = []
+        self._writes = [0] * len(_PLACES)
+
+    def forget(self) -> None:
+        """The tables are others than they were: nothing that was read is known any more."""
+        for known in self._known:
+            known.clear()
 
     def execute(self, statement: Any, given: Any = None) -> Found:
         often = self._often.get(statement)
@@ -294,8 +350,12 @@ class Transaction:
             if bound is None:
                 bound = kept[(names, several)] = _bound(statement, names, several)
             kept.runs += 1
-            if kept.runs == OFTEN and not several:
-                self._often[statement] = _ready(self._cursor, bound, names)
+            if kept.runs >= OFTEN and not several and statement not in self._often:
+                self._known.append({})
+                ready = _ready(self._cursor, statement, bound, names, self._writes, self._known[-1])
+                self._often[statement] = ready
+        if statement.is_dml:
+            self._writes[_PLACES[statement.table.name]] += 1
         if several:
             cursor = self._cursor.executemany(bound.text, map(bound.values, given))
             return _counted(cursor.rowcount)
@@ -304,11 +364,20 @@ class Transaction:
         return Found(map(bound.shape, cursor.fetchall())) if bound.shape else _counted(cursor.rowcount)
 
     def exec_driver_sql(self, text: str, given: Any = None) -> Found:
+        if not text.startswith("SELECT "):
+            self._writes[_written(text)] += 1
         if isinstance(given, list):
             cursor = self._cursor.executemany(text, given)
         else:
             cursor = self._cursor.execute(text, given or ())
         return Found(cursor.fetchall()) if cursor.description else _counted(cursor.rowcount)
+
+
+@cache
+def _written(text: str) -> int:
+    """The place of the table that a statement writes to, which stands behind INSERT INTO or UPDATE."""
+    first, second, third, *_ = text.split()
+    return _PLACES[third if first == "INSERT" else second]
 
 
 class _Engine:
@@ -339,6 +408,7 @@ class Memory:
 
     def renew(self) -> None:
         """Forget everything since the last call. What was prepared stays prepared: the tables are the same."""
+        self.transaction.forget()
         if self.driver.in_transaction:
             self.run("ROLLBACK")
         self.run("BEGIN")
@@ -375,6 +445,7 @@ class Writing:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._memory.run("ROLLBACK TO one")
+            self._memory.transaction.forget()
         self._memory.run("RELEASE one")
         self._memory.inside = False
 

@@ -41,6 +41,7 @@ def dump(memory: Memory) -> Dump:
 
 def load(memory: Memory, kept: Dump) -> None:
     """Nothing but what was kept is in the tables."""
+    memory.transaction.forget()
     for table in reversed(_TABLES):
         memory.driver.execute(f'DELETE FROM "{table.name}"')
     for table in _TABLES:

@@ -205,6 +205,8 @@ class Side:
 
     def catch_up(self) -> None:
         """What is late and due by now is done: at the moment when it was due, if nobody called just then."""
+        if not self.late:
+            return
         now = self.clock.now()
         due = [one for one in self.late if one[0] <= self.calls or one[1] <= now]
         self.late = [one for one in self.late if one not in due]
@@ -237,8 +239,9 @@ class Side:
     def told(self, row: Row) -> Record:
         """The row as an answer."""
         if row.gone is None:
-            self.shown.update((row.id, name, row.values.get(name)) for name in NAMES)
-            self.untold.difference_update([(row.id, name) for name in NAMES])
+            self.shown.update([(row.id, name, row.values.get(name)) for name in NAMES])
+            if self.untold:
+                self.untold.difference_update([(row.id, name) for name in NAMES])
         return Record(row.id, orjson.dumps(row.values), row.version, row.gone, row.into, row.into_object)
 
     def apply(self, operation: Operation) -> tuple[Row | None, bool]:
