@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from connectors.api import Page, Record
 from mappings.compiler import Mapped
 from mappings.model import Kind
-from sync.arrivals import Arrivals, Back
+from sync.arrivals import Arrivals, Back, Loss
 from sync.happened import Happened
 from sync.reader import Reader
 from sync.state.suppression import Suppression
@@ -25,7 +25,7 @@ from sync.streams import StreamRow, save_cursor
 @dataclass(frozen=True, slots=True)
 class Absorbed:
     """What became of pulled records: each is in exactly one of the counts from `new` to `suppressed`. `older` are those
-    of the unchanged that were rolled back; `lost` the (lead, field) of which a platform lost what is to be kept."""
+    of the unchanged that were rolled back; `lost` is what a platform lost and is to be kept."""
 
     pulled: int = 0
     new: int = 0
@@ -36,7 +36,7 @@ class Absorbed:
     quarantined: int = 0
     suppressed: int = 0
     older: int = 0
-    lost: tuple[tuple[str, str], ...] = ()
+    lost: tuple[Loss, ...] = ()
 
     def __add__(self, other: Absorbed) -> Absorbed:
         return Absorbed(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
@@ -109,9 +109,7 @@ def absorb_records(
     return counts
 
 
-def _counts(
-    arrived: int, reader: Reader, taken: tuple[int, int, int], back: tuple[int, tuple[tuple[str, str], ...]]
-) -> Absorbed:
+def _counts(arrived: int, reader: Reader, taken: tuple[int, int, int], back: tuple[int, tuple[Loss, ...]]) -> Absorbed:
     """The accounts: what was none of the others was unchanged, ids that came again included. `back` is what was rolled
     back: `older` and `lost`."""
     told = (*taken, reader.filtered, reader.quarantined, reader.suppressed)

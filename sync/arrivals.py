@@ -45,6 +45,14 @@ def went_back(told: str, known: str) -> bool:
     return bool(told) and told < known and unstamp(known) - unstamp(told) > ROUNDING
 
 
+class Loss(NamedTuple):
+    """The value of a lead's field that a record held and does not hold any more."""
+
+    lead: str
+    field: str
+    record: str
+
+
 @dataclass(frozen=True, slots=True)
 class Back:
     """How records that were rolled back are taken in: their values count `anew`, or from when they were given. Of the
@@ -91,7 +99,7 @@ class Arrivals:
         self.farewells: list[rows.Row] = []
         self.associations: dict[str, Values] = {}
         self.new = self.changed = self.gone = self.older = 0
-        self.lost: list[tuple[str, str]] = []
+        self.lost: list[Loss] = []
         self.heirs: set[str] = set()
         self.agreed = Agreed(tx, ())
 
@@ -294,7 +302,8 @@ class Arrivals:
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = body
         kept = self.back.kept
-        self.lost += [(before.lead, name) for name in names if before.lead and (kept is None or name in kept)]
+        lasting = [name for name in names if kept is None or name in kept]
+        self.lost += [Loss(before.lead, name, record.id) for name in lasting if before.lead]
         self.changed += not read[1]
         self.reader.quarantined += bool(read[1])
 

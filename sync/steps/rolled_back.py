@@ -41,7 +41,7 @@ def account(attempt: Attempt, tx: Connection, connection: str, object: str, coun
         attempt.older[(connection, object)] = attempt.older.get((connection, object), 0) + counts.older
         rollback.suspect(tx, connection, object)
     if counts.lost:
-        rollback.keep(tx, attempt.workspace, counts.lost, attempt.workspace.now())
+        rollback.keep(tx, attempt.workspace, f"{connection}/{object}", counts.lost)
 
 
 def settle(attempt: Attempt, connection: str, object: str) -> None:
@@ -51,7 +51,7 @@ def settle(attempt: Attempt, connection: str, object: str) -> None:
         lost = rollback.missing(attempt.workspace, connection, object)
         with attempt.workspace.state.begin() as tx:
             attempt.ledger.enter(tx)
-            rollback.let_go(tx, lost, way)
+            rollback.let_go(tx, attempt.workspace, f"{connection}/{object}", lost, way)
             rollback.absolve(tx, connection, object)
         return
     with attempt.workspace.state.read() as tx:

@@ -145,6 +145,46 @@ def test_an_opt_out_that_was_rolled_back_stands(loop_back: Loop, way: str) -> No
     assert loop_back.beta.rows["contacts"]["b0"].values["opted_out"] == "true"
 
 
+@pytest.mark.parametrize("way", [ACCEPT, PUT_BACK])
+def test_an_opt_out_on_a_record_that_is_not_there_any_more_stands(loop_back: Loop, way: str) -> None:
+    """Nobody else had been told of it, and the person's other record says that they are subscribed."""
+    path = loop_back.folder / "mappings/beta.yaml"
+    path.write_text(path.read_text().replace('"true": unsubscribed', '"true": unsubscribed, "false": subscribed'))
+    loop_back.reopen()
+    kept = deepcopy(loop_back.alpha.rows)
+    loop_back.clock.advance(2 * HOUR)
+    for id in ids(loop_back, "a"):
+        loop_back.alpha.edit("contacts", id, {"title": "Chief"})
+    loop_back.beta.put("contacts", {"email": "new@x.io", "opted_out": "false"}, id="new")
+    loop_back.settled()
+    made = next(id for id, row in loop_back.alpha.rows["contacts"].items() if row.values["email"] == "new@x.io")
+    loop_back.alpha.edit("contacts", made, {"consent": "unsubscribed", "title": "Boss"})
+    run(loop_back, names=("alpha",))
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.rows.clear()
+    loop_back.alpha.rows.update(kept)
+    assert run(loop_back).state == "held"
+    run(loop_back, "backfill", ("alpha",), choice=way)
+    loop_back.settled()
+    assert loop_back.beta.rows["contacts"]["new"].values["opted_out"] == "true"
+    if way == PUT_BACK:
+        [again] = [row for row in loop_back.alpha.all("contacts") if row["email"] == "new@x.io"]
+        assert (again["consent"], again["title"]) == ("unsubscribed", "Boss")
+
+
+def test_what_is_given_while_the_account_is_held_stands_when_it_is_put_back(loop_back: Loop) -> None:
+    """Of somebody with two records there, one of which is told as it is now in the answer that tells the other."""
+    loop_back.alpha.put("contacts", {"email": "p0@x.io", "first": "P0", "title": "Clerk"}, id="z0")
+    loop_back.settled()
+    rolled_back(loop_back)
+    assert run(loop_back).state == "held"
+    loop_back.alpha.edit("contacts", "z0", {"title": "Boss"})
+    assert run(loop_back, "backfill", ("alpha",), choice=PUT_BACK).state == "done"
+    loop_back.settled()
+    assert {loop_back.alpha.rows["contacts"][id].values["title"] for id in ("a0", "z0")} == {"Boss"}
+    assert loop_back.beta.rows["contacts"]["b0"].values["title"] == "Boss"
+
+
 def test_a_few_older_records_are_an_index_that_lags(loop_back: Loop) -> None:
     kept = deepcopy(loop_back.alpha.rows["contacts"]["a0"])
     loop_back.clock.advance(60)
