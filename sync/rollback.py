@@ -96,16 +96,25 @@ _LIVING = _NEWEST.where(records.c.gone.is_(None)).limit(PROBED)
 def looks_rolled_back(workspace: Workspace, connection: str, object: str) -> bool:
     """Whether most of the newest records that are known are gone, or told older than they are known. A pull of news
     would not tell: their times have gone back, too."""
-    if workspace.mapped(connection)[object].kind is not Kind.LEAD:
-        return False
-    known = _known(workspace, connection, object, _LIVING)
-    if not known:
-        return False
+    lost = _newest(workspace, connection, object)
+    return (lost.older + lost.missing) * 2 > lost.looked
+
+
+def shows_older(workspace: Workspace, connection: str, object: str) -> bool:
+    """Whether any of the newest records that are known is told older: where a consent was taken back, that may be a
+    roll-back of a record that somebody touched since."""
+    return _newest(workspace, connection, object).older > 0
+
+
+def _newest(workspace: Workspace, connection: str, object: str) -> Lost:
+    """What the newest living records have lost, of people."""
+    known = []
+    if workspace.mapped(connection)[object].kind is Kind.LEAD:
+        known = _known(workspace, connection, object, _LIVING)
     try:
-        lost = _look(workspace, connection, object, known)
+        return _look(workspace, connection, object, known) if known else Lost(0)
     except PermissionMissing:  # pulling will tell
-        return False
-    return (lost.older + lost.missing) * 2 > len(known)
+        return Lost(0)
 
 
 def look(workspace: Workspace, connection: str, object: str, told: int) -> Lost:

@@ -145,6 +145,41 @@ def test_an_opt_out_that_was_rolled_back_stands(loop_back: Loop, way: str) -> No
     assert loop_back.beta.rows["contacts"]["b0"].values["opted_out"] == "true"
 
 
+def opted_out(loop: Loop) -> dict[str, Any]:
+    """The rows of alpha from before somebody opted out there, and nowhere else; hours have passed, and it was looked
+    at just now."""
+    kept = deepcopy(loop.alpha.rows)
+    loop.clock.advance(60)
+    for id in ids(loop, "a"):
+        loop.alpha.edit("contacts", id, {"title": "Chief"})
+    loop.alpha.edit("contacts", "a0", {"consent": "unsubscribed"})
+    run(loop, names=("alpha",))
+    loop.clock.advance(2 * HOUR)
+    assert run(loop, names=("alpha",)).state == "done"
+    return kept
+
+
+@pytest.mark.parametrize("way", [ACCEPT, PUT_BACK])
+def test_a_consent_that_comes_back_with_an_edit_is_not_believed(loop_back: Loop, way: str) -> None:
+    """Somebody edited the record that was rolled back, before anybody had noticed that it was."""
+    loop_back.alpha.rows.update(opted_out(loop_back))
+    loop_back.alpha.edit("contacts", "a0", {"phone": "+49 30 1234567"})
+    assert run(loop_back).state == "held"
+    assert run(loop_back, "backfill", ("alpha",), choice=way).state == "done"
+    loop_back.settled()
+    assert loop_back.alpha.rows["contacts"]["a0"].values["consent"] == "unsubscribed"
+    assert loop_back.beta.rows["contacts"]["b0"].values["opted_out"] == "true"
+
+
+def test_whoever_consents_again_is_heard(loop_back: Loop) -> None:
+    opted_out(loop_back)
+    loop_back.alpha.edit("contacts", "a0", {"consent": "subscribed"})
+    assert run(loop_back, names=("alpha",)).state == "done"
+    loop_back.settled()
+    assert loop_back.alpha.rows["contacts"]["a0"].values["consent"] == "subscribed"
+    assert "opted_out" not in loop_back.beta.rows["contacts"]["b0"].values
+
+
 @pytest.mark.parametrize("way", [ACCEPT, PUT_BACK])
 def test_an_opt_out_on_a_record_that_is_not_there_any_more_stands(loop_back: Loop, way: str) -> None:
     """Nobody else had been told of it, and the person's other record says that they are subscribed."""
