@@ -59,12 +59,18 @@ class Lost:
 
     @property
     def number(self) -> int:
-        """All of it. Without a record that is told older nothing tells a roll-back from deletions."""
-        return self.older + self.missing if self.older else 0
+        """All of it. Where only records are missing, nothing but a person tells a roll-back from deletions that nothing
+        told of."""
+        return self.older + self.missing
 
 
 def why(object: str, lost: Lost) -> str:
     """Why the connection is held, for a person."""
+    if not lost.older:
+        return (
+            f"{object}: {lost.missing:,} of the newest {lost.looked:,} records are not there any more, and nothing "
+            "told that they were deleted: the account looks rolled back"
+        )
     gone = f", {lost.missing:,} are not there any more" if lost.missing else ""
     return (
         f"{object}: {lost.older:,} of the newest {lost.looked:,} records came back older than they were{gone}: "

@@ -145,6 +145,24 @@ def test_an_opt_out_that_was_rolled_back_stands(loop_back: Loop, way: str) -> No
     assert loop_back.beta.rows["contacts"]["b0"].values["opted_out"] == "true"
 
 
+@pytest.mark.parametrize(("way", "number"), [(ACCEPT, 2), (PUT_BACK, PEOPLE)])
+def test_a_roll_back_that_only_takes_people_away_is_held_until_a_person_says(
+    loop_back: Loop, way: str, number: int
+) -> None:
+    loop_back.clock.advance(2 * HOUR)
+    for id in ids(loop_back, "a")[2:]:
+        del loop_back.alpha.rows["contacts"][id]
+    before = written(loop_back)
+    for _ in range(2):
+        report = run(loop_back)
+        assert "alpha/contacts: 6 of the newest 8 records are not there any more" in report.held["beta"].why
+        loop_back.clock.advance(2 * HOUR)
+    assert written(loop_back) == before
+    assert run(loop_back, "backfill", ("alpha",), choice=way).state == "done"
+    loop_back.settled()
+    assert len(people(loop_back)) == number
+
+
 def opted_out(loop: Loop) -> dict[str, Any]:
     """The rows of alpha from before somebody opted out there, and nowhere else; hours have passed, and it was looked
     at just now."""
