@@ -143,6 +143,12 @@ class Mapped:
                 _write_entry(compiled, values, creating, remote, problems)
         return remote, problems
 
+    @property
+    def consents(self) -> dict[str, tuple[str, ...]]:
+        """The consents that this mapping reads, by field: their options, from open to closed."""
+        found = self._lead.items() if self.kind is Kind.LEAD else ()
+        return {n: f.options for n, f in found if f.rule is Rule.MOST_RESTRICTIVE and n in self.pulled}
+
     def without(self, gone: Iterable[str]) -> Mapped:
         """The same mapping without these remote fields: not asked for and not written; what was read stays known."""
         lost = set(gone)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from connectors.api import Page, Record
 from mappings.compiler import Mapped
 from mappings.model import Kind
-from sync.arrivals import Arrivals, Back
+from sync.arrivals import Arrivals, Back, Loss
 from sync.happened import Happened
 from sync.reader import Reader
 from sync.state.suppression import Suppression
@@ -25,7 +26,8 @@ from sync.streams import StreamRow, save_cursor
 @dataclass(frozen=True, slots=True)
 class Absorbed:
     """What became of pulled records: each is in exactly one of the counts from `new` to `suppressed`. `older` are those
-    of the unchanged that were rolled back; `lost` the (lead, field) of which a platform lost what is to be kept."""
+    of the unchanged that were rolled back; `lost` is what a platform lost and is to be kept; `loosened` are consents
+    that a record took back."""
 
     pulled: int = 0
     new: int = 0
@@ -36,7 +38,8 @@ class Absorbed:
     quarantined: int = 0
     suppressed: int = 0
     older: int = 0
-    lost: tuple[tuple[str, str], ...] = ()
+    lost: tuple[Loss, ...] = ()
+    loosened: tuple[Loss, ...] = ()
 
     def __add__(self, other: Absorbed) -> Absorbed:
         return Absorbed(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
@@ -98,21 +101,27 @@ def absorb_records(
         happened = Happened(tx, stream.id, reader)
         happened.take(by_id)
         happened.store()
-        counts = _counts(len(arrived), reader, (happened.new, happened.changed, 0), (0, ()))
+        counts = _counts(len(arrived), reader, (happened.new, happened.changed, 0), _Back())
     else:
         arrivals = Arrivals(tx, stream, mapped, at, reader, keep_gone, back)
         arrivals.take(by_id)
         arrivals.store()
-        taken, back_again = (arrivals.new, arrivals.changed, arrivals.gone), (arrivals.older, tuple(arrivals.lost))
+        taken = (arrivals.new, arrivals.changed, arrivals.gone)
+        back_again = _Back(arrivals.older, tuple(arrivals.lost), tuple(arrivals.loosened))
         counts = _counts(len(arrived), reader, taken, back_again)
     reader.complaints.store()
     return counts
 
 
-def _counts(
-    arrived: int, reader: Reader, taken: tuple[int, int, int], back: tuple[int, tuple[tuple[str, str], ...]]
-) -> Absorbed:
-    """The accounts: what was none of the others was unchanged, ids that came again included. `back` is what was rolled
-    back: `older` and `lost`."""
+class _Back(NamedTuple):
+    """What went back: see `Absorbed`."""
+
+    older: int = 0
+    lost: tuple[Loss, ...] = ()
+    loosened: tuple[Loss, ...] = ()
+
+
+def _counts(arrived: int, reader: Reader, taken: tuple[int, int, int], back: _Back) -> Absorbed:
+    """The accounts: what was none of the others was unchanged, ids that came again included."""
     told = (*taken, reader.filtered, reader.quarantined, reader.suppressed)
-    return Absorbed(arrived, *told[:2], arrived - sum(told), *told[2:], *back)
+    return Absorbed(arrived, *told[:2], arrived - sum(told), *told[2:], back.older, back.lost, back.loosened)

@@ -45,6 +45,14 @@ def went_back(told: str, known: str) -> bool:
     return bool(told) and told < known and unstamp(known) - unstamp(told) > ROUNDING
 
 
+class Loss(NamedTuple):
+    """The value of a lead's field that a record held and does not hold any more."""
+
+    lead: str
+    field: str
+    record: str
+
+
 @dataclass(frozen=True, slots=True)
 class Back:
     """How records that were rolled back are taken in: their values count `anew`, or from when they were given. Of the
@@ -91,7 +99,9 @@ class Arrivals:
         self.farewells: list[rows.Row] = []
         self.associations: dict[str, Values] = {}
         self.new = self.changed = self.gone = self.older = 0
-        self.lost: list[tuple[str, str]] = []
+        self.lost: list[Loss] = []
+        self.loosened: list[Loss] = []
+        self.consents = mapped.consents
         self.heirs: set[str] = set()
         self.agreed = Agreed(tx, ())
 
@@ -265,6 +275,7 @@ class Arrivals:
         agreed = self.agreed.of(before.lead, old, body)
         since = counts_from(record.version, self.at)
         changed, held = revise(known, rewritten, old, body, since, agreed, before.first_at)
+        self._note_loosened(record, before, old, body)
         return (
             record.id,
             raw_hash,
@@ -276,6 +287,13 @@ class Arrivals:
             _problem_text(problems),
             _made_at(before, old, body, since),
         )
+
+    def _note_loosened(self, record: Record, before: _Known, old: Values, body: Values) -> None:
+        """Note the consents that say less now than they did."""
+        for name, options in self.consents.items() if before.lead else ():
+            rank: dict[Any, int] = {option: number for number, option in enumerate(options)}
+            if rank.get(body.get(name), -1) < rank.get(old.get(name), -1):
+                self.loosened.append(Loss(before.lead or "", name, record.id))
 
     def _take_back(self, record: Record, raw_hash: int, before: _Known, read: Reading) -> None:
         """A record that was rolled back: it holds again what it held before."""
@@ -294,7 +312,8 @@ class Arrivals:
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = body
         kept = self.back.kept
-        self.lost += [(before.lead, name) for name in names if before.lead and (kept is None or name in kept)]
+        lasting = [name for name in names if kept is None or name in kept]
+        self.lost += [Loss(before.lead, name, record.id) for name in lasting if before.lead]
         self.changed += not read[1]
         self.reader.quarantined += bool(read[1])
 
@@ -305,18 +324,26 @@ class Arrivals:
         assert record.gone is not None
         into = _into(record, self.stream.object)
         self.complaints.judge(record.id, [])
-        if before.gone == record.gone and before.into == into:
+        same = before.gone == record.gone and before.into == into
+        old: Values = orjson.loads(before.body)
+        body = {**old, **self._last_words(record)} if self._says_more(record, before, same) else old
+        if same and body == old:
             self.touches.append((record.id, raw_hash, before.version, None, before.first_at))
             return
-        self.gone += before.gone is None or before.version != ""  # what nobody ever saw was known as gone already
-        if self.stream.kind is Kind.LEAD and (self.back is not None or not self._is_older(record, before)):
-            old: Values = orjson.loads(before.body)
-            body = {**old, **self._last_words(record)}
-            if body != old:
-                self.updates.append(self._revised(record, raw_hash, before, old, body, body_bytes(body), []))
+        self.gone += not same and (before.gone is None or before.version != "")  # else nobody ever saw it alive
+        self.changed += same  # it was back, and said more, before it went again
+        if body != old:
+            self.updates.append(self._revised(record, raw_hash, before, old, body, body_bytes(body), []))
         self.farewells.append((record.id, raw_hash, record.gone.value, into))  # stored after the updates
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = {}
+
+    def _says_more(self, record: Record, before: _Known, same: bool) -> bool:
+        """Whether what a record says that is gone is heard. One that is gone as it was before has been back since, and
+        has gone again, where it is newer."""
+        if self.stream.kind is not Kind.LEAD:
+            return False
+        return record.version > before.version if same else self.back is not None or not self._is_older(record, before)
 
     def _last_words(self, record: Record) -> Values:
         """What a record that is gone still says. Its blanks say nothing: platforms empty what they delete."""

@@ -23,6 +23,7 @@ from sync.core.merge import Decision, Merged, Voice, merge
 from sync.core.views import OURSELVES, DealView, LeadView, Provenance, RecordView
 from sync.deals import bearing, welcome
 from sync.deletes import opted_out
+from sync.doubt import date_unheard
 from sync.handoff import record_handoffs
 from sync.load import (
     activity_tallies,
@@ -55,6 +56,7 @@ def decide_some(tx: Connection, workspace: Workspace) -> tuple[Decided, bool]:
     done = Decided()
     resolved = resolve_batch(tx, workspace)
     if resolved.records:
+        date_unheard(tx, resolved.named)
         done.created, done.parked = resolved.created, resolved.parked
         return done, True
     if touch_leads(tx, workspace.now(), bearing(workspace)):

@@ -9,13 +9,15 @@ asked, at the record that was found and at any other one of the lead that bears 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, bindparam, delete, exists, literal_column, select, update
 
 from config.clock import unstamp
+from connectors.api import Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
 from sync.core.echo import came_of, later
@@ -136,10 +138,12 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
     given: dict[str, Values] = {}
     for record, after in tx.execute(_GIVEN, {**place, "row": row.id}).all() if twins else ():
         given.setdefault(record, {}).update(orjson.loads(after))
+    unheard = [orjson.loads(one.after) for one in _undone(tx, [row.lead])] if twins else []
     for twin in twins:
         changed: dict[str, str] = orjson.loads(twin.changed) if twin.changed else {}
         body: Values = orjson.loads(twin.body)
-        dated = as_meant(row, body, changed, twin.first_at, given.get(twin.id, {}))
+        meant = {n: after[n] for after in unheard for n in after if n in body and came_of(after[n], body[n])}
+        dated = as_meant(row, body, changed, twin.first_at, {**meant, **given.get(twin.id, {})})
         if dated != changed:
             mine = (records.c.stream == twin.stream) & (records.c.id == twin.id)
             tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode()))
@@ -171,6 +175,52 @@ def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str, giv
         elif ours and body[name] not in (None, []) and since <= at:
             dated[name] = later(since, at)
     return dated
+
+
+# creates that were found undone, and were not
+
+
+_UNHEARD = select(journal).where(
+    journal.c.lead.in_(bindparam("some", expanding=True)),
+    journal.c.verb == Verb.CREATE.value,
+    journal.c.state == "withdrawn",
+    journal.c.sent_at.is_not(None),
+)
+_RECORD = select(records.c.body, records.c.changed, records.c.first_at).where(
+    records.c.stream == bindparam("of"), records.c.id == bindparam("named")
+)
+
+
+def date_unheard(tx: Connection, found: Sequence[tuple[int, str, str]]) -> None:
+    """Records (stream, id, lead) seen for the first time that bear their lead's name were made by creates of ours, some
+    of which were found undone: the record had been put away before anybody looked, and is back. What it holds as such a
+    create meant it counts from then, and is nobody's news."""
+    meant: dict[str, list[Any]] = defaultdict(list)
+    for row in _undone(tx, {lead for _, _, lead in found}):
+        meant[row.lead].append(row)
+    for stream, id, lead in found:
+        for row in meant.get(lead, ()):
+            _date_back(tx, row, stream, id)
+
+
+def _undone(tx: Connection, ids: Iterable[str]) -> list[Any]:
+    """The creates of these leads that had left, and were found undone."""
+    return [row for some in chunks(sorted(set(ids))) for row in tx.execute(_UNHEARD, {"some": some}).all()]
+
+
+def _date_back(tx: Connection, row: Any, stream: int, id: str) -> None:
+    known = tx.execute(_RECORD, {"of": stream, "named": id}).one()
+    body: Values = orjson.loads(known.body)
+    after: Values = orjson.loads(row.after)
+    changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
+    ours = {
+        name: at
+        for name, (_, at) in orjson.loads(row.times or "{}").items()
+        if at and name in body and came_of(after.get(name), body[name]) and changed.get(name, known.first_at) > at
+    }
+    if ours:
+        mine = (records.c.stream == stream) & (records.c.id == id)
+        tx.execute(update(records).where(mine).values(changed=orjson.dumps({**changed, **ours}).decode()))
 
 
 # blanks

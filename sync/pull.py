@@ -71,7 +71,7 @@ def pull_object(
     """Pull `mapped.object` from where it stands until nothing more is to come, `stop()` says so or `page_limit` pages.
 
     Each group of pages commits with its cursor. `inside(tx, counts)` is called in every such transaction with what the
-    group brought, and may raise Fenced; `on_group` after it, with the sum so far.
+    group brought, and may raise Fenced, or to have it taken again; `on_group` after it, with the sum so far.
     A stream whose mapping changed since is read anew from the beginning: the new mapping fills old records too.
     A pull that was cut off goes on where it stood, which ends where it would have ended then; what came since follows.
     `known` is the stream where it has just been looked up.

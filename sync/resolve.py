@@ -44,10 +44,12 @@ BATCH = 500
 
 @dataclass(slots=True)
 class Resolved:
-    """What one batch did: records looked at, leads made, records parked as ambiguous (connection, object -> number)."""
+    """What one batch did: records looked at, leads made, records parked as ambiguous (connection, object -> number),
+    new ones that bear their lead's name (stream, id, lead), which nobody but us gives."""
 
     records: int = 0
     created: int = 0
+    named: list[tuple[int, str, str]] = field(default_factory=list)
     parked: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
 
 
@@ -142,6 +144,8 @@ class _Batch:
             lead = self._joined(lead, found)
         self._links.append({"s": row.stream, "i": row.id, "l": lead})
         self._touched.add(lead)
+        if row.lead is None and ("closedloop_id", lead) in found:
+            self.done.named.append((row.stream, row.id, lead))
         if row.gone:
             self._left.add(lead)
         self._claim(lead, found[1:], row)

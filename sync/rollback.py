@@ -9,7 +9,8 @@ Consents and stages are put back in either case: they tighten and go forward onl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,10 +21,11 @@ from config.clock import stamp
 from config.errors import PermissionMissing
 from connectors.api import Gone
 from mappings.model import Field, Kind, Rule
-from sync.arrivals import LAGS, Back, went_back
-from sync.core.views import RecordView
+from sync.arrivals import LAGS, Back, Loss, went_back
+from sync.core.merge import speaking
+from sync.core.views import Provenance, RecordView
 from sync.guards import known_records
-from sync.load import chunks, record_views
+from sync.load import chunks, provenances, record_views
 from sync.state.database import upsert
 from sync.state.schema import conflicts, leads, meta, records, streams
 from sync.withheld import note
@@ -57,12 +59,18 @@ class Lost:
 
     @property
     def number(self) -> int:
-        """All of it. Without a record that is told older nothing tells a roll-back from deletions."""
-        return self.older + self.missing if self.older else 0
+        """All of it. Where only records are missing, nothing but a person tells a roll-back from deletions that nothing
+        told of."""
+        return self.older + self.missing
 
 
 def why(object: str, lost: Lost) -> str:
     """Why the connection is held, for a person."""
+    if not lost.older:
+        return (
+            f"{object}: {lost.missing:,} of the newest {lost.looked:,} records are not there any more, and nothing "
+            "told that they were deleted: the account looks rolled back"
+        )
     gone = f", {lost.missing:,} are not there any more" if lost.missing else ""
     return (
         f"{object}: {lost.older:,} of the newest {lost.looked:,} records came back older than they were{gone}: "
@@ -94,16 +102,25 @@ _LIVING = _NEWEST.where(records.c.gone.is_(None)).limit(PROBED)
 def looks_rolled_back(workspace: Workspace, connection: str, object: str) -> bool:
     """Whether most of the newest records that are known are gone, or told older than they are known. A pull of news
     would not tell: their times have gone back, too."""
-    if workspace.mapped(connection)[object].kind is not Kind.LEAD:
-        return False
-    known = _known(workspace, connection, object, _LIVING)
-    if not known:
-        return False
+    lost = _newest(workspace, connection, object)
+    return (lost.older + lost.missing) * 2 > lost.looked
+
+
+def shows_older(workspace: Workspace, connection: str, object: str) -> bool:
+    """Whether any of the newest records that are known is told older: where a consent was taken back, that may be a
+    roll-back of a record that somebody touched since."""
+    return _newest(workspace, connection, object).older > 0
+
+
+def _newest(workspace: Workspace, connection: str, object: str) -> Lost:
+    """What the newest living records have lost, of people."""
+    known = []
+    if workspace.mapped(connection)[object].kind is Kind.LEAD:
+        known = _known(workspace, connection, object, _LIVING)
     try:
-        lost = _look(workspace, connection, object, known)
+        return _look(workspace, connection, object, known) if known else Lost(0)
     except PermissionMissing:  # pulling will tell
-        return False
-    return (lost.older + lost.missing) * 2 > len(known)
+        return Lost(0)
 
 
 def look(workspace: Workspace, connection: str, object: str, told: int) -> Lost:
@@ -177,31 +194,55 @@ def _place(name: str) -> tuple[str, str]:
 # what a person said
 
 
-_BODIES = select(leads.c.id, leads.c.body).where(leads.c.id.in_(bindparam("some", expanding=True)))
+_LEADS = select(leads.c.id, leads.c.body, leads.c.reasons).where(leads.c.id.in_(bindparam("some", expanding=True)))
 _KEY = ["kind", "connection", "object", "record", "lead", "field"]
 _DECIDED = ["options", "state", "decision", "last_at", "why"]
 
 
-def keep(tx: Connection, workspace: Workspace, lost: Sequence[tuple[str, str]], at: str) -> None:
-    """The leads keep the values that a platform lost, by (lead, field), until somebody says something new of them. What
-    only tightens or goes forward is not taken back to a value that lies behind what stands there now."""
-    ids = sorted({lead for lead, _ in lost})
-    views = record_views(tx, workspace, ids)
-    bodies: dict[str, Any] = {}
-    for some in chunks(ids):
-        bodies.update({row.id: orjson.loads(row.body) for row in tx.execute(_BODIES, {"some": some})})
+def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss]) -> None:
+    """The leads keep the values that records of `place` (connection/object) lost, until somebody says something new of
+    them. What only tightens or goes forward is not taken back to a value that lies behind what stands there now; and
+    whoever has said something newer by now is heard."""
+    at = workspace.now()
+    where: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for loss in lost:
+        where[(loss.lead, loss.field)].add(f"{place}/{loss.record}")
+    ids = sorted({lead for lead, _ in where})
+    views, known = record_views(tx, workspace, ids), _as_decided(tx, ids)
     rows = []
-    for lead, name in sorted(set(lost)):
-        if name not in bodies.get(lead, {}) or _goes_on(workspace.fields[name], views[lead], bodies[lead][name]):
+    for lead, name in sorted(where):
+        body, reasons = known.get(lead, ({}, {}))
+        if name not in body or _goes_on(workspace.fields[name], views[lead], body[name]):
+            continue
+        if _is_overtaken(workspace.fields[name], views[lead], reasons.get(name), body[name], where[(lead, name)]):
             continue
         heard = [[view.name, said] for view in views[lead] for said in _said(view, name)]
-        decision = {"value": bodies[lead][name], "at": at, "source": "", "always": False, "heard": heard}
+        decision = {"value": body[name], "at": at, "source": "", "always": False, "heard": heard}
         rows.append(_decided(lead, name, decision, at))
     if rows:
         note(tx, at)
         tx.execute(upsert(conflicts, tx, key=_KEY, update=_DECIDED), rows)
         for some in chunks(ids):
             tx.execute(update(leads).where(leads.c.id.in_(some), leads.c.state == "live").values(dirty=1))
+
+
+def _as_decided(tx: Connection, ids: Sequence[str]) -> dict[str, tuple[dict[str, Any], dict[str, Provenance]]]:
+    """The values of these leads and where they come from, as they were decided last."""
+    found = {}
+    for some in chunks(ids):
+        for row in tx.execute(_LEADS, {"some": some}):
+            found[row.id] = (orjson.loads(row.body), provenances(row.reasons))
+    return found
+
+
+def _is_overtaken(
+    known: Field, views: Iterable[RecordView], why: Provenance | None, value: Any, lost: Collection[str]
+) -> bool:
+    """Whether a record that lost nothing says something newer than `value`: it may have come in the same answer."""
+    if known.rule is not Rule.MOST_RECENT or why is None:
+        return False
+    told = [voice for voice in speaking(known, views) if voice.source not in lost]
+    return any(voice.at > why.at and voice.value != value for voice in told)
 
 
 def _goes_on(known: Field, views: Sequence[RecordView], value: Any) -> bool:
@@ -263,9 +304,10 @@ def missing(workspace: Workspace, connection: str, object: str) -> list[Any]:
     return [row for row in known if row.id not in found]
 
 
-def let_go(tx: Connection, lost: Sequence[Any], way: str) -> int:
-    """Records that are not there any more count as deleted; to be put back they are as if they had never been, so that
-    they are made again, where their person stands elsewhere. How many were let go so."""
+def let_go(tx: Connection, workspace: Workspace, place: str, lost: Sequence[Any], way: str) -> int:
+    """Records of `place` that are not there any more count as deleted; to be put back they are as if they had never
+    been, so that they are made again, where their person stands elsewhere, with all that only they said. How many were
+    let go so."""
     for some in chunks(lost):
         elsewhere = _elsewhere(tx, some) if way == PUT_BACK else set()
         for row in some:
@@ -276,7 +318,19 @@ def let_go(tx: Connection, lost: Sequence[Any], way: str) -> int:
                 tx.execute(update(records).where(mine).values(gone=Gone.DELETED.value, raw_hash=0, dirty=True))
         ids = [row.lead for row in some if row.lead]
         tx.execute(update(leads).where(leads.c.id.in_(ids), leads.c.state == "live").values(dirty=1))
+        keep(tx, workspace, place, _said_alone(tx, workspace, place, [row for row in some if row.lead in elsewhere]))
     return len(lost)
+
+
+def _said_alone(tx: Connection, workspace: Workspace, place: str, lost: Sequence[Any]) -> list[Loss]:
+    """What the leads of these records have from them."""
+    known = _as_decided(tx, sorted({row.lead for row in lost}))
+    return [
+        Loss(row.lead, name, row.id)
+        for row in lost
+        for name, why in known[row.lead][1].items()
+        if why.source == f"{place}/{row.id}" and name in workspace.fields
+    ]
 
 
 def _elsewhere(tx: Connection, lost: Sequence[Any]) -> set[str]:

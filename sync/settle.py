@@ -296,11 +296,10 @@ class _Baselines:
         if returned is None or not returned.version or (known is not None and known.version > returned.version):
             return {}
         ours = {*operation.after, *held}
-        news = {
-            name: value
-            for name, value in _read(self.mapped, returned).items()
-            if value is not None and name in self.mapped.pulled and name not in ours and body.get(name) != value
-        }
+        told = {n: v for n, v in _read(self.mapped, returned).items() if v is not None and n in self.mapped.pulled}
+        news = {n: v for n, v in told.items() if n not in ours and body.get(n) != v}
+        # a consent that was taken back is left to a pull, which looks first whether it may be believed
+        news = {n: v for n, v in news.items() if not self._is_open_still(n, body.get(n), v)}
         lead, first_at = (known.lead, known.first_at) if known is not None else (None, "")
         agreed = Agreed(self.tx, [lead] if news and lead else []).of(lead, body, news)
         replaced = {name: stood_since(name, body, changed, agreed, first_at) for name in news}

@@ -100,7 +100,7 @@ def merge(
     for field in _ruled(fields, contested):
         if field.derived:
             continue
-        voices = _voices(field, records) if field.name in spoken else []
+        voices = speaking(field, records) if field.name in spoken else []
         if field.name == own_field:
             voices.extend(own)
         if not voices:
@@ -119,6 +119,9 @@ def merge(
             _keep(field.name, before, why_before, values, reasons)
             if field.name in reasons:
                 reasons[field.name] = replace(reasons[field.name], rule=UNDECIDED)
+            continue
+        if previous is not None and _fell_silent(field, previous, winner, records):
+            _keep(field.name, before, why_before, values, reasons)
             continue
         value = _union(voices) if field.rule is Rule.UNION else winner.value
         values[field.name] = value
@@ -156,7 +159,7 @@ _ORDERED = (Rule.FURTHEST, Rule.MOST_RESTRICTIVE, Rule.UNION)
 """Rules under which a record that answers with another value than was sent has said something of its own."""
 
 
-def _voices(field: Field, records: Iterable[RecordView]) -> list[Voice]:
+def speaking(field: Field, records: Iterable[RecordView]) -> list[Voice]:
     """Who has a say on `field`. A blank speaks only where `on_blank` lets it."""
     found = []
     for record in records:
@@ -200,6 +203,17 @@ def _winner(field: Field, voices: Sequence[Voice], order: Sequence[str], incumbe
             return _latest(voices, incumbent) if same else None
         case _:  # pragma: no cover
             assert_never(field.rule)
+
+
+def _fell_silent(field: Field, previous: Provenance, winner: Voice, records: Iterable[RecordView]) -> bool:
+    """Whether the record that the lead's value came from lives and is blank by now, which says nothing, and all others
+    say what is older than that value: it replaced them, and they are not listened to again."""
+    if field.rule is not Rule.MOST_RECENT or winner.at >= previous.at:
+        return False
+    source = next((record for record in records if record.name == previous.source and not record.gone), None)
+    if source is None or field.name not in source.pulled or field.name not in source.body:
+        return False
+    return source.body[field.name] in (None, []) and not _blank_speaks(field.name, source)
 
 
 def _latest(voices: Sequence[Voice], incumbent: str) -> Voice:

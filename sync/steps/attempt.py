@@ -83,6 +83,7 @@ class Attempt:
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
         self.marked = False  # the state's epoch was raised
         self.older: dict[tuple[str, str], int] = {}  # records told older than they are known, by object
+        self.looked: set[tuple[str, str]] = set()  # objects looked at before a consent that was taken back is believed
         self.news = False  # a webhook told something new
 
     def __enter__(self) -> Attempt:

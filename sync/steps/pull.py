@@ -81,6 +81,14 @@ def _bind(attempt: Attempt, connection: str) -> bool:
 
 
 def _pull_object(attempt: Attempt, connection: str, object: str) -> Iterator[str]:
+    try:
+        yield from _pulled(attempt, connection, object)
+    except rolled_back.LookFirst:
+        rolled_back.look_first(attempt, connection, object)
+        yield from _pulled(attempt, connection, object)
+
+
+def _pulled(attempt: Attempt, connection: str, object: str) -> Iterator[str]:
     finished = False
     seen = _look(attempt, connection, object)
     if seen is None or not is_known(attempt.workspace, connection, object, seen.described, seen.frozen):
@@ -180,6 +188,7 @@ def _guard_empty(attempt: Attempt, connection: str, object: str, known: int) -> 
 
 
 def _account(attempt: Attempt, tx: Any, connection: str, object: str, counts: Absorbed) -> None:
+    rolled_back.doubt(attempt, tx, connection, object, counts)
     attempt.workspace.fence.moved(connection)
     attempt.ledger.pulled(tx, connection, object, counts)
     attempt.ledger.enter(tx)

@@ -34,6 +34,32 @@ def probe(attempt: Attempt, connection: str, object: str) -> None:
             rollback.suspect(tx, connection, object)
 
 
+class LookFirst(Exception):
+    """A consent was taken back, and the account has not been looked at yet: the transaction is left, and what it was to
+    take in is taken again after that."""
+
+
+def doubt(attempt: Attempt, tx: Connection, connection: str, object: str, counts: Absorbed) -> None:
+    """A consent that a record took back is a person's word, or what the record was rolled back to before somebody
+    touched it. Where anything speaks for that it is kept; raises LookFirst where nobody has looked."""
+    if not counts.loosened:
+        return
+    if counts.older or _way(attempt) in rollback.WAYS or any(of == connection for of, _ in rollback.notes(tx)):
+        rollback.keep(tx, attempt.workspace, f"{connection}/{object}", counts.loosened)
+    elif (connection, object) not in attempt.looked:
+        raise LookFirst
+
+
+def look_first(attempt: Attempt, connection: str, object: str) -> None:
+    """Look whether the account is told older than it is known, before a consent that was taken back is believed."""
+    if rollback.shows_older(attempt.workspace, connection, object):
+        log.warning("rollback.suspected", connection=connection, object=object)
+        with attempt.workspace.state.begin() as tx:
+            attempt.ledger.enter(tx)
+            rollback.suspect(tx, connection, object)
+    attempt.looked.add((connection, object))
+
+
 def account(attempt: Attempt, tx: Connection, connection: str, object: str, counts: Absorbed) -> None:
     """What came back older is a sign, and what a platform lost is kept: in the transaction that takes in what it shows
     now."""
@@ -41,7 +67,7 @@ def account(attempt: Attempt, tx: Connection, connection: str, object: str, coun
         attempt.older[(connection, object)] = attempt.older.get((connection, object), 0) + counts.older
         rollback.suspect(tx, connection, object)
     if counts.lost:
-        rollback.keep(tx, attempt.workspace, counts.lost, attempt.workspace.now())
+        rollback.keep(tx, attempt.workspace, f"{connection}/{object}", counts.lost)
 
 
 def settle(attempt: Attempt, connection: str, object: str) -> None:
@@ -51,7 +77,7 @@ def settle(attempt: Attempt, connection: str, object: str) -> None:
         lost = rollback.missing(attempt.workspace, connection, object)
         with attempt.workspace.state.begin() as tx:
             attempt.ledger.enter(tx)
-            rollback.let_go(tx, lost, way)
+            rollback.let_go(tx, attempt.workspace, f"{connection}/{object}", lost, way)
             rollback.absolve(tx, connection, object)
         return
     with attempt.workspace.state.read() as tx:

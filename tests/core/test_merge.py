@@ -79,6 +79,24 @@ def test_what_no_record_says_any_more_is_kept() -> None:
     assert merged.reasons == why
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "stands"),
+    [
+        (record("a", "1", x=None), record("b", "2", x="replaced"), "kept"),
+        (record("a", "1", x=None), record("b", "5", x="newer"), "newer"),
+        (record("a", "1", "clear", x=None), record("b", "2", x="older"), None),
+        (record("a", "1", gone="deleted", x=None), record("b", "2", x="older"), "older"),
+    ],
+)
+def test_a_blank_that_says_nothing_brings_back_nothing_older(
+    mine: RecordView, theirs: RecordView, stands: str | None
+) -> None:
+    """It was blanked where the value came from, and the others had not been told that value yet."""
+    blanked = replace(mine, changed={"x": "4"})
+    why = {"x": Provenance("a/contacts/a", "3", "most_recent")}
+    assert merge([blanked, theirs], only(Rule.MOST_RECENT), {}, {"x": "kept"}, why).values["x"] == stands
+
+
 def test_ask_leaves_two_values_to_a_person() -> None:
     records = [record("a", "1", x="one"), record("b", "2", x="two")]
     merged = merge(records, only(Rule.ASK), {}, {}, {})

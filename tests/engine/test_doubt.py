@@ -40,6 +40,31 @@ def test_whoever_changed_what_a_create_in_doubt_gave_spoke_after_it(named: Loop)
     assert [row["title"] for row in named.beta.all("prospects")] == ["Boss"]
 
 
+def test_who_was_put_away_before_anybody_looked_and_is_brought_back_says_nothing_new(loop: Loop) -> None:
+    """The create was found undone, hours ago: what the record holds is our own word."""
+    path = loop.folder / "mappings" / "beta.yaml"
+    first = "      - {remote: first, field: first_name, direction: both}\n"
+    key = "      - {remote: key, field: closedloop_id, direction: both}\n"
+    path.write_text(path.read_text().replace(first, first + key))
+    loop.reopen()
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    loop.beta.lose_answers = 1
+    loop.sync()
+    [made] = loop.beta.rows["prospects"]
+    away = loop.beta.rows["prospects"].pop(made)
+    loop.clock.advance(DOUBT + 60)
+    loop.alpha.edit("contacts", ana, {"title": "Boss"})
+    loop.settled()
+    for _ in range(2):
+        loop.clock.advance(2 * 3600)
+        loop.sync()
+    loop.beta.put("prospects", away.values, id=made)
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ana].values["title"] == "Boss"
+    assert {row["title"] for row in loop.beta.all("prospects")} == {"Boss"}
+
+
 def test_whoever_changed_what_an_update_in_doubt_gave_spoke_after_it(named: Loop) -> None:
     ours, theirs = pair(named)
     named.settled()

@@ -145,6 +145,99 @@ def test_an_opt_out_that_was_rolled_back_stands(loop_back: Loop, way: str) -> No
     assert loop_back.beta.rows["contacts"]["b0"].values["opted_out"] == "true"
 
 
+@pytest.mark.parametrize(("way", "number"), [(ACCEPT, 2), (PUT_BACK, PEOPLE)])
+def test_a_roll_back_that_only_takes_people_away_is_held_until_a_person_says(
+    loop_back: Loop, way: str, number: int
+) -> None:
+    loop_back.clock.advance(2 * HOUR)
+    for id in ids(loop_back, "a")[2:]:
+        del loop_back.alpha.rows["contacts"][id]
+    before = written(loop_back)
+    for _ in range(2):
+        report = run(loop_back)
+        assert "alpha/contacts: 6 of the newest 8 records are not there any more" in report.held["beta"].why
+        loop_back.clock.advance(2 * HOUR)
+    assert written(loop_back) == before
+    assert run(loop_back, "backfill", ("alpha",), choice=way).state == "done"
+    loop_back.settled()
+    assert len(people(loop_back)) == number
+
+
+def opted_out(loop: Loop) -> dict[str, Any]:
+    """The rows of alpha from before somebody opted out there, and nowhere else; hours have passed, and it was looked
+    at just now."""
+    kept = deepcopy(loop.alpha.rows)
+    loop.clock.advance(60)
+    for id in ids(loop, "a"):
+        loop.alpha.edit("contacts", id, {"title": "Chief"})
+    loop.alpha.edit("contacts", "a0", {"consent": "unsubscribed"})
+    run(loop, names=("alpha",))
+    loop.clock.advance(2 * HOUR)
+    assert run(loop, names=("alpha",)).state == "done"
+    return kept
+
+
+@pytest.mark.parametrize("way", [ACCEPT, PUT_BACK])
+def test_a_consent_that_comes_back_with_an_edit_is_not_believed(loop_back: Loop, way: str) -> None:
+    """Somebody edited the record that was rolled back, before anybody had noticed that it was."""
+    loop_back.alpha.rows.update(opted_out(loop_back))
+    loop_back.alpha.edit("contacts", "a0", {"phone": "+49 30 1234567"})
+    assert run(loop_back).state == "held"
+    assert run(loop_back, "backfill", ("alpha",), choice=way).state == "done"
+    loop_back.settled()
+    assert loop_back.alpha.rows["contacts"]["a0"].values["consent"] == "unsubscribed"
+    assert loop_back.beta.rows["contacts"]["b0"].values["opted_out"] == "true"
+
+
+def test_whoever_consents_again_is_heard(loop_back: Loop) -> None:
+    opted_out(loop_back)
+    loop_back.alpha.edit("contacts", "a0", {"consent": "subscribed"})
+    assert run(loop_back, names=("alpha",)).state == "done"
+    loop_back.settled()
+    assert loop_back.alpha.rows["contacts"]["a0"].values["consent"] == "subscribed"
+    assert "opted_out" not in loop_back.beta.rows["contacts"]["b0"].values
+
+
+@pytest.mark.parametrize("way", [ACCEPT, PUT_BACK])
+def test_an_opt_out_on_a_record_that_is_not_there_any_more_stands(loop_back: Loop, way: str) -> None:
+    """Nobody else had been told of it, and the person's other record says that they are subscribed."""
+    path = loop_back.folder / "mappings/beta.yaml"
+    path.write_text(path.read_text().replace('"true": unsubscribed', '"true": unsubscribed, "false": subscribed'))
+    loop_back.reopen()
+    kept = deepcopy(loop_back.alpha.rows)
+    loop_back.clock.advance(2 * HOUR)
+    for id in ids(loop_back, "a"):
+        loop_back.alpha.edit("contacts", id, {"title": "Chief"})
+    loop_back.beta.put("contacts", {"email": "new@x.io", "opted_out": "false"}, id="new")
+    loop_back.settled()
+    made = next(id for id, row in loop_back.alpha.rows["contacts"].items() if row.values["email"] == "new@x.io")
+    loop_back.alpha.edit("contacts", made, {"consent": "unsubscribed", "title": "Boss"})
+    run(loop_back, names=("alpha",))
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.rows.clear()
+    loop_back.alpha.rows.update(kept)
+    assert run(loop_back).state == "held"
+    run(loop_back, "backfill", ("alpha",), choice=way)
+    loop_back.settled()
+    assert loop_back.beta.rows["contacts"]["new"].values["opted_out"] == "true"
+    if way == PUT_BACK:
+        [again] = [row for row in loop_back.alpha.all("contacts") if row["email"] == "new@x.io"]
+        assert (again["consent"], again["title"]) == ("unsubscribed", "Boss")
+
+
+def test_what_is_given_while_the_account_is_held_stands_when_it_is_put_back(loop_back: Loop) -> None:
+    """Of somebody with two records there, one of which is told as it is now in the answer that tells the other."""
+    loop_back.alpha.put("contacts", {"email": "p0@x.io", "first": "P0", "title": "Clerk"}, id="z0")
+    loop_back.settled()
+    rolled_back(loop_back)
+    assert run(loop_back).state == "held"
+    loop_back.alpha.edit("contacts", "z0", {"title": "Boss"})
+    assert run(loop_back, "backfill", ("alpha",), choice=PUT_BACK).state == "done"
+    loop_back.settled()
+    assert {loop_back.alpha.rows["contacts"][id].values["title"] for id in ("a0", "z0")} == {"Boss"}
+    assert loop_back.beta.rows["contacts"]["b0"].values["title"] == "Boss"
+
+
 def test_a_few_older_records_are_an_index_that_lags(loop_back: Loop) -> None:
     kept = deepcopy(loop_back.alpha.rows["contacts"]["a0"])
     loop_back.clock.advance(60)

@@ -139,9 +139,10 @@ def _check_consent(scenario: Scenario, person: _Person) -> None:
         if (id in scenario.sides[side].known or scenario.sides[side].history[id][-1].gone is None)
         and id not in scenario.sides[side].silent
     ]
-    if heard and told != {"unsubscribed"}:
+    told_anywhere = bool(heard) or (person.email in scenario.people.maybe_out and "unsubscribed" in told)
+    if told_anywhere and told != {"unsubscribed"}:
         raise Violation(f"P16: {person.email} opted out, and stands as {told}")
-    if not opted and "unsubscribed" in told:
+    if not opted and person.email not in scenario.people.maybe_out and "unsubscribed" in told:
         raise Violation(f"P16b: {person.email} never opted out, and stands as {told}")
 
 

@@ -40,6 +40,7 @@ class People:
     number: int = 3
     edits: list[Edit] = field(default_factory=list)
     opted_out: list[tuple[str, str, str]] = field(default_factory=list)  # (side, row, e-mail)
+    maybe_out: set[str] = field(default_factory=set)  # e-mails of people whose opt-out need not have been heard
     staged: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (side, row) -> what people said
     decided: dict[tuple[str, str], str | None] = field(default_factory=dict)  # (e-mail, field) -> an answer of theirs
     moves: dict[tuple[str, str], int] = field(default_factory=dict)  # (person, address they changed to) -> the edit

@@ -8,6 +8,7 @@ older values are nobody's word; accepted, they are given anew, over what had rep
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -74,6 +75,9 @@ class RollingScenario(Scenario):
 
     def _heal(self) -> None:
         self.rolling.decide_at_last()
+        for side in self.sides.values():  # a look at the newest records is told what was left out, and stores nothing
+            if any(met.endswith("/left_out") for met in side.met):
+                side.untold.add(("", ""))
         Scenario._heal(self)
 
     def _check(self) -> None:
@@ -105,6 +109,7 @@ class _Rolling:
     unseen: set[str] = field(default_factory=set)  # those whose times the engine does not know to have gone back
     known: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the engine had stored then
     over: dict[str, Row] = field(default_factory=dict)  # as they were just before
+    staged: dict[str, int] = field(default_factory=dict)  # how many stages people had said there by then
     done: bool = False
     noticed: bool = False
     decided: bool = False
@@ -142,6 +147,7 @@ class _Rolling:
             self._put(id, row)
         self._unhear(known)
         self.known = known
+        self.staged = {id: len(scenario.people.staged.get((side.name, id), ())) for id in self.back}
         self.done = True
         scenario.met["beside/rolled back"] += 1
         scenario._say(f"{side.name} is rolled back: {sorted(self.back)}; not there any more: {sorted(self.gone)}")
@@ -177,14 +183,14 @@ class _Rolling:
             mine = edit.side == name and edit.row in lost
             if mine and (self.over[edit.row].gone or not _stands(known.get(edit.row, {}), edit.field, edit.value)):
                 edit.mute = True
-        people.opted_out = [
-            (side, id, email)
-            for side, id, email in people.opted_out
-            if side != name
-            or id not in lost
-            or (id in self.back and self.back[id].values.get("consent") == _OUT)
-            or known.get(id, {}).get("email_consent") == _OUT
-        ]
+        self._forgive_opt_outs(
+            (side, id)
+            for side, id, _ in people.opted_out
+            if side == name
+            and id in lost
+            and (id not in self.back or self.back[id].values.get("consent") != _OUT)
+            and known.get(id, {}).get("email_consent") != _OUT
+        )
         for id, row in self.back.items():
             version = known.get(id, {}).get("version")
             if not version or not _is_older(row.version, version):
@@ -195,6 +201,12 @@ class _Rolling:
                 stages.pop()
             if not stages:
                 people.staged.pop((name, id), None)
+
+    def _forgive_opt_outs(self, places: Iterable[tuple[str, str]]) -> None:
+        """What was said of consent on these records need not have been heard; it may have been."""
+        people, found = self.scenario.people, set(places)
+        people.maybe_out.update(email for side, id, email in people.opted_out if (side, id) in found)
+        people.opted_out = [one for one in people.opted_out if one[:2] not in found]
 
     # the engine notices
 
@@ -241,8 +253,7 @@ class _Rolling:
         acting, scenario._acting = scenario._acting, True  # people wait until it is carried out
         if self.way == ACCEPT:
             self.side.told_gone |= self.gone & self.side.known
-        for id, row in sorted(self.back.items()):
-            self._given_anew(id, row)
+        self._give_all_anew()
         self.decided, self.noticed = True, False
         for number in range(TRIES + 1):
             if number == TRIES:
@@ -254,7 +265,12 @@ class _Rolling:
         scenario._acting = acting
         self._rest(scenario.healed)
 
-    def _given_anew(self, id: str, row: Row) -> None:
+    def _give_all_anew(self) -> None:
+        """At one moment: none of it replaces another."""
+        for edit in [edit for id, row in sorted(self.back.items()) for edit in self._given_anew(id, row)]:
+            self.scenario.people.again(edit)
+
+    def _given_anew(self, id: str, row: Row) -> Iterator[Edit]:
         """Accepted, what stands on a record again is given anew. One that somebody touched before looks as if they had
         given all of it: it may stand either way. So may what the engine was told no time of since its own write."""
         people, over = self.scenario.people, self.over[id]
@@ -271,21 +287,29 @@ class _Rolling:
             replaced = frozenset() if was is None else people.edits[was].replaced | {was}
             same = _stands(self.known.get(id, {}), name, value)  # for all the engine knows nothing has changed
             mute = not untouched or same or (not value and (id, name) not in self.side.filled)
-            people.again(Edit(name, value, replaced, self.side.name, id, self.side.whose[id], mute))
+            yield Edit(name, value, replaced, self.side.name, id, self.side.whose[id], mute)
 
     def _taken_at_its_word(self, id: str, row: Row) -> None:
         """A record that somebody touched says by itself that its stage was set back; and that its person opts in again,
-        where no other record was told of the opt-out."""
+        where no other record was told of the opt-out, and none tells that the side was rolled back."""
         people, place, person = self.scenario.people, (self.side.name, id), self.side.whose[id]
         stages, stage = people.staged.get(place, []), row.values.get("stage")
-        if stages and stage:
+        stands = len(stages) == self.staged.get(id, 0)  # nobody has said more of it since
+        if stages and stage and stands:
             stages.append(stage)
-        elif stages:
+        elif stages and stands:
             self.side.blind.add((id, "stage", stages[-1]))  # blank again, which is no stage that counts
         told = [one for one, consent in self.scenario._stored().items() if consent == _OUT and one != place]
-        stands = self.side.history[id][-1].values.get("consent") == _OUT
-        if not stands and person not in {self.scenario.sides[side].whose[other] for side, other in told}:
-            people.opted_out = [one for one in people.opted_out if one[:2] != place]
+        out = self.side.history[id][-1].values.get("consent") == _OUT
+        if not (out or self._shows(id)) and person not in {
+            self.scenario.sides[side].whose[other] for side, other in told
+        }:
+            self._forgive_opt_outs([place])
+
+    def _shows(self, touched: str) -> bool:
+        """Whether another record tells that the side was rolled back, to whoever looks."""
+        others = [(id, row) for id, row in self.back.items() if id != touched and id not in self.unseen]
+        return any(row is self.side.history[id][-1] and not (row.gone or self.known[id]["gone"]) for id, row in others)
 
     def _carried_out(self) -> bool:
         """All fields are told: of one that is left out here nothing tells whether it was rolled back, too."""
@@ -323,8 +347,7 @@ class _Rolling:
         if not self.decided:
             self.side.unlisted |= self.gone  # who is not there any more was deleted in silence, for all that tells
             self.way = PUT_BACK
-            for id, row in sorted(self.back.items()):
-                self._given_anew(id, row)
+            self._give_all_anew()
 
 
 def _stands(known: dict[str, Any], name: str, value: Any) -> bool:

@@ -169,6 +169,18 @@ def test_gone_keeps_the_body_and_coming_back_clears_it(bench: Bench) -> None:
     assert (row.gone, row.into, row.changed, bool(row.dirty)) == (None, None, None, True)
 
 
+def test_who_was_back_and_went_again_before_anybody_looked_is_heard(bench: Bench) -> None:
+    def at(minute: int, gone: Gone | None = None, **values: Any) -> Record:
+        return record("1", f"2026-03-01T09:0{minute}:00.000Z", gone=gone, email="ana@x.io", **values)
+
+    bench.pull(at(1))
+    bench.pull(at(2, Gone.ARCHIVED))
+    bench.rest()
+    assert bench.pull(at(4, Gone.ARCHIVED, first="Ann")).changed == 1
+    row = bench.row("1")
+    assert (row.gone, bench.body("1")["first_name"], bool(row.dirty)) == ("archived", "Ann", True)
+
+
 def test_an_index_that_lags_tells_late_of_an_absence_and_its_words_are_old(bench: Bench) -> None:
     bench.pull(record("1", "2026-03-01T09:02:00.000Z", email="ana@x.io", first="Ana"))
     away = record("1", "2026-03-01T09:01:00.000Z", gone=Gone.ARCHIVED, email="ana@x.io", first="An")
