@@ -16,6 +16,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, delete, exists, literal_column, select, update
 
 from config.clock import unstamp
+from connectors.api import Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
 from sync.core.echo import came_of, later
@@ -140,6 +141,7 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
         changed: dict[str, str] = orjson.loads(twin.changed) if twin.changed else {}
         body: Values = orjson.loads(twin.body)
         dated = as_meant(row, body, changed, twin.first_at, given.get(twin.id, {}))
+        let_go(tx, row, body, changed)
         if dated != changed:
             mine = (records.c.stream == twin.stream) & (records.c.id == twin.id)
             tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode()))
@@ -153,6 +155,22 @@ def bears_name(row: Any, body: Values) -> bool:
     """Whether a record bears the name of the lead that the create was to give it, which nobody else gives."""
     name = orjson.loads(row.after).get("closedloop_id")
     return name is not None and name == body.get("closedloop_id")
+
+
+_LET_GO = update(journal).where(journal.c.id == bindparam("row")).values(times=bindparam("kept"))
+
+
+def let_go(tx: Connection, row: Any, body: Values, changed: dict[str, str]) -> None:
+    """A create gives the record that it makes its values once: where another stands there by now, the value that comes
+    after it is no more the create's, even if it is the same. Such a record has borne the lead's name from the first."""
+    if row.verb != Verb.CREATE or not bears_name(row, body) or "closedloop_id" in changed:
+        return
+    after: Values = orjson.loads(row.after)
+    times: dict[str, list[str]] = orjson.loads(row.times or "{}")
+    over = {n for n in times if body.get(n) not in (None, []) and not came_of(after.get(n), body[n])}
+    if over:
+        kept = {name: at for name, at in times.items() if name not in over}
+        tx.execute(_LET_GO, {"row": row.id, "kept": orjson.dumps(kept).decode()})
 
 
 def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str, given: Values) -> dict[str, str]:
