@@ -351,6 +351,7 @@ def _check_number(scenario: Scenario) -> None:
     struck = (
         sum(sum(side.met.values()) for side in scenario.sides.values())
         + scenario.oddities.struck
+        + scenario.returns.struck
         + 4 * scenario.crashes
         + 20 * scenario.restored
     )
