@@ -314,12 +314,13 @@ class Arrivals:
             self.touches.append((record.id, raw_hash, before.version, None, before.first_at))
             return
         self.gone += before.gone is None or before.version != ""  # what nobody ever saw was known as gone already
+        ended = max(record.version, before.version) if into else before.version  # what came after is its heir's own
         if self.stream.kind is Kind.LEAD and (self.back is not None or not self._is_older(record, before)):
             old: Values = orjson.loads(before.body)
             body = {**old, **self._last_words(record)}
             if body != old:
                 self.updates.append(self._revised(record, raw_hash, before, old, body, body_bytes(body), []))
-        ended = max(record.version, before.version) if into else before.version  # what came after is its heir's own
+                ended = record.version or before.version
         self.farewells.append((record.id, raw_hash, record.gone.value, into, ended))  # stored after the updates
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = {}

@@ -162,8 +162,8 @@ _LET_GO = update(journal).where(journal.c.id == bindparam("row")).values(times=b
 
 def let_go(tx: Connection, row: Any, body: Values, changed: dict[str, str]) -> None:
     """A create gives the record that it makes its values once: where another stands there by now, the value that comes
-    after it is no more the create's, even if it is the same. Such a record has borne the lead's name from the first."""
-    if row.verb != Verb.CREATE or not bears_name(row, body) or "closedloop_id" in changed:
+    after it is no more the create's, even if it is the same."""
+    if row.verb != Verb.CREATE or not _is_made(row, body, changed):
         return
     after: Values = orjson.loads(row.after)
     times: dict[str, list[str]] = orjson.loads(row.times or "{}")
@@ -171,6 +171,11 @@ def let_go(tx: Connection, row: Any, body: Values, changed: dict[str, str]) -> N
     if over:
         kept = {name: at for name, at in times.items() if name not in over}
         tx.execute(_LET_GO, {"row": row.id, "kept": orjson.dumps(kept).decode()})
+
+
+def _is_made(row: Any, body: Values, changed: dict[str, str]) -> bool:
+    """Whether the create made this record: it has borne the lead's name from the first."""
+    return bears_name(row, body) and "closedloop_id" not in changed
 
 
 def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str, given: Values) -> dict[str, str]:
@@ -181,6 +186,8 @@ def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str, giv
     for name, (_, at) in orjson.loads(row.times or "{}").items():
         if not at or name not in body:
             continue
+        if name in given and not came_of(after.get(name), given[name]) and _is_made(row, body, changed):
+            continue  # we have replaced there what the create gave
         since = dated.get(name, first_at)
         if came_of(after.get(name), body[name]):
             dated.update({name: at} if since > at else {})
