@@ -24,7 +24,7 @@ from sync import ties
 from sync.agreed import Agreed
 from sync.baseline import body_bytes, content_hash, counts_from, is_far
 from sync.core.echo import revise
-from sync.heirs import named
+from sync.heirs import Ended, named
 from sync.reader import Reader, Reading
 from sync.state import rows
 from sync.state.schema import records
@@ -104,6 +104,7 @@ class Arrivals:
         self.consents = mapped.consents
         self.heirs: set[str] = set()
         self.agreed = Agreed(tx, ())
+        self.ended = Ended(tx, stream, ())
 
     def take(self, by_id: dict[str, Record]) -> None:
         """Sort the records into new, known and the same as before; only the first two are decoded."""
@@ -125,7 +126,9 @@ class Arrivals:
         again = [id for id in fresh if id in known]
         found = rows.find(self.tx, records, self.stream.id, _Known._fields, "id", again)
         before_them = list(map(_Known._make, found))
-        self.agreed = Agreed(self.tx, [stood.lead for stood in before_them if stood.lead])
+        whose = [stood.lead for stood in before_them if stood.lead]
+        self.agreed = Agreed(self.tx, whose)
+        self.ended = Ended(self.tx, self.stream, whose if self.stream.kind is Kind.LEAD else ())
         for stood in before_them:
             self._take_known(by_id[stood.id], fresh[stood.id], stood)
         new = [by_id[id] for id in fresh if id not in known]
@@ -276,6 +279,8 @@ class Arrivals:
         since = counts_from(record.version, self.at)
         changed, held = revise(known, rewritten, old, body, since, agreed, before.first_at)
         self._note_loosened(record, before, old, body)
+        news = {name: at for name, at in changed.items() if known.get(name) != at}
+        self.ended.given(record.id, before.version, body, news)
         return (
             record.id,
             raw_hash,
@@ -332,9 +337,11 @@ class Arrivals:
             return
         self.gone += not same and (before.gone is None or before.version != "")  # else nobody ever saw it alive
         self.changed += same  # it was back, and said more, before it went again
+        ended = max(record.version, before.version) if into else before.version  # what came after is its heir's own
         if body != old:
             self.updates.append(self._revised(record, raw_hash, before, old, body, body_bytes(body), []))
-        self.farewells.append((record.id, raw_hash, record.gone.value, into))  # stored after the updates
+            ended = record.version or before.version
+        self.farewells.append((record.id, raw_hash, record.gone.value, into, ended))  # stored after the updates
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = {}
 
@@ -361,7 +368,7 @@ class Arrivals:
         filtered = self.reader.filtered
         read = self.reader.read(record)
         if self.reader.filtered > filtered and before is not None and before.gone != OUTSIDE:
-            self.farewells.append((record.id, 0, OUTSIDE, None))
+            self.farewells.append((record.id, 0, OUTSIDE, None, before.version))
             if self.stream.kind is Kind.ASSOCIATION:
                 self.associations[record.id] = {}
         return read
@@ -374,6 +381,7 @@ class Arrivals:
         change(_UPDATED, self.updates, also='gone = NULL, "into" = NULL, dirty = true')
         change(_TOUCHED, self.touches)
         change(_GONE, self.farewells, also="dirty = true")
+        self.ended.store()
         if self.associations:
             ties.store(self.tx, self.stream.connection, self.stream.object, self.associations)
 
@@ -383,7 +391,7 @@ _PLAIN = ("stream", "id", "raw_hash", "hash", "body", "version", "first_at")
 _INSERTED = (*_PLAIN, "gone", "into", "problems", "dirty")
 _UPDATED = ("raw_hash", "hash", "body", "changed", "held", "version", "problems", "first_at")
 _TOUCHED = ("raw_hash", "version", "problems", "first_at")
-_GONE = ("raw_hash", "gone", "into")
+_GONE = ("raw_hash", "gone", "into", "version")
 
 
 def _made_at(before: _Known, old: Values, body: Values, since: str) -> str:

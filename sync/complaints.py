@@ -9,10 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from mappings.compiler import ValueProblem
-from sync.entries import entry, quarantine_rows
+from sync.entries import OPEN, entry, quarantine_rows
 from sync.state.schema import quarantine
-
-OPEN = ("open", "replaying")
 
 
 class Complaints:

@@ -20,7 +20,7 @@ from config.clock import stamp
 from connectors.manifest import RemoteObject
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
-from sync.core.conversions import Event, events
+from sync.core.conversions import OF_LEADS, Event, events
 from sync.core.plan import Change, Planned
 from sync.core.views import DealView, LeadView
 from sync.load import chunks, lead_rows
@@ -66,8 +66,21 @@ def record_conversions(
         for event in events(lead, deals)
         if taker.wants(lead, event, _oldest(workspace, taker.facts))
     ]
-    if rows:
-        tx.execute(upsert(conversions, tx), rows)
+    known = _noted(tx, sorted({row["lead"] for row in rows}))
+    if fresh := [row for row in rows if tuple(row[name] for name in _ONCE) not in known]:
+        tx.execute(upsert(conversions, tx), fresh)
+
+
+_ONCE = ("connection", "object", "lead", "event")
+
+
+def _noted(tx: Connection, ids: Sequence[str]) -> set[tuple[str, ...]]:
+    """What is noted of these leads that each has once, perhaps under the name of a lead that became one of them."""
+    found: set[tuple[str, ...]] = set()
+    for some in chunks(ids):
+        mine = conversions.c.lead.in_(some) & conversions.c.event.in_(OF_LEADS)
+        found.update(map(tuple, tx.execute(select(*(conversions.c[name] for name in _ONCE)).where(mine))))
+    return found
 
 
 def _oldest(workspace: Workspace, facts: RemoteObject) -> str:

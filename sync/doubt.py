@@ -144,6 +144,7 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
         body: Values = orjson.loads(twin.body)
         meant = {n: after[n] for after in unheard for n in after if n in body and came_of(after[n], body[n])}
         dated = as_meant(row, body, changed, twin.first_at, {**meant, **given.get(twin.id, {})})
+        let_go(tx, row, body, changed)
         if dated != changed:
             mine = (records.c.stream == twin.stream) & (records.c.id == twin.id)
             tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode()))
@@ -159,6 +160,27 @@ def bears_name(row: Any, body: Values) -> bool:
     return name is not None and name == body.get("closedloop_id")
 
 
+_LET_GO = update(journal).where(journal.c.id == bindparam("row")).values(times=bindparam("kept"))
+
+
+def let_go(tx: Connection, row: Any, body: Values, changed: dict[str, str]) -> None:
+    """A create gives the record that it makes its values once: where another stands there by now, the value that comes
+    after it is no more the create's, even if it is the same."""
+    if row.verb != Verb.CREATE or not _is_made(row, body, changed):
+        return
+    after: Values = orjson.loads(row.after)
+    times: dict[str, list[str]] = orjson.loads(row.times or "{}")
+    over = {n for n in times if body.get(n) not in (None, []) and not came_of(after.get(n), body[n])}
+    if over:
+        kept = {name: at for name, at in times.items() if name not in over}
+        tx.execute(_LET_GO, {"row": row.id, "kept": orjson.dumps(kept).decode()})
+
+
+def _is_made(row: Any, body: Values, changed: dict[str, str]) -> bool:
+    """Whether the create made this record: it has borne the lead's name from the first."""
+    return bears_name(row, body) and "closedloop_id" not in changed
+
+
 def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str, given: Values) -> dict[str, str]:
     """`changed` of a record, where its values that the create meant are newer than the create, or where what somebody
     put in their place, on a record that bears the lead's name, is older. What we have `given` it since is nobody's."""
@@ -167,6 +189,8 @@ def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str, giv
     for name, (_, at) in orjson.loads(row.times or "{}").items():
         if not at or name not in body:
             continue
+        if name in given and not came_of(after.get(name), given[name]) and _is_made(row, body, changed):
+            continue  # we have replaced there what the create gave
         since = dated.get(name, first_at)
         if came_of(after.get(name), body[name]):
             dated.update({name: at} if since > at else {})

@@ -7,13 +7,17 @@ from there is known of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+import orjson
+from sqlalchemy import Connection, bindparam, select, update
 
+from mappings.model import Values
 from sync.core.resolve import record_key
 from sync.load import chunks
 from sync.state.schema import DIRTY_RECORDS, identities, records, streams
+from sync.streams import StreamRow
 
 _CLAIMED = select(identities.c.value).where(
     identities.c.kind == "record", identities.c.value.in_(bindparam("some", expanding=True))
@@ -35,3 +39,55 @@ def named(tx: Connection, connection: str, object: str, ids: Collection[str]) ->
     for some in chunks(sorted(places)):
         claimed.update(tx.execute(_CLAIMED, {"some": some}).scalars())
     return {places[name] for name in claimed & places.keys()}
+
+
+_ENDED = (
+    select(
+        records.c.stream,
+        records.c.id,
+        records.c.into,
+        records.c.version,
+        records.c.body,
+        records.c.changed,
+    )
+    .join(streams, streams.c.id == records.c.stream)
+    .where(records.c.lead.in_(bindparam("some", expanding=True)), records.c.into.is_not(None))
+    .where(streams.c.connection == bindparam("of"))
+)
+_SAID = (
+    update(records)
+    .where(records.c.stream == bindparam("s"), records.c.id == bindparam("i"))
+    .values(changed=bindparam("c"))
+)
+
+
+class Ended:
+    """The records of some leads that live on as others there, and from when their words count no earlier than those of
+    their heirs."""
+
+    def __init__(self, tx: Connection, stream: StreamRow, leads: Iterable[str]) -> None:
+        self._tx, self._object = tx, stream.object
+        self._by_heir: dict[str, list[Any]] = {}
+        self._later: dict[tuple[int, str], dict[str, str]] = {}
+        for some in chunks(sorted(set(leads))):
+            for row in tx.execute(_ENDED, {"some": some, "of": stream.connection}):
+                self._by_heir.setdefault(row.into, []).append(row)
+
+    def given(self, heir: str, known_at: str, new: Values, since: Mapping[str, str]) -> None:
+        """A record, which was last known as of `known_at`, has these values `since` then. One that was told since the
+        other ended had all that was carried over."""
+        for row in self._by_heir.get(f"{self._object}/{heir}", ()):
+            if not (row.version and known_at >= row.version):
+                continue
+            held: Values = orjson.loads(row.body)
+            same = {name: at for name, at in since.items() if held.get(name) == new[name] is not None}
+            if same:
+                self._later.setdefault((row.stream, row.id), orjson.loads(row.changed or "{}")).update(same)
+
+    def store(self) -> None:
+        """Write it."""
+        rows = [
+            {"s": stream, "i": id, "c": orjson.dumps(changed).decode()} for (stream, id), changed in self._later.items()
+        ]
+        if rows:
+            self._tx.execute(_SAID, rows)

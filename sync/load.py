@@ -36,6 +36,7 @@ _OF_LEADS = (
         records.c.held,
         records.c.gone,
         records.c.into,
+        records.c.version,
         records.c.hash,
         streams.c.connection,
         streams.c.object,
@@ -73,6 +74,7 @@ def record_view(workspace: Workspace, row: Any) -> RecordView:
         on_blank=mapped.on_blank if mapped else {},
         gone=row.gone,
         into=row.into or "",
+        version=row.version,
         hash=row.hash,
     )
 

@@ -20,6 +20,7 @@ from sync import clashes
 from sync.copies import Changed, follow, kin, recognise, welcome_back
 from sync.core import resolve
 from sync.core.resolve import Key
+from sync.entries import pass_on
 from sync.load import chunks
 from sync.state.database import upsert
 from sync.state.schema import (
@@ -27,6 +28,7 @@ from sync.state.schema import (
     DIRTY_RECORDS,
     activities,
     conflicts,
+    conversions,
     deal_people,
     dirty_leads,
     handoffs,
@@ -258,11 +260,12 @@ class _Batch:
 
 def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     """Make two leads one: everything of `lose` becomes `keep`'s; `lose` stays as a pointer to it."""
-    for table in (records, identities, journal):
+    for table in (records, identities, journal, conversions):
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
     _inherit(tx, keep, lose)
     _inherit_outcomes(tx, keep, lose)
     clashes.end(tx, lose, at)
+    pass_on(tx, keep, lose, at)
     moot = conflicts.c.kind.in_(["field", "write"]) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
     tx.execute(update(conflicts).where(moot).values(state="closed", last_at=at))  # asked anew of `keep` if need be
     taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)

@@ -11,6 +11,9 @@ import xxhash
 from mappings.model import Values
 from sync.core.views import DealView, LeadView
 
+OF_LEADS = ("new", "qualified", "working", "opportunity")
+"""Events that a lead has once. The others it has once for each deal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -26,7 +26,7 @@ class RecordView:
     `pulled` are the fields it speaks for: what we only push to it is no voice of its own. `held` tells, for fields
     the platform rewrote, what we sent and what it made of it. `pinned` has, for fields a person took back with an
     undo, the fingerprints of the value taken back and of the one that the record holds instead. `into` is the
-    `object/id` of the record that a gone one lives on as.
+    `object/id` of the record that a gone one lives on as; its `version` is when it ended then.
     """
 
     connection: str
@@ -40,6 +40,7 @@ class RecordView:
     on_blank: Mapping[str, str] = field(default_factory=dict)
     gone: str | None = None
     into: str = ""
+    version: str = ""
     hash: int = 0
     pinned: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -89,7 +90,8 @@ def _lives_on(old: RecordView, heir: RecordView) -> dict[str, str]:
 def _may_be_made_of(old: RecordView, heir: RecordView) -> bool:
     """Whether `heir` is no older than what `old` said last, as far as clocks tell. Else it was there already when `old`
     was converted into it, and has values of its own."""
-    last = max((old.first_at, *old.changed.values()))
+    said = [at for at in old.changed.values() if not old.version or at <= old.version]  # later ones: `sync.heirs`
+    last = max((old.first_at, *said))
     return datetime.fromisoformat(heir.first_at) > datetime.fromisoformat(last) - APART
 
 

@@ -58,3 +58,14 @@ def test_a_record_that_was_there_before_keeps_its_own_dates(how: str, first_at: 
     lead = record("1", {"title": "Chief"}, OLD, changed={"title": "2026-02-01T04:00:00.000Z"}, gone=how, into="leads/2")
     contact = record("2", {"title": "Boss"}, first_at)
     assert list(inherited([lead, contact])) == [lead, contact]
+
+
+def test_what_the_heir_was_given_since_is_no_last_word_of_the_one_that_ended() -> None:
+    """Nor does it make an heir that the conversion made look like one that was there already."""
+    given = "2026-03-01T00:00:00.000Z"
+    lead = record("1", {"title": "Chief"}, OLD, changed={"title": given}, gone="converted", into="leads/2", version=NEW)
+    contact = record("2", {"title": "Chief"}, NEW, changed={"title": given})
+    [_, heir] = inherited([lead, contact])
+    assert heir.at("title") == given
+    [_, heir] = inherited([lead, replace(contact, body={"title": "Boss"}, changed={"title": OLD})])
+    assert heir.at("title") == "2026-03-01T00:00:00.001Z"

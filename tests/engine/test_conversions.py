@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import select
 from config.clock import ManualClock, stamp
 from config.errors import ClosedloopError, InDoubt
 from connectors.api import Operation
+from sync import duplicates
 from sync import forget as forgetting
 from sync.insight.explain import explain
 from sync.insight.status import status
@@ -199,6 +201,36 @@ def test_a_lost_answer_is_looked_up_where_it_can_be(three: Three) -> None:
     sync(three)
     assert len([op for op in three.gamma.writes if op.object == "outcomes"]) == 1
     assert states(three) == {"qualified": "sent"}
+
+
+def linked(three: Three) -> str:
+    """Ana, of whom an outcome has gone out, and Anna are one; the lead that stays."""
+    with three.workspace.state.begin() as tx:
+        keep = duplicates.link(tx, three.workspace, "ana@x.io", "anna@y.io")
+        assert set(tx.execute(select(conversions.c.lead)).scalars()) == {keep}
+    return keep
+
+
+@pytest.mark.parametrize("order", [("ana@x.io", "anna@y.io"), ("anna@y.io", "ana@x.io")])
+def test_an_outcome_of_a_lead_that_became_another_is_not_told_again(three: Three, order: tuple[str, str]) -> None:
+    """Whichever of the two stays; not even while it is in doubt."""
+    numbers = count(1)
+    three.workspace.new_id = lambda: f"ld_{next(numbers):025d}"
+    for email in order:
+        if email == "ana@x.io":
+            chief(three)
+            three.gamma.lose_answers = 1
+        else:
+            three.alpha.put("contacts", {"email": email})
+        sync(three)
+    linked(three)
+    sync(three)
+    three.clock.advance(600)
+    sync(three)
+    sync(three)
+    told = [op for op in three.gamma.writes if op.object == "outcomes"]
+    assert len({op.match["event_id"] for op in told}) == 1
+    assert len(three.gamma.all("outcomes")) == 1
 
 
 def test_an_explanation_names_them_and_forgetting_removes_them(three: Three) -> None:

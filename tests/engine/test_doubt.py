@@ -65,6 +65,21 @@ def test_who_was_put_away_before_anybody_looked_and_is_brought_back_says_nothing
     assert {row["title"] for row in loop.beta.all("prospects")} == {"Boss"}
 
 
+def test_what_a_create_in_doubt_gave_is_a_persons_word_when_it_is_given_again(named: Loop) -> None:
+    """The create is watched for an hour, and had given it once."""
+    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    named.beta.lose_answers = 1
+    named.sync()
+    [made] = named.beta.rows["prospects"]
+    for title in ("Boss", "Chief"):
+        named.clock.advance(5)
+        named.beta.edit("prospects", made, {"title": title})
+        named.settled()
+        assert named.alpha.rows["contacts"][ana].values["title"] == title
+    assert [row["title"] for row in named.beta.all("prospects")] == ["Chief"]
+
+
 def test_whoever_changed_what_an_update_in_doubt_gave_spoke_after_it(named: Loop) -> None:
     ours, theirs = pair(named)
     named.settled()

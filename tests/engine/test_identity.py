@@ -163,6 +163,24 @@ def test_a_merge_on_a_platform_makes_one_lead_of_two(loop: Loop) -> None:
     assert len(links(loop)) == 1
 
 
+def test_what_a_merge_carried_over_is_a_persons_word_when_it_is_given_again(loop: Loop) -> None:
+    """After somebody gave another value elsewhere: the record was told since the merge."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io"})
+    loop.beta.put("contacts", {"email": "ana@x.io", "title": "Chief"}, "b1")
+    loop.beta.put("contacts", {"email": "ana@x.io"}, "b2")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.beta.remove("contacts", "b1", Gone.MERGED, into="b2")
+    loop.beta.edit("contacts", "b2", {"title": "Chief"})
+    for side, id, title in ((loop.alpha, ana, "Boss"), (loop.beta, "b2", "Chief")):
+        loop.settled()
+        loop.clock.advance(5)
+        side.edit("contacts", id, {"title": title})
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ana].values["title"] == "Chief"
+    assert loop.beta.rows["contacts"]["b2"].values["title"] == "Chief"
+
+
 def test_a_converted_prospect_is_followed_to_its_contact(loop: Loop) -> None:
     prospect = loop.beta.put("prospects", {"email": "ana@x.io"})
     loop.sync(push=False)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import beside, oddities, optouts, quirks, wire
+from tests.simulation import beside, oddities, optouts, quirks, returns, wire
 
 WELL = "well"
 _OF_PUSHES = ("push_breaks", "later", "refused", "lost_before", "late_commit", "lost_after")
@@ -63,6 +63,7 @@ _BESIDE = (
     oddities.AHEAD_OF,
     quirks.AGED,
     quirks.ROLLED,
+    returns.NAME,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 

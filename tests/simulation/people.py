@@ -1,5 +1,5 @@
 """What people do to the sides, and the truth that the oracle judges by: of each value that was ever given, by whom,
-where, and which values were in sight then. Every value is given once only."""
+where, and which values were in sight then. Every value is given once only, but for those that return (`returns.py`)."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class People:
     shared: dict[str, set[str]] = field(default_factory=dict)  # address of several people -> all who came by it
     joined: Counter[str] = field(default_factory=Counter)  # how often people were entered under their first address
     anew: dict[int, int] = field(default_factory=dict)  # edit -> the one by which its value was given again
+    given: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)  # (side, row, field) -> edit, when
+    first: dict[str, int] = field(default_factory=dict)  # value that returned -> the edit that gave it first
     linked: Callable[[str], str | None] = lambda name: None  # of the engine's name of a lead, the person on its records
     acts: int = 0
 
@@ -89,14 +91,33 @@ class People:
         self._give(side, id, name, blank=name == "title" and self.rng.random() < 0.1)
 
     def _give(self, side: Side, id: str, name: str, *, blank: bool = False) -> None:
-        values = side.history[id][-1].values
-        seen = self.edit_of(values.get(name))
-        replaced = frozenset() if seen is None else self.edits[seen].replaced | {seen}
         value = None if blank else f"Value {len(self.edits)}"
-        mute = blank and (id, name) not in side.filled
+        self._enter(side, id, name, value, mute=blank and (id, name) not in side.filled)
+
+    def give_again(self, side: Side, id: str, name: str, value: str) -> None:
+        """Somebody gives a record a value that the person has had before; that it was shown then tells nobody of it."""
+        self.first.setdefault(value, int(value.split()[1]))
+        side.shown -= {(id, name, value), (id, name, value.upper())}
+        self._enter(side, id, name, value)
+
+    def _enter(self, side: Side, id: str, name: str, value: str | None, *, mute: bool = False) -> None:
+        seen = self._seen(side, id, name)
+        replaced = frozenset() if seen is None else self.edits[seen].replaced | {seen}
+        self.given[(side.name, id, name)] = (len(self.edits), len(side.history[id]))
         self.edits.append(Edit(name, value, replaced, side.name, id, side.whose[id], mute))
         side.edit(id, {name: value})
         self.say(f"{side.name}/{id}.{name}={value}")
+
+    def _seen(self, side: Side, id: str, name: str) -> int | None:
+        """The edit whose value stands there. Of a value that was given more than once, and written there by the engine
+        perhaps, only the first is certain."""
+        value = side.history[id][-1].values.get(name)
+        known = next((first for again, first in self.first.items() if again.casefold() == str(value).casefold()), None)
+        if known is None:
+            return self.edit_of(value)
+        number, since = self.given.get((side.name, id, name), (known, 0))
+        stood = {str(row.values.get(name)).casefold() for row in side.history[id][since:]}
+        return number if stood == {str(value).casefold()} and _plain(self.edits[number]) in stood else known
 
     def move(self, rng: Random, linked: Collection[tuple[str, str]]) -> bool:
         """Somebody whom the engine knows by their address, on one of these (side, row), gets another, which nobody else
@@ -137,7 +158,7 @@ class People:
         self.say(f"{side.name}/{id}.email={address}")
 
     def of(self, values: Mapping[str, Any]) -> str:
-        """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is given once only. One
+        """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is one person's. One
         without any speaks of whom another speaks that the engine gave the same name, or has meant to give it."""
         told = [self.edit_of(values.get(name)) for name in FIELDS]
         return next((self.edits[number].email for number in told if number is not None), None) or self._named(values)
@@ -193,3 +214,7 @@ class People:
             if other != id:
                 return (other, id) if self.rng.random() < 0.5 else (id, other)
         return None
+
+
+def _plain(edit: Edit) -> str:
+    return str(edit.value).casefold()

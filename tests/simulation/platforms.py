@@ -247,10 +247,13 @@ class PairScenario:
         self._by_hand(partial(self.beside.keepsakes.act, self))
 
     def _by_hand(self, does: Callable[[], None]) -> None:
-        """It is done, by somebody who connects the account again where the log-in was lost: they share it."""
+        """It is done, by somebody who connects the account again where the log-in was lost: they share it. What they
+        were about to say then is said by nobody."""
+        before = len(self.said)
         try:
             does()
         except AuthorizationLost as error:
+            del self.said[before:]
             self._connect([error.connection])
             self._by_hand(does)
 

@@ -24,7 +24,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, oddities, oracle, questions, quirks, slices
+from tests.simulation import clocks, oddities, oracle, questions, quirks, returns, slices
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
@@ -33,7 +33,7 @@ from tests.simulation.sharing import linked, owned
 from tests.simulation.side import Side, drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-BESIDE = ("clocks", "addresses", "sharing", "slow", slices.KIND, *oddities.KINDS, *quirks.KINDS)
+BESIDE = ("clocks", "addresses", "sharing", "slow", slices.KIND, returns.KIND, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -133,6 +133,7 @@ class Scenario:
                 side.identify = self.people.of
         self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)
         self.quirks = quirks.Quirks(self)
+        self.returns = returns.Returns(self, allowed=self._befalls(returns.KIND))
         self.world = (*self.world[:2], self.quirks.rolls)
         self.slice = slices.drawn(self.seed) if self._befalls(slices.KIND) else 0.0
         self._ids = 0
@@ -348,6 +349,7 @@ class Scenario:
                 if self.rng.random() < 0.66:
                     self.act()
                     self._strike("")
+                    self.met[f"beside/{returns.NAME}"] += self.returns.strike()
                 else:
                     self._some_run()
             self._heal()

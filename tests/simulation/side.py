@@ -111,7 +111,9 @@ class Side:
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
     revived: set[str] = field(default_factory=set)  # people made anew after that, by e-mail
     whose: dict[str, str] = field(default_factory=dict)  # record -> the address that its person joined with
-    stood: set[tuple[str, str]] = field(default_factory=set)  # (id, address) that the engine stored, or wrote itself
+    stood: dict[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # record -> (version, address) that the engine stored or wrote last
     mistaken: set[str] = field(default_factory=set)  # people of whom no engine could know which record is whose
     refused: set[str] = field(default_factory=set)  # keys of operations
     writes: list[tuple[Verb, Row | None, dict[str, Any]]] = field(default_factory=list)  # what, over what, of what
@@ -259,7 +261,7 @@ class Side:
         known = self._meets(operation) if self.habits.finds_by_key else None
         email = self.identify(operation.values)
         if known is not None:
-            if self.whose[known.id] != email and (known.id, _address(known.values)) not in self.stood:
+            if self.whose[known.id] != email and self.stood.get(known.id, ("", ""))[1] != _address(known.values):
                 self.mistaken.update((email, self.whose[known.id]))
             values = dict(operation.values)
             if known.values.get("consent") == "unsubscribed":
@@ -275,16 +277,21 @@ class Side:
         self.unheard[email] = max(self.unheard[email], len(here))
         self.writes.append((Verb.CREATE, None, dict(operation.values)))
         id = self.put(dict(operation.values), operation.object, email)
-        self.stood.add((id, _address(operation.values)))
+        self.stands(self.history[id][-1])
         self.filled.update((id, name) for name, value in operation.values.items() if value)
         self.created[email] += 1
         return self.history[id][-1], True
+
+    def stands(self, row: Row) -> None:
+        """The engine knows that the record has this address; an older state tells it nothing."""
+        if row.version >= self.stood.get(row.id, ("", ""))[0]:
+            self.stood[row.id] = (row.version, _address(row.values))
 
     def _over(self, row: Row, operation: Operation) -> None:
         """The engine writes over a record: what of it nobody had been shown is noted."""
         self.writes.append((operation.verb, row, dict(operation.values)))
         if "email" in operation.values:  # somebody may give it another one again, before the engine looks
-            self.stood = {one for one in self.stood if one[0] != row.id} | {(row.id, _address(operation.values))}
+            self.stood[row.id] = (row.version, _address(operation.values))
         for name, value in operation.values.items():
             if value:
                 self.filled.add((row.id, name))
@@ -326,7 +333,7 @@ class Seat:
         """The process has committed what it was shown: from now on it knows."""
         for row in self.pending:
             self.side.filled.update((row.id, name) for name, value in row.values.items() if value)
-            self.side.stood.add((row.id, _address(row.values)))
+            self.side.stands(row)
             if row.gone is None:
                 self.side.known.add(row.id)
             elif row.id in self.side.known:

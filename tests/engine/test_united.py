@@ -1,0 +1,128 @@
+"""Two leads become one: what quarantine tells of the one that went is told of the one that stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from connectors.api import Gone, Operation
+from sync import duplicates
+from sync.insight.explain import explain, find
+from sync.replay import replay
+from sync.state.schema import meta, quarantine
+from tests.engine.conftest import Loop
+from tests.engine.memory import rejected
+
+
+@pytest.fixture
+def two(loop: Loop) -> Loop:
+    """Ana and Anna, two leads, each on both platforms; Anna is the second. What is given to Anna in beta is refused."""
+    with loop.workspace.state.begin() as tx:
+        tx.execute(meta.insert(), [{"name": f"canary:{name}", "value": "before"} for name in ("alpha", "beta")])
+    for number, email in enumerate(("ana@x.io", "anna@y.io")):
+        loop.alpha.put("contacts", {"email": email, "first": email[:4]}, f"a{number}")
+        loop.beta.put("contacts", {"email": email, "first": email[:4]}, f"b{number}")
+        loop.settled()
+    loop.beta.refuse = _refused
+    return loop
+
+
+def _refused(operation: Operation) -> Any:
+    return rejected("title", "too_long") if operation.id == "b1" and "title" in operation.values else None
+
+
+def entries(loop: Loop) -> list[Any]:
+    with loop.workspace.state.read() as tx:
+        return list(tx.execute(select(quarantine).order_by(quarantine.c.id)))
+
+
+def lead(loop: Loop, who: str) -> str:
+    with loop.workspace.state.read() as tx:
+        return find(tx, who) or ""
+
+
+def link(loop: Loop) -> str:
+    with loop.workspace.state.begin() as tx:
+        return duplicates.link(tx, loop.workspace, "ana@x.io", "anna@y.io")
+
+
+def refuse_annas_title(loop: Loop) -> None:
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "a1", {"title": "Chief"})
+    loop.settled()
+    [entry] = entries(loop)
+    assert (entry.record, entry.field, entry.lead) == ("b1", "title", lead(loop, "anna@y.io"))
+
+
+def test_what_was_refused_of_the_one_is_shown_of_the_other_and_not_sent_again(two: Loop) -> None:
+    refuse_annas_title(two)
+    keep = link(two)
+    two.settled()
+    [entry] = entries(two)
+    assert (entry.lead, entry.state, entry.attempts) == (keep, "open", 1)
+    with two.workspace.state.read() as tx:
+        [shown] = explain(tx, two.workspace, keep)["quarantine"]
+    assert (shown["record"], shown["field"]) == ("b1", "title")
+
+
+def test_replayed_it_is_written_for_the_other_and_over(two: Loop) -> None:
+    refuse_annas_title(two)
+    link(two)
+    two.settled()
+    two.beta.refuse = lambda operation: None
+    replay(two.workspace, [entry.id for entry in entries(two)])
+    two.settled()
+    assert two.beta.rows["contacts"]["b1"].values["title"] == "Chief"
+    assert [entry.state for entry in entries(two)] == ["resolved"]
+
+
+def test_a_platforms_merge_passes_it_on_as_well(two: Loop) -> None:
+    refuse_annas_title(two)
+    two.clock.advance(5)
+    two.alpha.remove("contacts", "a1", Gone.MERGED, into="a0")
+    two.settled()
+    [entry] = entries(two)
+    assert (entry.lead, entry.state) == (lead(two, "ana@x.io"), "open")
+
+
+def made_in_vain(loop: Loop, email: str) -> str:
+    """Somebody new at alpha, qualified, of whom beta takes no record; their lead."""
+    loop.beta.refuse = lambda operation: rejected("", "full") if not operation.id else None
+    person = loop.alpha.put("contacts", {"email": email, "title": "Chief"})
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": person})
+    loop.settled()
+    return lead(loop, email)
+
+
+def test_nobody_is_to_be_made_where_they_stand_by_now(two: Loop) -> None:
+    two.beta.put("prospects", {"email": "ana@x.io"})
+    two.settled()
+    new = made_in_vain(two, "annie@z.io")
+    assert [(entry.lead, entry.record, entry.state) for entry in entries(two)] == [(new, "", "open")]
+    with two.workspace.state.begin() as tx:
+        keep = duplicates.link(tx, two.workspace, "ana@x.io", "annie@z.io")
+    assert [(entry.lead, entry.state) for entry in entries(two)] == [(keep, "resolved")]
+
+
+def test_of_two_who_were_to_be_made_one_is_and_one_entry_says_so(two: Loop) -> None:
+    one, other = made_in_vain(two, "annie@z.io"), made_in_vain(two, "annette@z.io")
+    with two.workspace.state.begin() as tx:
+        keep = duplicates.link(tx, two.workspace, one, other)
+    [lose] = {one, other} - {keep}
+    assert {(entry.lead, entry.state) for entry in entries(two)} == {(keep, "open"), (lose, "resolved")}
+    two.settled()
+    two.beta.refuse = lambda operation: None
+    replay(two.workspace, [entry.id for entry in entries(two)])
+    two.settled()
+    assert len(two.beta.rows["prospects"]) == 1
+    assert [entry.state for entry in entries(two)] == ["resolved", "resolved"]
+
+
+def test_what_a_person_let_go_of_the_one_is_open_where_it_is_of_the_other(two: Loop) -> None:
+    keep, lose = sorted((made_in_vain(two, "annie@z.io"), made_in_vain(two, "annette@z.io")))
+    with two.workspace.state.begin() as tx:
+        tx.execute(quarantine.update().where(quarantine.c.lead == keep).values(state="dismissed"))
+        assert duplicates.link(tx, two.workspace, keep, lose) == keep
+    assert [(entry.lead, entry.state) for entry in entries(two)] == [(keep, "open")]
