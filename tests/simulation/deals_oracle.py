@@ -28,17 +28,20 @@ if TYPE_CHECKING:
 HOME = "beta"
 
 
-class _Judge:
+class Judge:
     """One world at rest."""
 
     def __init__(self, scenario: DealScenario) -> None:
         self.scenario = scenario
         self.mail, self.crm = scenario.desks["alpha"], scenario.desks["beta"]
+        self.sources = (self.crm,) if scenario.handed else (self.crm, self.mail)  # whose deals count
         self.whole: dict[str, str] = {}
         for one, other in scenario.trade.merged:
             keep, lose = self.person(one), self.person(other)
             if keep != lose:
                 self.whole[lose] = keep
+        every = (row for side in scenario.desks.values() for told in side.history.values() for row in told)
+        self.addresses = {email_of(row.values) for row in every if row.values.get("email")}  # that anybody ever had
 
     def person(self, email: str) -> str:
         """One name for all addresses of a person."""
@@ -69,10 +72,11 @@ class _Judge:
         )
 
     def counted(self, person: str) -> list[list[Row]]:
-        """The deals of a person that count, all that each ever was: of the CRM, and marketing's own."""
+        """The deals of a person that count, all that each ever was: of the CRM, and marketing's own where nobody is
+        handed over."""
         return [
             side.history[id]
-            for side in (self.crm, self.mail)
+            for side in self.sources
             for id, row in side.standing("deals").items()
             if not row.values.get("home") and person in self.parties(side, id)
         ]
@@ -80,7 +84,7 @@ class _Judge:
 
 def check(scenario: DealScenario) -> None:
     """Judge a world that came to rest."""
-    judge = _Judge(scenario)
+    judge = Judge(scenario)
     _check_writes(judge)
     for home in judge.crm.every("deals").values():
         _check_copies(judge, home)
@@ -97,7 +101,7 @@ def check(scenario: DealScenario) -> None:
 # copies
 
 
-def _check_copies(judge: _Judge, home: Row) -> None:
+def _check_copies(judge: Judge, home: Row) -> None:
     mail, name = judge.mail, f"{HOME}/deals/{home.id}"
     if mail.made[name] > 1 + mail.unheard[name]:
         raise Violation(f"P3: {name} was copied {mail.made[name]} times")
@@ -115,7 +119,7 @@ def _check_copies(judge: _Judge, home: Row) -> None:
             raise Violation(f"P1: {name} is {said(home.values, FACTS)}, its copy {said(copy.values, FACTS)}")
 
 
-def _was_removed(judge: _Judge, name: str) -> bool:
+def _was_removed(judge: Judge, name: str) -> bool:
     """Whether somebody removed a copy that bore this name at any time, or that of a deal merged into it."""
     names = {name}
     for row in judge.crm.every("deals").values():
@@ -131,7 +135,7 @@ def _survivor(side: Desk, row: Row) -> str:
     return row.id
 
 
-def _check_no_more(judge: _Judge) -> None:
+def _check_no_more(judge: Judge) -> None:
     """P3, P6: no copy was made beside another, nor after somebody removed one; each is of somebody who was in it."""
     mail = judge.mail
     if mail.twins:
@@ -144,7 +148,7 @@ def _check_no_more(judge: _Judge) -> None:
             raise Violation(f"P5: the copy {id} of {home} is tied to {person}, who was never in it")
 
 
-def _check_writes(judge: _Judge) -> None:
+def _check_writes(judge: Judge) -> None:
     """P5, P7, P9: what is written of a deal was said at its home at some time; nothing is put away; nothing is written
     without a reason."""
     written = 0
@@ -161,7 +165,7 @@ def _check_writes(judge: _Judge) -> None:
         raise Violation(f"P9: {written} writes for {trade.acts} acts and {struck} faults")
 
 
-def _check_copied(judge: _Judge, over: Row | None, values: dict[str, Any]) -> None:
+def _check_copied(judge: Judge, over: Row | None, values: dict[str, Any]) -> None:
     home = str(values.get("home") or (over.values.get("home") if over else "")).rpartition("/")[2]
     told = judge.crm.history.get(home)
     if told is None:
@@ -174,7 +178,7 @@ def _check_copied(judge: _Judge, over: Row | None, values: dict[str, Any]) -> No
 # what came of people
 
 
-def _check_sums(judge: _Judge, side: Desk, row: Row) -> None:
+def _check_sums(judge: Judge, side: Desk, row: Row) -> None:
     person = judge.person(email_of(row.values))
     deals = judge.counted(person)
     want, holds = _sums(deals), said(row.values, SUMS)
@@ -224,7 +228,7 @@ def _total(rows: list[Row]) -> str | None:
 # outcomes told by themselves
 
 
-def _check_told(judge: _Judge, side: Desk) -> None:
+def _check_told(judge: Judge, side: Desk) -> None:
     """P2, P3, P5: each outcome is told once, if it came to be, with what it was worth then."""
     told = list(side.every("outcomes").values())
     again = [id for id, number in Counter(row.values["event_id"] for row in told).items() if number > 1]
@@ -238,14 +242,14 @@ def _check_told(judge: _Judge, side: Desk) -> None:
         raise Violation(f"P5: told of no deal that counts: {[row.values for row in known.values()]}")
 
 
-def _homes(judge: _Judge) -> Iterator[tuple[Desk, str, list[Row]]]:
-    for side in (judge.crm, judge.mail):
+def _homes(judge: Judge) -> Iterator[tuple[Desk, str, list[Row]]]:
+    for side in judge.sources:
         for id, row in side.every("deals").items():
             if not row.values.get("home"):
                 yield side, f"{side.name}/deals/{id}", side.history[id]
 
 
-def _check_event(judge: _Judge, event: str, told: Row | None, home: Desk, rows: list[Row]) -> None:
+def _check_event(judge: Judge, event: str, told: Row | None, home: Desk, rows: list[Row]) -> None:
     when = [row for row in rows if row.values["closed"] and row.values["won"] is (event == "won")]
     last, detail = rows[-1], "worth" if event == "won" else "first"
     if told is None:
