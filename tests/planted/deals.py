@@ -152,4 +152,11 @@ DEALS = (
         "{**empty}",
         tests="tests/simulation/test_sales.py::test_nobody_is_handed_over_twice_or_not_at_all",
     ),
+    Bug(
+        "a second copy is followed beside the first, and nobody is told",
+        "sync/copies.py",
+        "if not _noted(tx, (connection, object, id), home, at):\n                    leave_out",
+        "if _noted(tx, (connection, object, id), home, at) is None:\n                    leave_out",
+        tests="tests/simulation/test_twins.py",
+    ),
 )

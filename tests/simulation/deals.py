@@ -22,13 +22,14 @@ from config.clock import ManualClock
 from sync.state.database import State
 from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
-from tests.simulation import deals_oracle, sales, sales_oracle
+from tests.simulation import deals_oracle, sales, sales_oracle, twins
 from tests.simulation.desk import Desk, DeskSeat
 from tests.simulation.process import Life, Watched, plain
 from tests.simulation.sales import Sales
 from tests.simulation.scenario import BESIDE, Outcome, Scenario
 from tests.simulation.side import Side
 from tests.simulation.trade import Trade
+from tests.simulation.twins import Twins
 from tests.simulation.world import SIDES, START, World, manifest, memory, platform
 
 _DEALS = "  deals: {kind: deal, about: deals}\n"
@@ -187,6 +188,9 @@ class DealScenario(Scenario):
         self.people = self.trade  # type: ignore[assignment]
         self.selling = Random(f"{self.seed}-sales")
         self.sales = Sales(self.trade, Random(f"{self.seed}-sold"), self.handed)
+        self.doubling = Random(f"{self.seed}-doubling")
+        self.doubles = 0.0 if twins.KIND in self.without else twins.drawn(self.seed)
+        self.twins = Twins(self.trade, Random(f"{self.seed}-doubled"), partial(deals_oracle.set_aside, self))
         self.trade.begin()
         if self.handed:
             self.sales.begin()
@@ -235,9 +239,15 @@ class DealScenario(Scenario):
         """As there; and beside it somebody may hand a lead over, or take it."""
         Scenario.act(self)
         for _ in range(self.selling.choice((0, 1, 1, 2)) if self.handed else 0):
-            self._acting = True
-            self.sales.act()
-            self._acting = False
+            self._beside(self.sales.act)
+        if self.doubles and self.doubling.random() < self.doubles:
+            self._beside(self.twins.act)
+
+    def _beside(self, act: Callable[[], None]) -> None:
+        """Somebody does something beside the story of the seed: nobody else does meanwhile."""
+        self._acting = True
+        act()
+        self._acting = False
 
     # the end
 

@@ -21,6 +21,7 @@ from sync.state.schema import deal_people, journal, quarantine, records, streams
 from tests.simulation.desk import FACTS, SUMS, Desk, said
 from tests.simulation.oracle import Violation
 from tests.simulation.side import Row, email_of
+from tests.simulation.twins import CODE
 
 if TYPE_CHECKING:
     from tests.simulation.deals import DealScenario
@@ -42,6 +43,8 @@ class Judge:
                 self.whole[lose] = keep
         every = (row for side in scenario.desks.values() for told in side.history.values() for row in told)
         self.addresses = {email_of(row.values) for row in every if row.values.get("email")}  # that anybody ever had
+
+        self.set_aside = set_aside(scenario)
 
     def person(self, email: str) -> str:
         """One name for all addresses of a person."""
@@ -88,6 +91,7 @@ def check(scenario: DealScenario) -> None:
     _check_writes(judge)
     for home in judge.crm.every("deals").values():
         _check_copies(judge, home)
+    _check_set_aside(judge)
     _check_no_more(judge)
     for side in scenario.desks.values():
         if side is not judge.crm:
@@ -95,7 +99,7 @@ def check(scenario: DealScenario) -> None:
                 _check_sums(judge, side, row)
     if "gamma" in scenario.desks:
         _check_told(judge, scenario.desks["gamma"])
-    _check_state(scenario)
+    _check_state(scenario, judge.set_aside)
 
 
 # copies
@@ -105,9 +109,10 @@ def _check_copies(judge: Judge, home: Row) -> None:
     mail, name = judge.mail, f"{HOME}/deals/{home.id}"
     if mail.made[name] > 1 + mail.unheard[name]:
         raise Violation(f"P3: {name} was copied {mail.made[name]} times")
-    live = [row for row in mail.standing("deals").values() if row.values.get("home") == name]
+    every = [row for row in mail.standing("deals").values() if row.values.get("home") == name]
+    live = [row for row in every if row.id not in judge.set_aside]
     if len(live) > 1:
-        raise Violation(f"P3: {name} has {len(live)} copies")
+        raise Violation(f"P3: {name} has {len(live)} copies, and nobody is told")
     if home.gone is not None:
         return
     parties = judge.parties(judge.crm, home.id)
@@ -117,6 +122,19 @@ def _check_copies(judge: Judge, home: Row) -> None:
     for copy in live if parties else ():
         if said(copy.values, FACTS) != said(home.values, FACTS):
             raise Violation(f"P1: {name} is {said(home.values, FACTS)}, its copy {said(copy.values, FACTS)}")
+
+
+def _check_set_aside(judge: Judge) -> None:
+    """P24: what is said to be a second copy is one: there is another of that deal, or of one merged with it."""
+    homes = {row.id: _family(judge, row) for row in judge.mail.standing("deals").values() if row.values.get("home")}
+    for id in judge.set_aside:
+        if id not in homes or Counter(homes.values())[homes[id]] < 2:
+            raise Violation(f"P24: alpha/{id} is said to be a second copy, and is none")
+
+
+def _family(judge: Judge, copy: Row) -> str:
+    told = judge.crm.history.get(str(copy.values["home"]).rpartition("/")[2])
+    return _survivor(judge.crm, told[-1]) if told else ""
 
 
 def _was_removed(judge: Judge, name: str) -> bool:
@@ -280,11 +298,17 @@ _TIED = select(deal_people.c.connection, deal_people.c.deal, deal_people.c.perso
 _FACTS = {"name": "title", "stage": "stage", "is_closed": "closed", "is_won": "won", "close_date": "until"}
 
 
-def _check_state(scenario: DealScenario) -> None:
+def set_aside(scenario: DealScenario) -> set[str]:
+    """The deals of marketing's that the engine says to be second copies."""
+    with scenario.workspace.state.read() as tx:
+        return {row.record for row in tx.execute(_OPEN) if row.code == CODE}
+
+
+def _check_state(scenario: DealScenario, aside: set[str]) -> None:
     """P31, P24, P13: nothing is in doubt or refused for ever; deals and ties are known as they stand."""
     with scenario.workspace.state.read() as tx:
         unsettled = tx.execute(_UNSETTLED).all()
-        refused = [tuple(row) for row in tx.execute(_OPEN).all()]
+        refused = [tuple(row) for row in tx.execute(_OPEN).all() if row.code != CODE]
         known = tx.execute(_KNOWN).all()
         tied = {tuple(row) for row in tx.execute(_TIED).all()}
     if unsettled:
@@ -292,7 +316,8 @@ def _check_state(scenario: DealScenario) -> None:
     if refused:
         raise Violation(f"P24: still in quarantine: {refused}")
     for row in known:
-        _check_baseline(scenario, row)
+        if row.id not in aside:
+            _check_baseline(scenario, row)
     stand = {
         (name, deal, person)
         for name, desk in scenario.desks.items()

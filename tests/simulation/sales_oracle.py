@@ -79,7 +79,7 @@ def check(scenario: DealScenario) -> None:
             _check_told_back(person)
         _check_status(judge, person)
         if "gamma" in scenario.desks:
-            _check_events(scenario.desks["gamma"], person)
+            _check_events(judge, scenario.desks["gamma"], person)
 
 
 def _whose(side: Desk, task: Row) -> str:
@@ -169,15 +169,17 @@ def _check_status(judge: Judge, person: _Person) -> None:
             )
 
 
-def _check_events(side: Desk, person: _Person) -> None:
-    """P2, P3: that somebody qualified, and reached sales, is told once of each whom it befell."""
+def _check_events(judge: Judge, side: Desk, person: _Person) -> None:
+    """P2, P3: that somebody qualified, reached sales and is in a deal is told once of each whom it befell."""
     told = Counter(
         row.values["event"]
         for row in side.every("outcomes").values()
         if str(row.values.get("person")).casefold() in person.addresses
     )
-    for event in ("qualified", "working"):
+    handed = bool(person.tasks)
+    befell = {"qualified": handed, "working": handed, "opportunity": bool(judge.counted(person.name))}
+    for event, must in befell.items():
         if told[event] > len(person.addresses):
             raise Violation(f"P3: it was told {told[event]} times that {person.name} is {event}")
-        if person.tasks and person.is_whole and not told[event]:
+        if must and person.is_whole and not told[event]:
             raise Violation(f"P2: nobody was told that {person.name} is {event}")
