@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import select
 
 from config.errors import ClosedloopError
 from connectors.api import Gone
-from sync.state.schema import quarantine
+from sync.state.schema import activities, leads, quarantine
 from tests.engine.conftest import Loop
 from tests.engine.memory import rejected, unreachable
 
@@ -48,3 +49,30 @@ def test_a_brief_about_somebody_who_is_gone_waits_until_they_are_back(loop: Loop
     loop.beta.put("prospects", CHIEF, prospect)
     loop.settled()
     assert [task["person"] for task in loop.beta.all("tasks")] == [f"prospects/{prospect}"]
+
+
+@pytest.mark.parametrize("first", ["ana", "bob"])
+def test_whoever_was_handed_over_stays_so_when_sales_merges_them_with_another(loop: Loop, first: str) -> None:
+    """Whichever of the two was known first, and also where they would not qualify any more."""
+    if first == "bob":
+        loop.beta.put("contacts", {"email": "bob@x.io", "first": "Bob"})
+        loop.sync()
+    ana, prospect = _handed_over(loop, unreachable())
+    loop.settled()
+    handed = loop.alpha.rows["contacts"][ana].values["stage"]
+    loop.alpha.edit("contacts", ana, {"title": "Clerk"})
+    loop.alpha.rows["events"].clear()
+    with loop.workspace.state.begin() as tx:
+        tx.execute(activities.delete())
+    if first == "ana":
+        loop.beta.put("contacts", {"email": "bob@x.io", "first": "Bob"})
+        loop.sync()
+    [bob] = loop.beta.rows["contacts"]
+    loop.beta.remove("prospects", prospect, Gone.CONVERTED, bob, "contacts")
+    loop.settled()
+    with loop.workspace.state.read() as tx:
+        [lead] = tx.execute(select(leads).where(leads.c.state == "live")).all()
+    assert handed == "sales_qualified"
+    assert lead.qualified_at
+    assert lead.handed_off_at
+    assert len(loop.beta.all("tasks")) == 1
