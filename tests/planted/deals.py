@@ -159,4 +159,11 @@ DEALS = (
         "if _noted(tx, (connection, object, id), home, at) is None:\n                    leave_out",
         tests="tests/simulation/test_twins.py",
     ),
+    Bug(
+        "of two people who are merged only one's hand-off is known",
+        "sync/resolve.py",
+        "    _inherit_handoff(tx, keep, lose)\n",
+        "",
+        tests="tests/engine/test_handoffs.py",
+    ),
 )

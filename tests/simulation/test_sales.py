@@ -11,7 +11,7 @@ from tests.simulation import twins
 from tests.simulation.deals import DealScenario, run
 from tests.simulation.sales import drawn
 
-SEEDS, BATCH, FIRST = 60, 20, 70_000
+SEEDS, BATCH, FIRST = 60, 20, 70_020
 ARCHIVE = (
     # a story was to be written beside a lead that had been converted, or put away, by then: refused for ever
     *(124_000_125, 124_000_152, 124_000_288),
