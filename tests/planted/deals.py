@@ -50,8 +50,8 @@ DEALS = (
     Bug(
         "what was told of somebody is forgotten when they are merged",
         "sync/resolve.py",
-        "    _inherit_outcomes(tx, keep, lose)\n    clashes",
-        "    clashes",
+        "    _inherit_outcomes(tx, keep, lose)\n",
+        "",
         tests="tests/simulation/test_deals.py::test_what_failed_once_holds",
     ),
     Bug(
