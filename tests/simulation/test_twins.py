@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.deals import run
 from tests.simulation.twins import drawn
 
-SEEDS, BATCH, FIRST = 40, 20, 124_000_000
+SEEDS, BATCH, FIRST = 24, 12, 124_000_010
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, BATCH))
