@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, update
 
+from connectors.api import Verb
 from sync.core import brief
 from sync.load import activities_of, chunks, lead_rows, lead_view, record_views
 from sync.state.database import upsert
-from sync.state.schema import handoffs, leads
+from sync.state.schema import handoffs, leads, quarantine
 from sync.workspace import Workspace
 
 
@@ -55,3 +56,14 @@ def record_handoffs(
     tx.execute(upsert(handoffs, tx, key=["lead", "connection"], update=["object", "record"]), rows)
     for some in chunks(ids):
         tx.execute(update(leads).where(leads.c.id.in_(some)).values(handed_off_at=at, dirty=1))
+
+
+def brief_settled(tx: Connection, written: Any, record_id: str, at: str) -> None:
+    """A hand-off brief (an operation, or its row in the journal) was written or put away as `record_id`; that one was
+    refused before is over."""
+    place = (handoffs.c.lead == written.lead) & (handoffs.c.connection == written.connection)
+    state = "archived" if written.verb in (Verb.ARCHIVE, Verb.ERASE) else "written"
+    tx.execute(update(handoffs).where(place).values(brief_state=state, brief_record=record_id))
+    refused = (quarantine.c.connection == written.connection) & (quarantine.c.object == written.object)
+    refused &= (quarantine.c.lead == written.lead) & quarantine.c.state.in_(["open", "replaying"])
+    tx.execute(update(quarantine).where(refused).values(state="resolved", last_at=at))

@@ -16,7 +16,7 @@ from sync.clashes import Claims, tell
 from sync.conversions import conversions_due, takers
 from sync.core import brief
 from sync.core.plan import Change, Outcome, Planned, Refused, fingerprint, plan_lead
-from sync.core.views import LeadView
+from sync.core.views import LeadView, RecordView
 from sync.deals import Deals
 from sync.deletes import fates
 from sync.entries import entry, quarantine_rows
@@ -180,24 +180,29 @@ def _problem_rows(run: str, lead: str, outcome: Outcome, at: str) -> Iterator[di
         yield entry(run, at, place, code="not_expressible", reason=why, fix=fix)
 
 
-def briefs_due(workspace: Workspace, connection: str) -> list[Planned]:
-    """The hand-off briefs that sales of `connection` have not got yet, as operations."""
+def briefs_due(workspace: Workspace, connection: str, *, waiting: bool = False) -> list[Planned]:
+    """The hand-off briefs that sales of `connection` have not got yet, as operations. One about somebody who stands
+    there no more waits until they do; with `waiting` it is told as well."""
     object = brief_object(workspace, connection)
     if object is None:
         return []
     with workspace.state.read() as tx:
         query = select(handoffs).where(handoffs.c.connection == connection, handoffs.c.brief_state == "due")
         rows = list(tx.execute(query))
+        ids = [row.lead for row in rows]
         unsure = open_targets(tx, connection)
-        values = {row.id: orjson.loads(row.body) for row in lead_rows(tx, [row.lead for row in rows])}
-        refused = _refused(_entries(tx, [row.lead for row in rows]))
-    planned = [_brief(row, object, values[row.lead]) for row in rows if row.lead in values]
-    return [
-        operation
-        for operation in planned
-        if not _is_open(operation, unsure)
-        and not refused(connection, object, "", operation.lead, "", fingerprint(dict(operation.values)))
-    ]
+        values = {row.id: orjson.loads(row.body) for row in lead_rows(tx, ids)}
+        linked = record_views(tx, workspace, ids)
+        refused = _refused(_entries(tx, ids))
+    found = []
+    for row in rows:
+        person = _stands_as(row, linked.get(row.lead, ())) or (f"{row.object}/{row.record}" if waiting else "")
+        if person and row.lead in values:
+            operation = _brief(row, object, values[row.lead], person)
+            told = (operation.values, operation.match)  # refused as it is, or in doubt whatever its words
+            held = any(refused(connection, object, "", row.lead, "", fingerprint(dict(one))) for one in told)
+            found.extend([] if held or _is_open(operation, unsure) else [operation])
+    return found
 
 
 def outcomes_due(workspace: Workspace, connection: str) -> list[Planned]:
@@ -220,12 +225,20 @@ def brief_object(workspace: Workspace, connection: str) -> str | None:
     return next((name for name, facts in found if facts.brief), None)
 
 
-def _brief(row: Any, object: str, lead: dict[str, Any]) -> Planned:
+def _stands_as(row: Any, views: Sequence[RecordView]) -> str:
+    """The record (`object/id`) that a person handed over has there now: theirs may have been converted, merged or
+    deleted since. "" where there is none."""
+    here = [f"{view.object}/{view.id}" for view in views if view.connection == row.connection and not view.gone]
+    handed = f"{row.object}/{row.record}"
+    return handed if handed in here else next(iter(here), "")
+
+
+def _brief(row: Any, object: str, lead: dict[str, Any], person: str) -> Planned:
     reference = f"closedloop-brief-{row.lead}"
     values = {
         "subject": brief.title(lead),
         "body": row.brief,
-        "person": f"{row.object}/{row.record}",
+        "person": person,
         "reference": reference,
     }
     return Planned(

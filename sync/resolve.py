@@ -264,6 +264,7 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
     _inherit(tx, keep, lose)
     _inherit_outcomes(tx, keep, lose)
+    _inherit_handoff(tx, keep, lose)
     clashes.end(tx, lose, at)
     pass_on(tx, keep, lose, at)
     moot = conflicts.c.kind.in_(["field", "write"]) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
@@ -297,6 +298,15 @@ def _inherit_outcomes(tx: Connection, keep: str, lose: str) -> None:
     if told and keep in reasons and "is_customer" not in reasons[keep]:
         text = orjson.dumps({**reasons[keep], "is_customer": told}).decode()
         tx.execute(update(leads).where(leads.c.id == keep).values(reasons=text))
+
+
+def _inherit_handoff(tx: Connection, keep: str, lose: str) -> None:
+    """Whoever of the two qualified, and reached sales, did so for both, and at first: sales were promised them."""
+    when = select(leads.c.qualified_at, leads.c.handed_off_at).where(leads.c.id.in_([keep, lose]))
+    known = tx.execute(when).all()
+    for name in ("qualified_at", "handed_off_at"):
+        if first := min((at for row in known if (at := getattr(row, name))), default=""):
+            tx.execute(update(leads).where(leads.c.id == keep).values({name: first}))
 
 
 def park(

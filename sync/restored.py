@@ -92,7 +92,7 @@ def question(workspace: Workspace, run: str, ledger: Ledger, *, missing: bool) -
     """Ask about all that the state may not decide by itself; with `missing` about who is to be made somewhere too."""
     operations = planned(workspace, run)
     released = planned(workspace, run, released=True)
-    briefs = [brief for name in workspace.connections for brief in briefs_due(workspace, name)]
+    briefs = [brief for name in workspace.connections for brief in briefs_due(workspace, name, waiting=True)]
     at = workspace.now()
     with workspace.state.begin() as tx:
         ledger.enter(tx)
@@ -100,7 +100,7 @@ def question(workspace: Workspace, run: str, ledger: Ledger, *, missing: bool) -
         away = {verb.value for verb in AWAY}
         withhold(tx, [op for op in released if op.verb in away or (missing and op.verb == Verb.CREATE)], at)
         contest(tx, _disputed(tx, workspace, [op for op in operations if op.verb == Verb.UPDATE], at), at)
-        doubted = [_entry(run, at, op.connection, op.object, op.lead, dict(op.values)) for op in briefs]
+        doubted = [_entry(run, at, op.connection, op.object, op.lead, dict(op.match)) for op in briefs]
         doubted += _doubt_outcomes(tx, workspace, run, at)
         if doubted:
             quarantine_rows(tx, doubted)

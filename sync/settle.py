@@ -26,12 +26,12 @@ from sync.core.echo import came_of, later, stood_since
 from sync.core.plan import Planned, fingerprint
 from sync.doubt import bears_name, let_go
 from sync.entries import entry, quarantine_rows
-from sync.handoff import record_handoffs
+from sync.handoff import brief_settled, record_handoffs
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.resolve import park
 from sync.state.database import upsert
-from sync.state.schema import handoffs, identities, journal, leads, quarantine, records
+from sync.state.schema import identities, journal, leads, quarantine, records
 from sync.streams import StreamRow, stream_for
 from sync.workspace import Workspace
 
@@ -127,7 +127,7 @@ def _applied(tx: Connection, workspace: Workspace, ledger: Ledger, done: Sequenc
         return 0
     if mapped is None or mapped.kind not in HELD:
         for operation, result in done:
-            _brief_settled(tx, operation.lead, operation.connection, operation.verb, result.id)
+            brief_settled(tx, operation, result.id, at)
         return 0
     stream = stream_for(tx, first.connection, first.object, mapped.kind)
     for verb, gone in AWAY.items():
@@ -388,12 +388,6 @@ def _is_over(row: Any, written: Mapping[tuple[str, str], set[str]], here: set[tu
     return row.field in written.get((row.object, row.record), ())
 
 
-def _brief_settled(tx: Connection, lead: str, connection: str, verb: str, record_id: str) -> None:
-    place = (handoffs.c.lead == lead) & (handoffs.c.connection == connection)
-    state = "archived" if verb in AWAY else "written"
-    tx.execute(update(handoffs).where(place).values(brief_state=state, brief_record=record_id))
-
-
 _DONE = (
     update(journal)
     .where(journal.c.id == bindparam("row"))
@@ -415,7 +409,7 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
         told(tx, row.connection, row.object, [event_of(row)], "sent")
         return
     if mapped is None or mapped.kind not in HELD:
-        _brief_settled(tx, row.lead, row.connection, row.verb, record_id)
+        brief_settled(tx, row, record_id, at)
         return
     stream = stream_for(tx, row.connection, row.object, mapped.kind)
     if row.verb in AWAY:

@@ -13,7 +13,7 @@ from sync.conflicts import Answer, answer, listed
 from sync.replay import replay
 from sync.state.schema import conflicts, handoffs, quarantine, records
 from tests.engine.conftest import Loop
-from tests.engine.memory import rejected
+from tests.engine.memory import rejected, unreachable
 from tests.engine.restored import Backup, anew, backup, edit, in_step, titles
 from tests.engine.test_deletes import choose
 from tests.engine.test_forget import everything, forgotten
@@ -116,6 +116,33 @@ def test_whoever_was_made_after_the_backup_is_linked(loop: Loop, backup: Backup)
     assert len(loop.beta.all("tasks")) == briefs == 1
     with loop.workspace.state.read() as tx:
         assert tx.execute(select(handoffs.c.object)).scalars().all() == ["prospects"]
+
+
+@pytest.mark.parametrize("then", ["renamed", "converted", "away"])
+def test_a_brief_that_stands_there_is_not_written_again_whatever_becomes_of_its_person(
+    loop: Loop, backup: Backup, then: str
+) -> None:
+    in_step(loop)
+    qualifies(loop)
+    loop.beta.refuse = lambda operation: unreachable() if operation.object == "tasks" else None
+    loop.sync()
+    restore = backup(loop)
+    loop.beta.refuse = lambda operation: None
+    loop.settled()
+    [(id, row)] = loop.beta.rows["prospects"].items()
+    if then == "away":
+        loop.beta.remove("prospects", id, Gone.ARCHIVED)
+    restore()
+    anew(loop)
+    loop.settled()
+    if then == "converted":
+        loop.beta.remove("prospects", id, Gone.CONVERTED, loop.beta.put("contacts", dict(row.values)), "contacts")
+    elif then == "away":
+        loop.beta.put("prospects", dict(row.values), id)
+    else:
+        loop.beta.edit("prospects", id, {"first": "Anna"})
+    loop.settled()
+    assert [operation.object for operation in loop.beta.writes].count("tasks") == 1
 
 
 def test_whoever_was_deleted_after_the_backup_stays_deleted(loop: Loop, backup: Backup) -> None:

@@ -17,10 +17,10 @@ from tests.simulation import beside, oddities, optouts, quirks, returns, wire
 WELL = "well"
 _OF_PUSHES = ("push_breaks", "later", "refused", "lost_before", "late_commit", "lost_after")
 _OBJECTS = {
-    "pull": ("contacts", "deals", "ties", "companies", "works"),
-    "read": ("contacts", "deals", "outcomes"),
-    "create": ("contacts", "deals", "outcomes"),
-    "update": ("contacts", "deals"),
+    "pull": ("contacts", "leads", "deals", "ties", "companies", "works", "forms"),
+    "read": ("contacts", "leads", "deals", "outcomes", "tasks"),
+    "create": ("contacts", "leads", "deals", "outcomes", "tasks"),
+    "update": ("contacts", "leads", "deals"),
 }
 """Operation -> the objects of a world with deals that it is on: these are told apart."""
 _OF_PULLS = ("pull_breaks", "left_out")

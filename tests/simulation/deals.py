@@ -22,12 +22,14 @@ from config.clock import ManualClock
 from sync.state.database import State
 from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
-from tests.simulation import deals_oracle
+from tests.simulation import deals_oracle, sales, sales_oracle, twins
 from tests.simulation.desk import Desk, DeskSeat
 from tests.simulation.process import Life, Watched, plain
+from tests.simulation.sales import Sales
 from tests.simulation.scenario import BESIDE, Outcome, Scenario
 from tests.simulation.side import Side
 from tests.simulation.trade import Trade
+from tests.simulation.twins import Twins
 from tests.simulation.world import SIDES, START, World, manifest, memory, platform
 
 _DEALS = "  deals: {kind: deal, about: deals}\n"
@@ -39,7 +41,7 @@ _WORK = """\
 """
 _OUTCOMES = "  outcomes: {{kind: conversion, about: outcomes, pull: false, push: [create], repeats: {repeats}}}\n"
 
-_MAPPED_PERSON = """  contacts:
+_MAPPED_PERSON = """  {object}:
     kind: lead
     match: [email]
     create_when: "{makes}"
@@ -86,13 +88,13 @@ _MAPPED_COMPANIES = """  companies:
 _MAPPED_OUTCOMES = """  outcomes:
     kind: conversion
     match: [event_id]
-    create_when: "lead.event in ['opportunity', 'won', 'lost']"
+    create_when: "lead.event in [{also}'opportunity', 'won', 'lost']"
     fields:
-      - {remote: event_id, field: event_id, direction: push}
-      - {remote: event, field: event, direction: push}
-      - {remote: worth, field: event_value, direction: push, transform: [{money: EUR}]}
-      - {remote: first, field: event_reason, direction: push}
-      - {remote: person, field: email, direction: push}
+      - {{remote: event_id, field: event_id, direction: push}}
+      - {{remote: event, field: event, direction: push}}
+      - {{remote: worth, field: event_value, direction: push, transform: [{{money: EUR}}]}}
+      - {{remote: first, field: event_reason, direction: push}}
+      - {{remote: person, field: email, direction: push}}
 """
 _PROJECT = """
 version: 1
@@ -105,20 +107,32 @@ first_run: {{canary: 1}}
 """
 
 
-def _objects(world: World, name: str) -> str:
+def _people(name: str, handed: str) -> tuple[str, ...]:
+    return (sales.TOLD_APART, "contacts") if name == "beta" and handed == sales.TOLD_APART else ("contacts",)
+
+
+def _objects(world: World, name: str, handed: str) -> str:
     """The objects of a side's manifest. In some worlds ties are told before the deals they are of, the copies' side
     makes no people of its own, and outcomes told again are counted again."""
     if name == "gamma":
         return _OUTCOMES.format(repeats=str(not world[1]).lower())
     deals = _COPIES if name == "alpha" else _DEALS
-    return (_TIES + deals if world[1] else deals + _TIES) + (_WORK if name == "beta" else "")
+    beside = {"alpha": sales.OF_MAIL, "beta": sales.OF_CRM}[name] if handed else ""
+    return (_TIES + deals if world[1] else deals + _TIES) + (_WORK if name == "beta" else "") + beside
 
 
-def _mapped(world: World, name: str) -> str:
-    makes = "false" if world[1] and name == "alpha" else "true"
-    person = _MAPPED_PERSON.format(makes=makes) + (_MAPPED_SUMS if name != "beta" else "")
+def _mapped_people(world: World, name: str, handed: str) -> str:
+    """Where people are handed to sales, nobody else is made there."""
+    makes = "false" if (world[1] and name == "alpha") or (handed and name == "beta") else "true"
+    more = {"alpha": sales.MAPPED_MAIL, "beta": sales.MAPPED_CRM}.get(name, "") if handed else ""
+    sums = _MAPPED_SUMS if name != "beta" else ""
+    return "".join(_MAPPED_PERSON.format(object=one, makes=makes) + sums + more for one in _people(name, handed))
+
+
+def _mapped(world: World, name: str, handed: str) -> str:
+    person = _mapped_people(world, name, handed)
     if name == "gamma":
-        return person + _MAPPED_OUTCOMES
+        return person + _MAPPED_OUTCOMES.format(also="'qualified', 'working', " if handed else "")
     copied = {
         "way": ", direction: push",
         "also": '    match: [home]\n    create_when: "true"\n',
@@ -126,21 +140,26 @@ def _mapped(world: World, name: str) -> str:
     }
     deals = _MAPPED_DEALS.format(**(copied if name == "alpha" else dict.fromkeys(copied, "")))
     works = _MAPPED_COMPANIES + _MAPPED_TIES.format(object="works") if name == "beta" else ""
-    return person + deals + _MAPPED_TIES.format(object="ties") + works
+    forms = sales.MAPPED_FORMS if handed and name == "alpha" else ""
+    return person + deals + _MAPPED_TIES.format(object="ties") + works + forms
 
 
 @cache
-def _world(world: World) -> tuple[Path, Workspace]:
+def _world(world: World, handed: str) -> tuple[Path, Workspace]:
     """The project that all such scenarios share: files, compiled mappings, and an empty state to copy."""
     folder = Path(tempfile.mkdtemp(prefix="closedloop-sim-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     (folder / "mappings").mkdir()
     names = SIDES[: world[0]]
     for name in names:
         (folder / name).mkdir()
-        (folder / name / "manifest.yaml").write_text(manifest(name, ("contacts",), _objects(world, name)))
-        (folder / "mappings" / f"{name}.yaml").write_text(f"platform: {name}\nobjects:\n{_mapped(world, name)}")
+        (folder / name / "manifest.yaml").write_text(
+            manifest(name, _people(name, handed), _objects(world, name, handed))
+        )
+        (folder / "mappings" / f"{name}.yaml").write_text(f"platform: {name}\nobjects:\n{_mapped(world, name, handed)}")
     lines = "\n".join(f"  {name}: {{auth: {{mode: none}}}}" for name in names)
-    (folder / "closedloop.yaml").write_text(_PROJECT.format(connections=lines))
+    (folder / "closedloop.yaml").write_text(
+        _PROJECT.format(connections=lines) + (sales.PROJECT.format(object=handed) if handed else "")
+    )
     clock = ManualClock(START)
     workspace = Workspace.open(folder, clock=clock, find=lambda name: _platform(name, folder / name, None))
     workspace.close()
@@ -160,17 +179,25 @@ class DealScenario(Scenario):
         self._reread = False
         self.deeds: list[int] = []  # boundaries after a call or commit, until the world first came to rest
         self.rested = False
+        self.handed = "" if sales.KIND in self.without else sales.drawn(self.seed)
         self.without |= set(BESIDE)  # one clock, and people who keep their addresses: the port level is for those
         Scenario.__post_init__(self)
         self.planned = self.steps or self.rng.choice((6, 9, 12, 16))
         number, listed = self.rng.choice((1, 2, 3)), self.rng.random() < 0.5
         self.trade = Trade(self.desks, Random(self.rng.random()), self._say, number=number, listed=listed)
         self.people = self.trade  # type: ignore[assignment]
+        self.selling = Random(f"{self.seed}-sales")
+        self.sales = Sales(self.trade, Random(f"{self.seed}-sold"), self.handed)
+        self.doubling = Random(f"{self.seed}-doubling")
+        self.doubles = 0.0 if twins.KIND in self.without else twins.drawn(self.seed)
+        self.twins = Twins(self.trade, Random(f"{self.seed}-doubled"), partial(deals_oracle.set_aside, self))
         self.trade.begin()
+        if self.handed:
+            self.sales.begin()
 
     def opened(self) -> Workspace:
         """As there, over this world's project."""
-        folder, made = _world(self.world)
+        folder, made = _world(self.world, self.handed)
         if not self.desks:
             self._furnish(folder)
         state = State(made.state.engine, self.clock) if self.true_state else memory().state(self.clock)
@@ -193,7 +220,7 @@ class DealScenario(Scenario):
             shutil.copy(folder / "empty.db", folder / "closedloop.db")
         for name, side in self.sides.items():
             desk = self.desks[name] = Desk.of(side)
-            desk.objects = ("contacts",)
+            desk.objects = _people(name, self.handed)
             desk.boundary = partial(self._boundary, desk)
             desk.knows = self._knows
             desk.repeats = not self.world[1]
@@ -207,6 +234,20 @@ class DealScenario(Scenario):
     def _knows(self, id: str) -> bool:
         with self.workspace.state.read() as tx:
             return tx.execute(select(records.c.id).where(records.c.id == id)).first() is not None
+
+    def act(self) -> None:
+        """As there; and beside it somebody may hand a lead over, or take it."""
+        Scenario.act(self)
+        for _ in range(self.selling.choice((0, 1, 1, 2)) if self.handed else 0):
+            self._beside(self.sales.act)
+        if self.doubles and self.doubling.random() < self.doubles:
+            self._beside(self.twins.act)
+
+    def _beside(self, act: Callable[[], None]) -> None:
+        """Somebody does something beside the story of the seed: nobody else does meanwhile."""
+        self._acting = True
+        act()
+        self._acting = False
 
     # the end
 
@@ -240,6 +281,8 @@ class DealScenario(Scenario):
 
     def _check(self) -> None:
         deals_oracle.check(self)
+        if self.handed:
+            sales_oracle.check(self)
 
 
 def run(seed: int, **options: Any) -> Outcome:

@@ -21,6 +21,7 @@ from sync.state.schema import deal_people, journal, quarantine, records, streams
 from tests.simulation.desk import FACTS, SUMS, Desk, said
 from tests.simulation.oracle import Violation
 from tests.simulation.side import Row, email_of
+from tests.simulation.twins import CODE
 
 if TYPE_CHECKING:
     from tests.simulation.deals import DealScenario
@@ -28,17 +29,22 @@ if TYPE_CHECKING:
 HOME = "beta"
 
 
-class _Judge:
+class Judge:
     """One world at rest."""
 
     def __init__(self, scenario: DealScenario) -> None:
         self.scenario = scenario
         self.mail, self.crm = scenario.desks["alpha"], scenario.desks["beta"]
+        self.sources = (self.crm,) if scenario.handed else (self.crm, self.mail)  # whose deals count
         self.whole: dict[str, str] = {}
         for one, other in scenario.trade.merged:
             keep, lose = self.person(one), self.person(other)
             if keep != lose:
                 self.whole[lose] = keep
+        every = (row for side in scenario.desks.values() for told in side.history.values() for row in told)
+        self.addresses = {email_of(row.values) for row in every if row.values.get("email")}  # that anybody ever had
+
+        self.set_aside = set_aside(scenario)
 
     def person(self, email: str) -> str:
         """One name for all addresses of a person."""
@@ -69,10 +75,11 @@ class _Judge:
         )
 
     def counted(self, person: str) -> list[list[Row]]:
-        """The deals of a person that count, all that each ever was: of the CRM, and marketing's own."""
+        """The deals of a person that count, all that each ever was: of the CRM, and marketing's own where nobody is
+        handed over."""
         return [
             side.history[id]
-            for side in (self.crm, self.mail)
+            for side in self.sources
             for id, row in side.standing("deals").items()
             if not row.values.get("home") and person in self.parties(side, id)
         ]
@@ -80,10 +87,11 @@ class _Judge:
 
 def check(scenario: DealScenario) -> None:
     """Judge a world that came to rest."""
-    judge = _Judge(scenario)
+    judge = Judge(scenario)
     _check_writes(judge)
     for home in judge.crm.every("deals").values():
         _check_copies(judge, home)
+    _check_set_aside(judge)
     _check_no_more(judge)
     for side in scenario.desks.values():
         if side is not judge.crm:
@@ -91,19 +99,21 @@ def check(scenario: DealScenario) -> None:
                 _check_sums(judge, side, row)
     if "gamma" in scenario.desks:
         _check_told(judge, scenario.desks["gamma"])
-    _check_state(scenario)
+    _check_state(scenario, judge.set_aside)
 
 
 # copies
 
 
-def _check_copies(judge: _Judge, home: Row) -> None:
+def _check_copies(judge: Judge, home: Row) -> None:
     mail, name = judge.mail, f"{HOME}/deals/{home.id}"
     if mail.made[name] > 1 + mail.unheard[name]:
         raise Violation(f"P3: {name} was copied {mail.made[name]} times")
-    live = [row for row in mail.standing("deals").values() if row.values.get("home") == name]
-    if len(live) > 1:
-        raise Violation(f"P3: {name} has {len(live)} copies")
+    every = [row for row in mail.standing("deals").values() if row.values.get("home") == name]
+    live = [row for row in every if row.id not in judge.set_aside]
+    merged = home.gone is Gone.MERGED  # one is the survivor's then, and one is left as it is
+    if len(live) > 1 + merged:
+        raise Violation(f"P3: {name} has {len(live)} copies, and nobody is told")
     if home.gone is not None:
         return
     parties = judge.parties(judge.crm, home.id)
@@ -115,7 +125,20 @@ def _check_copies(judge: _Judge, home: Row) -> None:
             raise Violation(f"P1: {name} is {said(home.values, FACTS)}, its copy {said(copy.values, FACTS)}")
 
 
-def _was_removed(judge: _Judge, name: str) -> bool:
+def _check_set_aside(judge: Judge) -> None:
+    """P24: what is said to be a second copy is one: there is another of that deal, or of one merged with it."""
+    homes = {row.id: _family(judge, row) for row in judge.mail.standing("deals").values() if row.values.get("home")}
+    for id in judge.set_aside:
+        if id not in homes or Counter(homes.values())[homes[id]] < 2:
+            raise Violation(f"P24: alpha/{id} is said to be a second copy, and is none")
+
+
+def _family(judge: Judge, copy: Row) -> str:
+    told = judge.crm.history.get(str(copy.values["home"]).rpartition("/")[2])
+    return _survivor(judge.crm, told[-1]) if told else ""
+
+
+def _was_removed(judge: Judge, name: str) -> bool:
     """Whether somebody removed a copy that bore this name at any time, or that of a deal merged into it."""
     names = {name}
     for row in judge.crm.every("deals").values():
@@ -131,7 +154,7 @@ def _survivor(side: Desk, row: Row) -> str:
     return row.id
 
 
-def _check_no_more(judge: _Judge) -> None:
+def _check_no_more(judge: Judge) -> None:
     """P3, P6: no copy was made beside another, nor after somebody removed one; each is of somebody who was in it."""
     mail = judge.mail
     if mail.twins:
@@ -144,7 +167,7 @@ def _check_no_more(judge: _Judge) -> None:
             raise Violation(f"P5: the copy {id} of {home} is tied to {person}, who was never in it")
 
 
-def _check_writes(judge: _Judge) -> None:
+def _check_writes(judge: Judge) -> None:
     """P5, P7, P9: what is written of a deal was said at its home at some time; nothing is put away; nothing is written
     without a reason."""
     written = 0
@@ -161,7 +184,7 @@ def _check_writes(judge: _Judge) -> None:
         raise Violation(f"P9: {written} writes for {trade.acts} acts and {struck} faults")
 
 
-def _check_copied(judge: _Judge, over: Row | None, values: dict[str, Any]) -> None:
+def _check_copied(judge: Judge, over: Row | None, values: dict[str, Any]) -> None:
     home = str(values.get("home") or (over.values.get("home") if over else "")).rpartition("/")[2]
     told = judge.crm.history.get(home)
     if told is None:
@@ -174,7 +197,7 @@ def _check_copied(judge: _Judge, over: Row | None, values: dict[str, Any]) -> No
 # what came of people
 
 
-def _check_sums(judge: _Judge, side: Desk, row: Row) -> None:
+def _check_sums(judge: Judge, side: Desk, row: Row) -> None:
     person = judge.person(email_of(row.values))
     deals = judge.counted(person)
     want, holds = _sums(deals), said(row.values, SUMS)
@@ -224,7 +247,7 @@ def _total(rows: list[Row]) -> str | None:
 # outcomes told by themselves
 
 
-def _check_told(judge: _Judge, side: Desk) -> None:
+def _check_told(judge: Judge, side: Desk) -> None:
     """P2, P3, P5: each outcome is told once, if it came to be, with what it was worth then."""
     told = list(side.every("outcomes").values())
     again = [id for id, number in Counter(row.values["event_id"] for row in told).items() if number > 1]
@@ -238,14 +261,14 @@ def _check_told(judge: _Judge, side: Desk) -> None:
         raise Violation(f"P5: told of no deal that counts: {[row.values for row in known.values()]}")
 
 
-def _homes(judge: _Judge) -> Iterator[tuple[Desk, str, list[Row]]]:
-    for side in (judge.crm, judge.mail):
+def _homes(judge: Judge) -> Iterator[tuple[Desk, str, list[Row]]]:
+    for side in judge.sources:
         for id, row in side.every("deals").items():
             if not row.values.get("home"):
                 yield side, f"{side.name}/deals/{id}", side.history[id]
 
 
-def _check_event(judge: _Judge, event: str, told: Row | None, home: Desk, rows: list[Row]) -> None:
+def _check_event(judge: Judge, event: str, told: Row | None, home: Desk, rows: list[Row]) -> None:
     when = [row for row in rows if row.values["closed"] and row.values["won"] is (event == "won")]
     last, detail = rows[-1], "worth" if event == "won" else "first"
     if told is None:
@@ -276,11 +299,17 @@ _TIED = select(deal_people.c.connection, deal_people.c.deal, deal_people.c.perso
 _FACTS = {"name": "title", "stage": "stage", "is_closed": "closed", "is_won": "won", "close_date": "until"}
 
 
-def _check_state(scenario: DealScenario) -> None:
+def set_aside(scenario: DealScenario) -> set[str]:
+    """The deals of marketing's that the engine says to be second copies."""
+    with scenario.workspace.state.read() as tx:
+        return {row.record for row in tx.execute(_OPEN) if row.code == CODE}
+
+
+def _check_state(scenario: DealScenario, aside: set[str]) -> None:
     """P31, P24, P13: nothing is in doubt or refused for ever; deals and ties are known as they stand."""
     with scenario.workspace.state.read() as tx:
         unsettled = tx.execute(_UNSETTLED).all()
-        refused = [tuple(row) for row in tx.execute(_OPEN).all()]
+        refused = [tuple(row) for row in tx.execute(_OPEN).all() if row.code != CODE]
         known = tx.execute(_KNOWN).all()
         tied = {tuple(row) for row in tx.execute(_TIED).all()}
     if unsettled:
@@ -288,7 +317,8 @@ def _check_state(scenario: DealScenario) -> None:
     if refused:
         raise Violation(f"P24: still in quarantine: {refused}")
     for row in known:
-        _check_baseline(scenario, row)
+        if row.id not in aside:
+            _check_baseline(scenario, row)
     stand = {
         (name, deal, person)
         for name, desk in scenario.desks.items()

@@ -20,14 +20,20 @@ SUMS = ("customer", "wins", "open", "earned", "hopes", "since", "why", "at")
 """The fields of a person that say what came of them, by their remote names."""
 CLAIMS = ("event", "event_id", "person", "worth", "first")
 """The fields of an outcome that is told by itself."""
+BRIEF = ("subject", "body", "person", "reference")
+"""The fields of a hand-off brief."""
 _TIES = ("from_object", "from_id", "to_object", "to_ids")
+_PERSON = ("email", "first", "title", "stage", "consent", "key", *SUMS, "ready", "handed", "status")
 _NAMES = {
-    "contacts": ("email", "first", "title", "stage", "consent", "key", *SUMS),
+    "contacts": _PERSON,
+    "leads": _PERSON,
     "deals": (*FACTS, "home"),
     "ties": _TIES,
     "companies": ("title",),
     "works": _TIES,
     "outcomes": CLAIMS,
+    "tasks": BRIEF,
+    "forms": ("at", "person", "name"),
 }
 
 
@@ -94,7 +100,18 @@ class Desk(Side):
             return self._open(operation)
         if operation.verb is Verb.CREATE and operation.object == "outcomes":
             return self._count(operation)
+        if operation.verb is Verb.CREATE and operation.object == "tasks":
+            return self._noted(operation)
         return Side.apply(self, operation)
+
+    def _noted(self, operation: Operation) -> tuple[Row | None, bool]:
+        """A brief is made beside its person; each write makes one."""
+        object, _, person = str(operation.values["person"]).partition("/")
+        if person not in self.standing(object):
+            return None, False
+        self.writes.append((Verb.CREATE, None, dict(operation.values)))
+        made = self.put(dict(operation.values), "tasks")
+        return self.history[made][-1], True
 
     def _open(self, operation: Operation) -> tuple[Row | None, bool]:
         """A deal is made for its person, and of nobody not at all."""

@@ -177,6 +177,9 @@ def _check_address(scenario: Scenario, person: _Person) -> None:
     [address, *others] = sorted({str(row.values["email"]).casefold() for row in free})
     if others:
         raise Violation(f"P1: the address of {person.email} differs: {[address, *others]}")
+    if (person.email, "email") in scenario.people.decided:
+        _check_decided(scenario, person, "email", address)
+        return
     moves = {number: edit for number, edit in person.edits.items() if edit.field == "email"}
     standing = {_plain(edit) for edit in _standing(scenario, person, moves).values()}
     again = scenario.people.joined[person.email] > 1

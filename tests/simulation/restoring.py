@@ -75,6 +75,7 @@ class _Restoring:
     def each(self, number: int) -> None:
         if number == self.taken:
             self.kept = dump(self.memory)
+            self.scenario.kept = frozenset(self.scenario._linked())
             self.scenario._say("a backup is taken")
         elif number == self.restored:
             self._restore()
@@ -83,6 +84,7 @@ class _Restoring:
         scenario = self.scenario
         scenario._say("the backup is restored")
         load(self.memory, self.kept)
+        scenario.kept = None
         self._empty_bins()
         self._unlearn()
         scenario.reborn()
@@ -210,12 +212,12 @@ class _Restoring:
         return f"{self.rng.getrandbits(128):032x}"
 
 
-WITHOUT = {"takeover", "addresses", "sharing", slices.KIND, returns.KIND, *oddities.KINDS, *quirks.KINDS}
+WITHOUT = {"takeover", "sharing", slices.KIND, returns.KIND, *oddities.KINDS, *quirks.KINDS}
 
 
-def run(seed: int) -> Outcome:
+def run(seed: int, without: frozenset[str] = frozenset()) -> Outcome:
     """The scenario of `seed`, with a state that is lost on the way."""
-    scenario = Scenario(seed, without=frozenset(WITHOUT))
+    scenario = Scenario(seed, without=without | WITHOUT)
     restoring = _Restoring(scenario, memory(), Random(f"restored {seed}"))
     restoring.plan()
     scenario.each = restoring.each

@@ -96,6 +96,7 @@ class Scenario:
     told: list[str] = field(default_factory=list)
     each: Callable[[int], None] = lambda number: None  # what happens before each step
     restored: bool = False
+    kept: frozenset[tuple[str, str]] | None = None  # the records that a backup knows, while it may still be restored
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
@@ -336,9 +337,10 @@ class Scenario:
             return {(side, id): orjson.loads(body).get("email_consent", "") for side, id, body in tx.execute(_BODIES)}
 
     def _linked(self) -> set[tuple[str, str]]:
-        """The records of which the engine has stored whose they are."""
+        """The records of which the engine has stored whose they are, and of which a backup knows it that may come."""
         with self.workspace.state.read() as tx:
-            return set(map(tuple, tx.execute(_LINKED).all()))
+            linked = set(map(tuple, tx.execute(_LINKED).all()))
+        return linked if self.kept is None else linked & self.kept
 
     def run(self) -> Outcome:
         """Live through it, heal, and check."""

@@ -126,7 +126,8 @@ def test_nothing_is_lost_doubled_or_brought_back(first: int) -> None:
 
 @pytest.mark.parametrize("seed", ARCHIVE_OF_RESTORED)
 def test_a_restored_state_that_failed_once_holds(seed: int) -> None:
-    assert restoring.run(seed).violation == ""
+    """Without what came later."""
+    assert restoring.run(seed, without=frozenset({"addresses"})).violation == ""
 
 
 @pytest.mark.slow

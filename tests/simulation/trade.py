@@ -67,7 +67,7 @@ class Trade:
         else:
             self._people()
 
-    def _day(self) -> str:
+    def day(self) -> str:
         """A day of its own."""
         self.given += 1
         return (date(2026, 1, 1) + timedelta(days=self.given)).isoformat()
@@ -125,7 +125,7 @@ class Trade:
         people = self.rng.sample(live, min(len(live), self.rng.choice((1, 1, 1, 2))))
         self.given += 1
         worth = str(100 + self.given) if self.rng.random() < 0.85 else None
-        facts = {"title": f"Deal {self.given}", "worth": worth, "stage": self.rng.choice(STAGES), "until": self._day()}
+        facts = {"title": f"Deal {self.given}", "worth": worth, "stage": self.rng.choice(STAGES), "until": self.day()}
         id = side.put({**facts, **OPEN}, "deals")
         self.say(f"{side.name}/{id} is opened: {facts} with {people}")
         self._tie(side, id, people)
@@ -142,11 +142,11 @@ class Trade:
         if what < 0.35:
             self._edit(self.crm, id, self._amended())
         elif what < 0.60:
-            self._edit(self.crm, id, {"closed": True, "won": True, "stage": "Won", "until": self._day(), "first": None})
+            self._edit(self.crm, id, {"closed": True, "won": True, "stage": "Won", "until": self.day(), "first": None})
         elif what < 0.80:
             self.given += 1
             reason = f"Reason {self.given}" if self.rng.random() < 0.8 else None
-            lost = {"closed": True, "won": False, "stage": "Lost", "until": self._day(), "first": reason}
+            lost = {"closed": True, "won": False, "stage": "Lost", "until": self.day(), "first": reason}
             self._edit(self.crm, id, lost)
         else:
             self._edit(self.crm, id, {**OPEN, "stage": self.rng.choice(STAGES)})
@@ -155,7 +155,7 @@ class Trade:
         self.given += 1
         name = self.rng.choice(("worth", "worth", "title", "until"))
         if name == "until":
-            return {"until": self._day()}
+            return {"until": self.day()}
         if name == "title":
             return {"title": f"Deal {self.given}"}
         return {"worth": None if self.rng.random() < 0.15 else str(100 + self.given)}
@@ -221,7 +221,7 @@ class Trade:
         if what < 0.12:
             self._open(self.mail)
         elif what < 0.24 and own:
-            won: dict[str, Any] = {"closed": True, "won": True, "stage": "Won", "until": self._day(), "first": None}
+            won: dict[str, Any] = {"closed": True, "won": True, "stage": "Won", "until": self.day(), "first": None}
             self._edit(self.mail, self.rng.choice(own), won)
         elif what < 0.5 and copies:
             self._edit(self.mail, self.rng.choice(copies), self._amended())

@@ -1,0 +1,185 @@
+"""What must hold of people who are handed to sales: judged by what marketing and sales did, and what stands on both
+sides. P1, P2 ... name the properties.
+
+It is simpler than the engine: who qualifies, titles and forms say; a person is whoever has one of the addresses that
+were merged; what sales was told are the tasks that stand in the CRM.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from config.clock import unstamp
+from connectors.api import Gone, Verb
+from mappings.model import LIFECYCLE
+from sync.state.schema import connections
+from tests.simulation.deals_oracle import Judge
+from tests.simulation.desk import Desk
+from tests.simulation.oracle import Violation
+from tests.simulation.sales import READY, TOLD_APART
+from tests.simulation.side import Row, email_of
+
+if TYPE_CHECKING:
+    from tests.simulation.deals import DealScenario
+
+PEOPLE = ("contacts", TOLD_APART)
+_LIVES_ON = (Gone.MERGED, Gone.CONVERTED)
+_APPROVED = select(connections.c.approved_at).where(connections.c.name == "beta")
+
+
+class _Person:
+    """All that there is of one person: their records on each side, what they sent, and what sales was told."""
+
+    def __init__(self, judge: Judge, name: str) -> None:
+        self.name = name
+        self.addresses = {email for email in judge.addresses if judge.person(email) == name}
+        self.mail = self._records(judge.mail)
+        self.crm = self._records(judge.crm)
+        self.elsewhere = [row for side in judge.scenario.desks.values() for row in self._records(side)]
+        self.tasks = [row for row in judge.crm.every("tasks").values() if _whose(judge.crm, row) in self.addresses]
+        forms = judge.scenario.sales.forms
+        self.forms = [form for email in sorted(self.addresses) for form in forms.get(email, ())]
+        told = [row for one in self.mail for row in judge.mail.history[one.id]]
+        self.titles = [row for row in told if row.values.get("title")]
+        self.ready = [row.at for row in self.titles if READY in row.values["title"]] + [at for _, at in self.forms]
+
+    def _records(self, side: Desk) -> list[Row]:
+        every = [row for object in PEOPLE for row in side.every(object).values()]
+        return [row for row in every if email_of(row.values) in self.addresses]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether they qualify as they stand."""
+        here = [row for row in self.mail if row.gone is None]
+        return bool(here) and (bool(self.forms) or all(READY in (row.values.get("title") or "") for row in here))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nobody ever deleted or put away any record of theirs."""
+        return all(row.gone in (None, *_LIVES_ON) for row in self.elsewhere)
+
+
+def check(scenario: DealScenario) -> None:
+    """Judge a world that came to rest."""
+    judge = Judge(scenario)
+    _check_tasks(judge)
+    with scenario.workspace.state.read() as tx:
+        approved = tx.execute(_APPROVED).scalar()
+    for name in sorted({judge.person(email) for email in judge.addresses}):
+        person = _Person(judge, name)
+        _check_stories(person)
+        _check_uncalled(judge, person)
+        if person.is_ready and person.is_whole:
+            _check_handed(judge, person, unstamp(approved) if approved else None)
+        if person.tasks and person.is_whole:
+            _check_told_back(person)
+        _check_status(judge, person)
+        if "gamma" in scenario.desks:
+            _check_events(judge, scenario.desks["gamma"], person)
+
+
+def _whose(side: Desk, task: Row) -> str:
+    """The address of whom a task is about."""
+    return email_of(side.history[str(task.values["person"]).rpartition("/")[2]][-1].values)
+
+
+def _check_tasks(judge: Judge) -> None:
+    """P3: no story is told twice, whatever answers were lost."""
+    told = Counter(row.values["reference"] for row in judge.crm.every("tasks").values())
+    again = [name for name, number in told.items() if number > 1]
+    if again:
+        raise Violation(f"P3: handed over more than once: {again}")
+
+
+def _check_stories(person: _Person) -> None:
+    """P3, P5: sales is told once of each whom it was handed, and nothing that was not so by then."""
+    if len(person.tasks) > len(person.addresses):
+        raise Violation(f"P3: {person.name} was handed over {len(person.tasks)} times")
+    for task in person.tasks:
+        body, by = str(task.values["body"]), task.at
+        if not any(address in body for address in person.addresses):
+            raise Violation(f"P5: the story of {person.name} is about somebody else: {body}")
+        told = {line for line in body.splitlines() if line.startswith((READY, "Intern"))}
+        titles = {row.values["title"] for row in person.titles if row.at <= by}
+        if any(line.partition(" · ")[0] not in titles for line in told):
+            raise Violation(f"P5: {person.name} never was, by then, what sales is told: {told}")
+        sent = {name for name, at in person.forms if at <= by}
+        forms = {line.rpartition("the form ")[2] for line in body.splitlines() if "sent the form" in line}
+        if not forms <= sent:
+            raise Violation(f"P5: {person.name} had not sent {forms - sent} by then")
+        if ("decides" in body) < ("asked" in body) and not forms:
+            raise Violation(f"P5: {person.name} was handed over by a form, and the story tells of none")
+
+
+def _check_uncalled(judge: Judge, person: _Person) -> None:
+    """P5: nobody is made in the CRM, or handed over, who never qualified."""
+    if person.ready:
+        return
+    made = [
+        values
+        for verb, over, values in judge.crm.writes
+        if verb is Verb.CREATE and over is None and str(values.get("email")).casefold() in person.addresses
+    ]
+    if made or person.tasks:
+        raise Violation(f"P5: {person.name} never qualified, and sales was given {made or person.tasks}")
+
+
+def _check_handed(judge: Judge, person: _Person, approved: datetime | None) -> None:
+    """P2, P1: whoever qualifies stands in the CRM, with the story and as marketing has them."""
+    here = [row for row in person.crm if row.gone is None]
+    if not here:
+        raise Violation(f"P2: {person.name} qualifies, and was not handed over")
+    late = approved is not None and min(person.ready) > approved
+    if late and len(person.addresses) == 1 and not person.tasks:
+        raise Violation(f"P2: sales was not told why {person.name} was handed over")
+    _check_told_back(person)
+    [*titles] = {row.values.get("title") for row in person.mail}
+    for row in here if len(person.mail) == 1 else ():
+        if row.values.get("title") != titles[0]:
+            raise Violation(f"P1: {person.name} is {titles[0]!r}, and beta/{row.id} {row.values.get('title')!r}")
+
+
+def _check_told_back(person: _Person) -> None:
+    """P1: marketing is told that somebody qualified and reached sales, and takes neither back."""
+    for row in person.mail:
+        if row.gone is None:
+            told = (bool(row.values.get("ready")), bool(row.values.get("handed")))
+            stage = row.values.get("stage") or LIFECYCLE[0]
+            if told != (True, True) or LIFECYCLE.index(stage) < LIFECYCLE.index("sales_qualified"):
+                raise Violation(f"P1: {person.name} was handed over; alpha/{row.id} is told {told}, {stage}")
+
+
+def _check_status(judge: Judge, person: _Person) -> None:
+    """P1: what sales said of somebody last, marketing is told. Of several records of theirs any may count."""
+    said: dict[str, set[str]] = defaultdict(set)
+    for row in person.crm:
+        said[row.id] = {one.values["status"] for one in judge.crm.history[row.id] if one.values.get("status")}
+    may = set().union(*said.values())
+    for row in person.mail:
+        told = row.values.get("status")
+        if told and told not in may:
+            raise Violation(f"P5: {person.name} is told to be {told!r} by sales, who never said so")
+        if row.gone is None and len(person.crm) == 1 and person.is_whole and told != person.crm[0].values.get("status"):
+            raise Violation(
+                f"P1: sales says {person.crm[0].values.get('status')!r} of {person.name}, alpha has {told!r}"
+            )
+
+
+def _check_events(judge: Judge, side: Desk, person: _Person) -> None:
+    """P2, P3: that somebody qualified, reached sales and is in a deal is told once of each whom it befell."""
+    told = Counter(
+        row.values["event"]
+        for row in side.every("outcomes").values()
+        if str(row.values.get("person")).casefold() in person.addresses
+    )
+    handed = bool(person.tasks)
+    befell = {"qualified": handed, "working": handed, "opportunity": bool(judge.counted(person.name))}
+    for event, must in befell.items():
+        if told[event] > len(person.addresses):
+            raise Violation(f"P3: it was told {told[event]} times that {person.name} is {event}")
+        if must and person.is_whole and not told[event]:
+            raise Violation(f"P2: nobody was told that {person.name} is {event}")
