@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 
 from sync.absorb import absorb_records
 from sync.conversions import again
+from sync.drift import recall
 from sync.load import chunks
 from sync.state.schema import leads, quarantine, records
 from sync.streams import stream_for
@@ -26,6 +27,7 @@ def replay(workspace: Workspace, ids: Sequence[int]) -> dict[str, int]:
         for some in chunks(list(ids)):
             mine = quarantine.c.id.in_(some) & (quarantine.c.state != "resolved")
             rows.extend(tx.execute(select(quarantine).where(mine)))
+        recall(tx, workspace, {row.connection for row in rows})
     pulled = [row for row in rows if row.direction == "pull"]
     pushed = [row for row in rows if row.direction == "push"]
     with workspace.state.begin() as tx:
