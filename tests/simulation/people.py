@@ -47,6 +47,7 @@ class People:
     joined: Counter[str] = field(default_factory=Counter)  # how often people were entered under their first address
     anew: dict[int, int] = field(default_factory=dict)  # edit -> the one by which its value was given again
     linked: Callable[[str], str | None] = lambda name: None  # of the engine's name of a lead, the person on its records
+    mutes: Callable[[Side, str], bool] = lambda side, name: False  # whether a blank made there now tells nothing
     acts: int = 0
 
     def act(self) -> None:
@@ -88,11 +89,13 @@ class People:
         self._give(side, id, name, blank=name == "title" and self.rng.random() < 0.1)
 
     def _give(self, side: Side, id: str, name: str, *, blank: bool = False) -> None:
+        if name == side.lacking:
+            return
         values = side.history[id][-1].values
         seen = self.edit_of(values.get(name))
         replaced = frozenset() if seen is None else self.edits[seen].replaced | {seen}
         value = None if blank else f"Value {len(self.edits)}"
-        mute = blank and (id, name) not in side.filled
+        mute = blank and ((id, name) not in side.filled or self.mutes(side, name))
         self.edits.append(Edit(name, value, replaced, side.name, id, side.whose[id], mute))
         side.edit(id, {name: value})
         self.say(f"{side.name}/{id}.{name}={value}")

@@ -24,7 +24,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, oddities, oracle, questions, quirks, slices
+from tests.simulation import clocks, drift, oddities, oracle, questions, quirks, slices
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
@@ -33,7 +33,7 @@ from tests.simulation.sharing import linked, owned
 from tests.simulation.side import Side, drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-BESIDE = ("clocks", "addresses", "sharing", "slow", slices.KIND, *oddities.KINDS, *quirks.KINDS)
+BESIDE = ("clocks", "addresses", "sharing", "slow", slices.KIND, drift.KIND, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -111,16 +111,20 @@ class Scenario:
         self.clocks = clocks.drawn(self.seed, self.clock, names, allowed=self._befalls("clocks"))
         if self.clocks.differ:
             self.met["beside/clocks differ"] += 1
+        self.drift = drift.drawn(self.seed, names, allowed=self._befalls(drift.KIND))
         for name in names:
             rates = drawn_rates(self.rng)
             allowed = {fault: rate for fault, rate in rates.items() if self.faults and fault not in self.without}
             side = Side(name, self.clocks.of_side[name], drawn_habits(self.rng), allowed, Random(self.rng.random()))
+            side = self.drift.of(side) if self.drift else side
             side.objects = objects_of(self.world, name)
             side.between = self._meanwhile
             side.boundary = partial(self._boundary, side)
             self.sides[name] = side
         self._slow_down()
         self.people = People(self.sides, Random(self.rng.random()), self._say, number=self.rng.choice((1, 2, 4)))
+        if self.drift:
+            self.drift.watch(self)
         self.chance = Random(self.rng.random())
         self.moving = Random(f"{self.seed}-addresses")
         self.moves = self.moving.choice((0.0, 0.0, 0.0, 0.0, 0.1, 0.3)) if self._befalls("addresses") else 0.0
@@ -177,7 +181,8 @@ class Scenario:
         seat = partial(platform, seats=life.seats, fenced=fenced, seated=self.quirks.seated)
         made_by = {name: seat(name, folder / name, side) for name, side in self.sides.items()}
         find = made_by.__getitem__
-        workspace = Workspace(self.folder, made.project, state, clock, made.fields, made.order, self._new_id, find)
+        project = self.drift.project(made.project) if self.drift else made.project
+        workspace = Workspace(self.folder, project, state, clock, made.fields, made.order, self._new_id, find)
         workspace.marks = self.marks
         workspace._owners = {name: Owners(state, name) for name in self.sides}
         workspace._compiled = {name: made._compiled[name] for name in self.sides}
@@ -388,6 +393,8 @@ class Scenario:
         """Faults end, people rest, what was refused is let through; then runs until one writes nothing; then one that
         reads everything from the beginning finds nothing new, and writes nothing either."""
         self.healed = True
+        if self.drift:
+            self.drift.back(self)
         for side in self.sides.values():
             side.healed = True
             due, side.late = side.late, []

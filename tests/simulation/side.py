@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from config.clock import ManualClock, stamp
-from config.errors import AuthorizationLost, InDoubt, QuotaExhausted, RecordRejected, RetryLater
+from config.errors import AuthorizationLost, InDoubt, PermissionMissing, QuotaExhausted, RecordRejected, RetryLater
 from connectors.api import (
     FieldSchema,
     Gone,
@@ -51,6 +51,8 @@ FAULTS = (
     "lost_before",
     "late_commit",
 )
+
+LACKING = "no such field"
 
 NAMES = ("email", "first", "title", "stage", "consent", "key")
 
@@ -130,6 +132,8 @@ class Side:
     came_late: datetime | None = None  # when the last of what came late was done
     doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
+    lacking: str = ""  # a field that is gone just now
+    strict: bool = False  # it refuses to be asked for such a field
     _ids: int = 0
 
     # people
@@ -343,7 +347,7 @@ class Seat:
 
     def describe(self, object: str) -> ObjectSchema:
         self._call("describe")
-        return ObjectSchema(object, {name: FieldSchema(name, "text") for name in NAMES})
+        return ObjectSchema(object, {name: FieldSchema(name, "text") for name in NAMES if name != self.side.lacking})
 
     def pull(
         self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False
@@ -358,6 +362,7 @@ class Seat:
                 self.pending.clear()
                 side.broke += 1
                 raise RetryLater("No answer.", after=1)
+            self._ask(fields)
             found = [row for row in side.shown_rows(object) if row.id > after and row.version >= state["since"]]
             found.sort(key=lambda row: row.id)
             page, more = found[: side.habits.page_size], len(found) > side.habits.page_size
@@ -385,6 +390,7 @@ class Seat:
         self._call("read")
         if self.side.strikes("read_breaks"):
             raise RetryLater("No answer.", after=1)
+        self._ask(fields)
         found: dict[str, Row] = {}  # of several the last: the others the answer does not show
         # by another key than the id some platforms can only search, and a search lags
         searched = key != "id" and self.side.habits.lag < DOUBT
@@ -398,6 +404,16 @@ class Seat:
         self.side.boundary("call.after")
         return told
 
+    def _ask(self, fields: Sequence[str]) -> None:
+        """A strict platform refuses to tell of a field that it has not."""
+        side = self.side
+        if side.strict and side.lacking in fields:
+            self.pending.clear()
+            side.broke += side.doing == "pull"
+            side.struck = LACKING
+            side.met[f"{side.doing}/{LACKING}"] += 1
+            raise PermissionMissing("There is no such field.", field=side.lacking, code="no_such_field")
+
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
         assert operations, "asked to write nothing"
         for operation in operations:
@@ -409,6 +425,12 @@ class Seat:
 
     def _pushed(self, operation: Operation) -> Result:
         side = self.side
+        if side.lacking in operation.values:
+            side.struck = LACKING
+            side.met[f"{side.doing}/{LACKING}"] += 1
+            side.refused.add(operation.key)
+            error = RecordRejected("There is no such field.", field=side.lacking, code="no_such_field")
+            return Result(operation.key, operation.id, error=error)
         if side.strikes("push_breaks"):
             raise QuotaExhausted("No calls are left.")
         if side.strikes("later"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulation import oddities, quirks, restoring, seeds, shrink, slices
+from tests.simulation import drift, oddities, quirks, restoring, seeds, shrink, slices
 from tests.simulation.campaign import Tally, _outcome, summary
 from tests.simulation.coverage import Coverage, possible
 from tests.simulation.oracle import Violation
@@ -106,14 +106,14 @@ TRUE = (3, 5, 11, 16, 27, 61, 66, 85)
 @pytest.mark.parametrize(("seed", "options"), ARCHIVE)
 def test_what_failed_once_holds(seed: int, options: dict[str, Any]) -> None:
     """Without what came later beside the stories: these stay what they were."""
-    without = options.get("without", frozenset()) | {slices.KIND, *oddities.KINDS, *quirks.KINDS}
+    without = options.get("without", frozenset()) | {slices.KIND, drift.KIND, *oddities.KINDS, *quirks.KINDS}
     assert run(seed, **options | {"without": without}).violation == ""
 
 
 @pytest.mark.parametrize("seed", ARCHIVE_OF_ODDITIES)
 def test_what_failed_once_by_what_platforms_do_holds(seed: int) -> None:
     """Without what came later."""
-    assert run(seed, without=frozenset({slices.KIND, *quirks.KINDS})).violation == ""
+    assert run(seed, without=frozenset({slices.KIND, drift.KIND, *quirks.KINDS})).violation == ""
 
 
 @pytest.mark.slow
