@@ -36,7 +36,7 @@ _VERSIONS = (
     .where(records.c.id.in_(bindparam("some", expanding=True)))
 )
 _TWINS = (
-    select(records.c.stream, records.c.id, records.c.body, records.c.changed, records.c.first_at)
+    select(records.c.stream, records.c.id, records.c.body, records.c.changed, records.c.held, records.c.first_at)
     .join(streams, streams.c.id == records.c.stream)
     .where(streams.c.connection == bindparam("of"), streams.c.kind == Kind.LEAD.value)
     .where(records.c.lead == bindparam("who"))  # wherever it is by now: a lead may have been converted before we looked
@@ -140,9 +140,12 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
         changed: dict[str, str] = orjson.loads(twin.changed) if twin.changed else {}
         body: Values = orjson.loads(twin.body)
         dated = as_meant(row, body, changed, twin.first_at, given.get(twin.id, {}))
-        if dated != changed:
+        held: dict[str, list[Any]] = orjson.loads(twin.held) if twin.held else {}
+        known = rewritten(row, body) | held
+        if dated != changed or known != held:
             mine = (records.c.stream == twin.stream) & (records.c.id == twin.id)
-            tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode()))
+            kept = orjson.dumps(known).decode() if known else None
+            tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode(), held=kept))
             tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
         mapped = workspace.mapped(row.connection).get(row.object)
         if mapped is not None and bears_name(row, body):
@@ -153,6 +156,16 @@ def bears_name(row: Any, body: Values) -> bool:
     """Whether a record bears the name of the lead that the create was to give it, which nobody else gives."""
     name = orjson.loads(row.after).get("closedloop_id")
     return name is not None and name == body.get("closedloop_id")
+
+
+def rewritten(row: Any, body: Values) -> dict[str, list[Any]]:
+    """The values of a record that are what its platform made of those that the create meant, with what it meant."""
+    after: Values = orjson.loads(row.after)
+    return {
+        name: [sent, body[name]]
+        for name, sent in after.items()
+        if name in body and sent != body[name] and came_of(sent, body[name])
+    }
 
 
 def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str, given: Values) -> dict[str, str]:
