@@ -1,4 +1,4 @@
-"""Planted bugs of fields that an account loses and has again."""
+"""Planted bugs of fields that an account loses and has again, of texts that are cut off, of crowds of one instant."""
 
 from __future__ import annotations
 
@@ -25,5 +25,34 @@ DRIFT = (
         "            recall(tx, workspace, self.connections)\n",
         "",
         tests="tests/simulation/test_drift.py::test_a_field_that_goes_and_comes_back_loses_nothing",
+    ),
+    Bug(
+        "a text that was cut off, in a record that a lost create made, goes back",
+        "sync/doubt.py",
+        "        known = rewritten(row, body) | held\n",
+        "        known = held\n",
+        tests="tests/simulation/test_rewriting.py",
+    ),
+    Bug(
+        "HubSpot: the first page of a search is taken for all",
+        "connectors/hubspot/connector.py",
+        "if len(page.results) < SEARCH_PAGE or page.total == len(page.results):",
+        "if len(page.results) <= SEARCH_PAGE:",
+        tests="tests/simulation/test_crowds.py",
+    ),
+    Bug(
+        "Salesforce: the fields of an object are asked for once",
+        "connectors/salesforce/connector.py",
+        "        facts = self._facts(object)\n        body = self._client",
+        "        facts = self._facts(object)\n        if object in self._schemas:\n"
+        "            return self._schemas[object]\n        body = self._client",
+        tests="tests/simulation/test_crowds.py",
+    ),
+    Bug(
+        "HubSpot: people are asked for by the modified time of other objects",
+        "connectors/hubspot/connector.py",
+        'STAMP = {"contacts": "lastmodifieddate"}',
+        'STAMP = {"contacts": "hs_lastmodifieddate"}',
+        tests="tests/simulation/test_crowds.py",
     ),
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import beside, drift, oddities, optouts, quirks, wire
+from tests.simulation import beside, drift, oddities, optouts, quirks, rewriting, wire
 from tests.simulation.side import LACKING
 
 WELL = "well"
@@ -67,6 +67,8 @@ _BESIDE = (
     drift.GONE,
     drift.BACK,
     drift.ANEW,
+    rewriting.CUT,
+    rewriting.ODD,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 

@@ -48,6 +48,7 @@ class People:
     anew: dict[int, int] = field(default_factory=dict)  # edit -> the one by which its value was given again
     linked: Callable[[str], str | None] = lambda name: None  # of the engine's name of a lead, the person on its records
     mutes: Callable[[Side, str], bool] = lambda side, name: False  # whether a blank made there now tells nothing
+    tail: str = ""  # what is behind every value that is given
     acts: int = 0
 
     def act(self) -> None:
@@ -94,7 +95,9 @@ class People:
         values = side.history[id][-1].values
         seen = self.edit_of(values.get(name))
         replaced = frozenset() if seen is None else self.edits[seen].replaced | {seen}
-        value = None if blank else f"Value {len(self.edits)}"
+        value = None if blank else f"Value {len(self.edits)}{self.tail}"
+        if value and side.cuts:
+            value = value[: side.cuts]
         mute = blank and ((id, name) not in side.filled or self.mutes(side, name))
         self.edits.append(Edit(name, value, replaced, side.name, id, side.whose[id], mute))
         side.edit(id, {name: value})

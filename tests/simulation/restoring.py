@@ -20,7 +20,7 @@ from sync.conflicts import listed
 from sync.rebaseline import rebaseline
 from sync.runs import Options, Runner
 from sync.state.schema import metadata, quarantine, records
-from tests.simulation import drift, oddities, quirks, slices
+from tests.simulation import drift, oddities, quirks, rewriting, slices
 from tests.simulation.oracle import Violation
 from tests.simulation.process import Crash
 from tests.simulation.quick import Memory
@@ -209,7 +209,7 @@ class _Restoring:
         return f"{self.rng.getrandbits(128):032x}"
 
 
-WITHOUT = {"takeover", "addresses", "sharing", slices.KIND, drift.KIND, *oddities.KINDS, *quirks.KINDS}
+WITHOUT = {"takeover", "addresses", "sharing", slices.KIND, drift.KIND, rewriting.KIND, *oddities.KINDS, *quirks.KINDS}
 
 
 def run(seed: int) -> Outcome:

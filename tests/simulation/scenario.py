@@ -24,7 +24,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, drift, oddities, oracle, questions, quirks, slices
+from tests.simulation import clocks, drift, oddities, oracle, questions, quirks, rewriting, slices
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
@@ -33,7 +33,8 @@ from tests.simulation.sharing import linked, owned
 from tests.simulation.side import Side, drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-BESIDE = ("clocks", "addresses", "sharing", "slow", slices.KIND, drift.KIND, *oddities.KINDS, *quirks.KINDS)
+LATER = (slices.KIND, drift.KIND, rewriting.KIND)
+BESIDE = ("clocks", "addresses", "sharing", "slow", *LATER, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -121,7 +122,7 @@ class Scenario:
             side.between = self._meanwhile
             side.boundary = partial(self._boundary, side)
             self.sides[name] = side
-        self._slow_down()
+        quirks.slow_down(self)
         self.people = People(self.sides, Random(self.rng.random()), self._say, number=self.rng.choice((1, 2, 4)))
         if self.drift:
             self.drift.watch(self)
@@ -135,6 +136,7 @@ class Scenario:
             self.people.linked = partial(linked, self)
             for side in self.sides.values():
                 side.identify = self.people.of
+        rewriting.draw(self)
         self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)
         self.quirks = quirks.Quirks(self)
         self.world = (*self.world[:2], self.quirks.rolls)
@@ -152,14 +154,6 @@ class Scenario:
     def _rate(self, name: str, choices: tuple[float, ...], *, always: bool = False) -> float:
         drawn = self.rng.choice(choices)
         return drawn if (self.faults or always) and name not in self.without else 0.0
-
-    def _slow_down(self) -> None:
-        """In one of eight worlds the writes of a side take long."""
-        slow = Random(f"{self.seed}-slow")
-        if self._befalls("slow") and slow.random() < 0.125:
-            slowly = self.sides[slow.choice(tuple(self.sides))]
-            slowly.slow = slow.choice((15.0, 25.0, 40.0))
-            self.met["beside/writes slow"] += 1
 
     def _befalls(self, what: str) -> bool:
         """Whether this one of BESIDE may befall the world."""
@@ -454,6 +448,7 @@ class Scenario:
     def _check(self) -> None:
         oracle.check(self)
         self.quirks.check()
+        rewriting.check(self)
 
 
 def unsettled(state: State) -> set[str]:

@@ -53,6 +53,8 @@ FAULTS = (
 )
 
 LACKING = "no such field"
+TAIL = " ~ "
+"""What comes behind it says nothing: of a long value that was cut off this much stands."""
 
 NAMES = ("email", "first", "title", "stage", "consent", "key")
 
@@ -132,6 +134,7 @@ class Side:
     came_late: datetime | None = None  # when the last of what came late was done
     doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
+    cuts: int = 0  # letters after which it cuts names and titles off; 0 where it does not
     lacking: str = ""  # a field that is gone just now
     strict: bool = False  # it refuses to be asked for such a field
     _ids: int = 0
@@ -185,6 +188,8 @@ class Side:
         told = dict(values)
         if self.habits.shouts and isinstance(told.get("first"), str):
             told["first"] = told["first"].upper()
+        if self.cuts:
+            told.update({name: told[name][: self.cuts] for name in ("first", "title") if told.get(name)})
         shown += self.ahead.get(id, timedelta(0))
         self.history[id].append(Row(id, object, now, stamp(shown), told, gone, into, into_object))
 
@@ -304,6 +309,11 @@ class Side:
 
 def _address(values: Mapping[str, Any]) -> str:
     return str(values.get("email")).casefold()
+
+
+def plain(value: Any) -> str:
+    """A value as it is compared: whatever its case, and cut off or whole."""
+    return str(value or "").casefold().partition(TAIL)[0]
 
 
 def email_of(values: Mapping[str, Any]) -> str:
