@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from config.clock import Clock, SystemClock, stamp
-from config.errors import Misconfigured, Problem
+from config.errors import Fenced, Misconfigured, Problem
 from config.project import Project, load_project
 from config.secrets import Secret
 from connectors import registry
@@ -105,6 +105,7 @@ class Workspace:
     _taking: dict[tuple[str, Kind], tuple[tuple[str, RemoteObject], ...]] = field(default_factory=dict)
     _consents: dict[str, str | None] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _closed: bool = False
 
     @classmethod
     def open(
@@ -198,8 +199,16 @@ class Workspace:
         self._owners[connection].refresh()
 
     def connector(self, connection: str) -> Connector:
-        """The connection's connector, opened at the first call. Raises Misconfigured when a secret is missing."""
+        """The connection's connector, opened at the first call. Raises Misconfigured when a secret is missing.
+
+        Raises Fenced once the workspace is closed: a slice may outlast what the daemon waits, and nobody would close
+        what it opens then.
+        """
         with self._lock:
+            if self._closed:
+                raise Fenced(
+                    "This process has closed its connections.", fix="The run goes on when it is taken up again."
+                )
             if connection not in self._connectors:
                 self._connectors[connection] = self._open(connection)
             return self._connectors[connection]
@@ -303,7 +312,8 @@ class Workspace:
 
     def close(self) -> None:
         """Everything is closed, also where closing one of them failed, which is raised at the end."""
-        with ExitStack() as stack:
+        with self._lock, ExitStack() as stack:
+            self._closed = True
             stack.callback(self.state.close)
             for connector in self._connectors.values():
                 stack.callback(connector.close)

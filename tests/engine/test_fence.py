@@ -81,6 +81,15 @@ def _expiry(state: State) -> float:
         return float(tx.execute(select(leases.c.expires_at)).scalar_one())
 
 
+def test_a_closed_workspace_opens_no_connector(loop: Loop) -> None:
+    workspace = loop.workspace
+    name = workspace.connections[0]
+    assert workspace.connector(name)
+    workspace.close()
+    with pytest.raises(Fenced, match="closed its connections"):
+        workspace.connector(name)
+
+
 def test_who_loses_the_lease_between_two_results_writes_no_more(loop: Loop) -> None:
     """Another process takes over while the platform works on the first of many operations."""
     for number in range(5):
