@@ -95,6 +95,7 @@ class Mapped:
     _compiled: tuple[Compiled, ...]
     _constants: Mapping[str, Any]
     _lead: Mapping[str, Field]
+    doubted: frozenset[str] = frozenset()  # fields of which a blank tells nothing: the account had them not for a while
 
     def decode(self, raw: bytes) -> dict[str, Any]:
         """The record's JSON object; ValueError when it is none."""
@@ -160,6 +161,11 @@ class Mapped:
             _compiled=tuple(one for one in self._compiled if one.entry.remote not in lost),
             _constants={name: value for name, value in self._constants.items() if name not in lost},
         )
+
+    def doubting(self, back: Iterable[str]) -> Mapped:
+        """The same mapping, by which a blank in these remote fields tells nothing."""
+        some = set(back)
+        return replace(self, doubted=frozenset(name for name, entry in self.entries.items() if entry.remote in some))
 
     def creates(self, lead: Values) -> bool:
         """Whether a lead without a record here gets one, by the mapping's `create_when`."""

@@ -278,6 +278,10 @@ class Arrivals:
         agreed = self.agreed.of(before.lead, old, body)
         since = counts_from(record.version, self.at)
         changed, held = revise(known, rewritten, old, body, since, agreed, before.first_at)
+        for name in self.mapped.doubted:
+            if body.get(name) in (None, []) and old.get(name) not in (None, []):
+                changed.pop(name, None)
+                held.pop(name, None)
         self._note_loosened(record, before, old, body)
         news = {name: at for name, at in changed.items() if known.get(name) != at}
         self.ended.given(record.id, before.version, body, news)

@@ -38,7 +38,7 @@ _VERSIONS = (
     .where(records.c.id.in_(bindparam("some", expanding=True)))
 )
 _TWINS = (
-    select(records.c.stream, records.c.id, records.c.body, records.c.changed, records.c.first_at)
+    select(records.c.stream, records.c.id, records.c.body, records.c.changed, records.c.held, records.c.first_at)
     .join(streams, streams.c.id == records.c.stream)
     .where(streams.c.connection == bindparam("of"), streams.c.kind == Kind.LEAD.value)
     .where(records.c.lead == bindparam("who"))  # wherever it is by now: a lead may have been converted before we looked
@@ -145,9 +145,12 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
         meant = {n: after[n] for after in unheard for n in after if n in body and came_of(after[n], body[n])}
         dated = as_meant(row, body, changed, twin.first_at, {**meant, **given.get(twin.id, {})})
         let_go(tx, row, body, changed)
-        if dated != changed:
+        held: dict[str, list[Any]] = orjson.loads(twin.held) if twin.held else {}
+        known = rewritten(row, body) | held
+        if dated != changed or known != held:
             mine = (records.c.stream == twin.stream) & (records.c.id == twin.id)
-            tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode()))
+            kept = orjson.dumps(known).decode() if known else None
+            tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode(), held=kept))
             tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
         mapped = workspace.mapped(row.connection).get(row.object)
         if mapped is not None and bears_name(row, body):
@@ -179,6 +182,16 @@ def let_go(tx: Connection, row: Any, body: Values, changed: dict[str, str]) -> N
 def _is_made(row: Any, body: Values, changed: dict[str, str]) -> bool:
     """Whether the create made this record: it has borne the lead's name from the first."""
     return bears_name(row, body) and "closedloop_id" not in changed
+
+
+def rewritten(row: Any, body: Values) -> dict[str, list[Any]]:
+    """The values of a record that are what its platform made of those that the create meant, with what it meant."""
+    after: Values = orjson.loads(row.after)
+    return {
+        name: [sent, body[name]]
+        for name, sent in after.items()
+        if name in body and sent != body[name] and came_of(sent, body[name])
+    }
 
 
 def as_meant(row: Any, body: Values, changed: dict[str, str], first_at: str, given: Values) -> dict[str, str]:

@@ -7,6 +7,7 @@ blank one. When it is back its object is read from the beginning, for what chang
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 import orjson
@@ -17,7 +18,7 @@ from config.errors import PermissionMissing, RetryLater
 from config.log import Log
 from connectors.api import ObjectSchema
 from mappings.compiler import Mapped
-from sync.pull import restart
+from sync.pull import restart_in
 from sync.state.database import upsert
 from sync.state.schema import leads, meta
 from sync.workspace import Workspace
@@ -31,34 +32,56 @@ Frozen = Mapping[str, list[str]]
 _NOTES = select(meta.c.name, meta.c.value).where(meta.c.name.in_([bindparam("one"), bindparam("other")]))
 
 
-def compare(workspace: Workspace, connection: str, object: str, *, first: Callable[[], None] = lambda: None) -> bool:
-    """Compare the object's mapping with the account's live fields, at most every `guards.describe_every`; whether a
-    field came back, so that the object is to be read anew. Freezes what is gone. `first` is done as often, before it is
-    noted that it was."""
+def compare(workspace: Workspace, connection: str, object: str, *, first: Callable[[], None] = lambda: None) -> None:
+    """Compare the object's mapping with the account's live fields, at most every `guards.describe_every`. Freezes what
+    is gone; where a field came back the object is read anew. `first` is done as often, before it is noted that it was.
+    """
     place = f"{connection}/{object}"
     now = workspace.clock.now()
     with workspace.state.read() as tx:
         notes = dict(tx.execute(_NOTES, {"one": f"described:{place}", "other": f"frozen:{place}"}).all())
     described, held = notes.get(f"described:{place}"), notes.get(f"frozen:{place}")
     if is_known(workspace, connection, object, described, held):
-        return False
-    before = _fields(held)
+        return
+    before = Noted.of(held)
     try:
         schema = workspace.connector(connection).describe(object)
     except (PermissionMissing, RetryLater) as error:  # pulling will tell; what was frozen stays so
         log.warning("drift.not_described", connection=connection, object=object, error=type(error).__name__)
-        workspace.freeze(connection, object, before)
+        workspace.freeze(connection, object, before.gone, before.back)
         first()
-        return False
+        return
     gone = vanished(workspace.compiled(connection)[object], schema)
-    if gone != before:
-        log.warning("drift.frozen", connection=connection, object=object, fields=gone, before=before)
-    workspace.freeze(connection, object, gone)
+    if gone != before.gone:
+        log.warning("drift.frozen", connection=connection, object=object, fields=gone, before=before.gone)
+    thawed = set(before.gone) - set(gone)
+    noted = Noted(gone, sorted({*before.back, *thawed} - set(gone)))
+    workspace.freeze(connection, object, noted.gone, noted.back)
     first()
     with workspace.state.begin() as tx:
         _keep(tx, f"described:{place}", stamp(now))
-        _keep(tx, f"frozen:{place}", orjson.dumps(gone).decode() if gone else "")
-    return bool(set(before) - set(gone))
+        _keep(tx, f"frozen:{place}", str(noted))
+        if thawed:
+            _thaw(tx, workspace, connection, object)
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What is noted of an object's mapped fields: those that are `gone` from the account, and those that are `back` and
+    have not been read from the beginning since."""
+
+    gone: list[str]
+    back: list[str]
+
+    @classmethod
+    def of(cls, held: str | None) -> Noted:
+        told = orjson.loads(held) if held else []
+        return cls(told, []) if isinstance(told, list) else cls(told["gone"], told["back"])
+
+    def __str__(self) -> str:
+        if self.back:
+            return orjson.dumps({"gone": self.gone, "back": self.back}).decode()
+        return orjson.dumps(self.gone).decode() if self.gone else ""
 
 
 def is_known(workspace: Workspace, connection: str, object: str, described: str | None, held: str | None) -> bool:
@@ -66,19 +89,32 @@ def is_known(workspace: Workspace, connection: str, object: str, described: str 
     often = timedelta(seconds=workspace.project.guards.describe_every)
     if not described or workspace.clock.now() - unstamp(described) >= often:
         return False
-    workspace.freeze(connection, object, _fields(held))
+    noted = Noted.of(held)
+    workspace.freeze(connection, object, noted.gone, noted.back)
     return True
 
 
-def _fields(held: str | None) -> list[str]:
-    return list(orjson.loads(held)) if held else []
+def recall(tx: Connection, workspace: Workspace, connections: Iterable[str]) -> None:
+    """Whoever begins knows what is noted of fields, before any record is read: one in doubt is looked up first."""
+    for (connection, object), noted in _all_noted(tx, connections).items():
+        if object in workspace.compiled(connection):
+            workspace.freeze(connection, object, noted.gone, noted.back)
 
 
-def thaw(workspace: Workspace, connection: str, object: str) -> None:
-    """A field came back: the object is read from the beginning, and every lead is planned anew for it."""
-    restart(workspace.state, connection, object, workspace.compiled(connection)[object].kind)
-    with workspace.state.begin() as tx:
-        tx.execute(update(leads).where(leads.c.dirty == 0, leads.c.state == "live").values(dirty=2))
+def _thaw(tx: Connection, workspace: Workspace, connection: str, object: str) -> None:
+    """A field came back: the object is read from the beginning, and every lead is planned anew for it. Until it has
+    been read so, a blank of that field tells nothing: it may have been made anew, and then nobody emptied it."""
+    restart_in(tx, connection, object, workspace.compiled(connection)[object].kind)
+    tx.execute(update(leads).where(leads.c.dirty == 0, leads.c.state == "live").values(dirty=2))
+
+
+def read_whole(tx: Connection, workspace: Workspace, connection: str, object: str) -> None:
+    """The object has been read from the beginning: from now on the blanks of all its fields tell something."""
+    place = f"{connection}/{object}"
+    held = tx.execute(_NOTES, {"one": f"frozen:{place}", "other": ""}).all()
+    noted = Noted.of(held[0].value if held else None)
+    _keep(tx, f"frozen:{place}", str(Noted(noted.gone, [])))
+    workspace.freeze(connection, object, noted.gone, [])
 
 
 def vanished(mapped: Mapped, schema: ObjectSchema) -> list[str]:
@@ -103,12 +139,20 @@ _FROZEN = select(meta.c.name, meta.c.value).where(meta.c.name.like(literal_colum
 
 def frozen(tx: Connection, connections: Iterable[str]) -> dict[str, Frozen]:
     """What is frozen now, by connection."""
-    found: dict[str, dict[str, list[str]]] = {name: {} for name in connections}
+    found: dict[str, dict[str, list[str]]] = {}
+    for (connection, object), noted in _all_noted(tx, connections).items():
+        if noted.gone:
+            found.setdefault(connection, {})[object] = noted.gone
+    return dict(found)
+
+
+def _all_noted(tx: Connection, connections: Iterable[str]) -> dict[tuple[str, str], Noted]:
+    found, known = {}, set(connections)
     for name, value in tx.execute(_FROZEN):
         connection, _, object = name.removeprefix("frozen:").partition("/")
-        if connection in found:
-            found[connection][object] = orjson.loads(value)
-    return {name: objects for name, objects in found.items() if objects}
+        if connection in known:
+            found[(connection, object)] = Noted.of(value)
+    return found
 
 
 _FORGET = delete(meta).where(meta.c.name == bindparam("of"))

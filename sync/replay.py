@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select, update
 
 from sync.absorb import absorb_records
 from sync.conversions import again
+from sync.drift import recall
 from sync.load import chunks
 from sync.state.schema import leads, quarantine, records
 from sync.streams import stream_for
@@ -32,6 +33,7 @@ def replay(workspace: Workspace, ids: Sequence[int]) -> dict[str, int]:
         rows: list[Any] = []
         for some in chunks(list(ids)):
             rows.extend(tx.execute(_STANDING, {"some": some}))
+        recall(tx, workspace, {row.connection for row in rows})
     pulled = [row for row in rows if row.direction == "pull"]
     pushed = [row for row in rows if row.direction == "push"]
     with workspace.state.begin() as tx:

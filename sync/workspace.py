@@ -178,10 +178,12 @@ class Workspace:
         """The connection's mapping as it is used, by object: without the fields that the account has no longer."""
         return self._mapped[connection]
 
-    def freeze(self, connection: str, object: str, gone: Sequence[str]) -> None:
-        """Leave these remote fields out from now on, and no others."""
+    def freeze(self, connection: str, object: str, gone: Sequence[str], back: Sequence[str] = ()) -> None:
+        """Leave the remote fields that are `gone` out from now on, and no others. A blank of theirs, and of those that
+        are `back`, tells nothing."""
         mapped = self._compiled[connection][object]
-        self._mapped[connection][object] = mapped.without(gone) if gone else mapped
+        doubted = [*gone, *back]
+        self._mapped[connection][object] = mapped.without(gone).doubting(doubted) if doubted else mapped
 
     def objects(self, connection: str) -> list[tuple[str, RemoteObject]]:
         """The objects this connection pulls, in the order of the manifest: mapped, and not left out by the project."""

@@ -153,6 +153,13 @@ class HubSpotSandbox(Sandbox):
         """An admin adds a property."""
         self.properties[object][name] = property_row(name, kind, tuple(options))
 
+    def hide(self, name: str, hidden: bool = True) -> None:
+        """An admin archives a property of contacts, or takes it back: its values stay with the records."""
+        given, taken = self.properties["contacts"], self.store.hidden
+        one, other = (given, taken) if hidden else (taken, given)
+        if name in one:
+            other[name] = one.pop(name)
+
     # limits, errors
 
     def _grant(self, call: Call) -> Answer:

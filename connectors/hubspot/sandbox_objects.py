@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
+CAP = 10_000
+"""Results at which a search ends."""
+
+
 class Objects:
     """Search sees what the index has, ends at 10,000 and never shows the archived; lists show one or the other."""
 
@@ -67,9 +71,9 @@ class Objects:
         limit, after = int(body.get("limit") or 10), int(body.get("after") or 0)
         if limit > 200 or len(body.get("sorts") or []) > 1:
             return self._portal.error(400, "VALIDATION_ERROR", "limit must be at most 200, with one sort")
-        if after + limit > 10_000:
+        if after + limit > CAP:
             return self._portal.error(
-                400, "VALIDATION_ERROR", "There was a problem with the request: paging ends at 10,000"
+                400, "VALIDATION_ERROR", f"There was a problem with the request: paging ends at {CAP}"
             )
         tests = [_test(f) for group in body.get("filterGroups") or [] for f in group["filters"]]
         lag = self._portal.index_lag

@@ -23,6 +23,7 @@ class Store:
         self.by_email: dict[str, str] = {}  # of contacts
         self.bump_on_no_change = True
         self.next_id = 10_000
+        self.hidden: dict[str, Row] = {}  # properties of contacts that the portal has not just now, as they were
 
     def new_id(self) -> str:
         self.next_id += 1
@@ -92,6 +93,8 @@ class Store:
         base.append("lastmodifieddate" if "lastmodifieddate" in row["properties"] else "hs_lastmodifieddate")
         names = [*base, *(name for name in wanted if name and name not in base)]
         held = row["properties"]
+        hidden = self.hidden if "lastmodifieddate" in held else ()
+        names = [name for name in names if name not in hidden]
         shown = {key: row[key] for key in ("id", "createdAt", "updatedAt", "archived")}
         shown["properties"] = {name: held.get(name) for name in names}
         if row["archived"]:

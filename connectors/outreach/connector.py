@@ -59,6 +59,7 @@ class OutreachConnector:
         self._client = Client(account, surroundings)
         self._known = self._unknown()
         self._schemas: Mapping[str, Any] | None = None
+        self._described: set[str] = set()  # objects told since that was asked for
 
     @property
     def calls(self) -> int:
@@ -93,6 +94,9 @@ class OutreachConnector:
         facts = self._facts(object)
         if facts.fixed:
             return ObjectSchema(object, {})
+        if object in self._described:  # all objects come with one call, and this one may have changed since
+            self._schemas, self._described = None, set()
+        self._described.add(object)
         if self._schemas is None:
             self._schemas = self._client.schema()
         told = self._schemas.get(facts.type) or {}

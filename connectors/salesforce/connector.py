@@ -94,7 +94,7 @@ class SalesforceConnector:
         missing = []
         for object in ("leads", "contacts"):
             try:
-                fields = self.describe(object).fields
+                fields = self._described(object).fields
             except PermissionMissing:
                 continue  # told by the object permissions already
             if CONSENT not in fields:
@@ -108,12 +108,15 @@ class SalesforceConnector:
 
     def describe(self, object: str) -> ObjectSchema:
         facts = self._facts(object)
-        if object not in self._schemas:
-            body = self._client.get(f"sobjects/{facts.sobject}/describe", object=object)
-            fields = {field.name: field for told in body["fields"] for field in _fields(told)}
-            made = {name: FieldSchema(name, "text", writable=False) for name in facts.made}
-            self._schemas[object] = ObjectSchema(object, {**fields, **made})
+        body = self._client.get(f"sobjects/{facts.sobject}/describe", object=object)
+        fields = {field.name: field for told in body["fields"] for field in _fields(told)}
+        made = {name: FieldSchema(name, "text", writable=False) for name in facts.made}
+        self._schemas[object] = ObjectSchema(object, {**fields, **made})
         return self._schemas[object]
+
+    def _described(self, object: str) -> ObjectSchema:
+        """As it was told last: asking is a call."""
+        return self._schemas.get(object) or self.describe(object)
 
     def pull(
         self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False
@@ -125,7 +128,7 @@ class SalesforceConnector:
             fields,
             overlap=float(self._setting("overlap", OVERLAP)),
             settle=float(self._setting("settle", SETTLE)),
-            describe=self.describe,
+            describe=self._described,
         )
         return pull.run(cursor, since, bulk)
 

@@ -131,7 +131,7 @@ class ZohoConnector:
         facts = self._facts(object)
         if facts.fixed:
             return ObjectSchema(object, {})
-        fields = {field.name: field for row in self._known.fields(facts.module) for field in _fields(row)}
+        fields = {field.name: field for row in self._known.fields_anew(facts.module) for field in _fields(row)}
         fields |= {name: FieldSchema(name, made.type, writable=False) for name, made in facts.made.items()}
         fields["id"] = FieldSchema("id", "text", writable=False)
         return ObjectSchema(object, fields)

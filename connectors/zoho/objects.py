@@ -38,6 +38,11 @@ class Known:
             self._fields[module] = self._client.fields(module)
         return self._fields[module]
 
+    def fields_anew(self, module: str) -> Sequence[Row]:
+        """The fields as they are now: an admin may have changed them."""
+        self._fields.pop(module, None)
+        return self.fields(module)
+
     def forecast(self, stage: Any) -> str:
         """The forecast type of a stage in lower case ("open", "closed won", "closed lost"), whatever the stage is
         called; '' of a stage that neither the field nor a pipeline knows."""

@@ -14,7 +14,7 @@ from config.errors import ClosedloopError, Misconfigured, StateUnusable
 from config.log import Log
 from sync import epoch
 from sync.ageing import age
-from sync.drift import frozen
+from sync.drift import frozen, recall
 from sync.fence import ENDLESS
 from sync.guards import Held
 from sync.ledger import END, Ledger
@@ -67,8 +67,9 @@ class Attempt:
         self._leases: list[Lease] = []
         with self.workspace.state.read() as tx:
             row = tx.execute(_RUN, {"run": run}).one()
+            self.connections: list[str] = orjson.loads(row.connections)
+            recall(tx, workspace, self.connections)
         self.command: str = row.command
-        self.connections: list[str] = orjson.loads(row.connections)
         self.workspace.heed_consents(self.connections)
         self._calls_before = dict(self.workspace.calls)
         self.options: dict[str, Any] = orjson.loads(row.options)

@@ -10,7 +10,7 @@ from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMiss
 from config.log import Log
 from connectors.api import Health
 from sync.absorb import Absorbed
-from sync.drift import compare, is_known, thaw
+from sync.drift import compare, is_known, read_whole
 from sync.guards import emptied, known_records
 from sync.hints import COMMAND as HINTS
 from sync.hints import Hint, drop, drop_others, follow, pending
@@ -93,8 +93,7 @@ def _pulled(attempt: Attempt, connection: str, object: str) -> Iterator[str]:
     seen = _look(attempt, connection, object)
     if seen is None or not is_known(attempt.workspace, connection, object, seen.described, seen.frozen):
         probe = partial(rolled_back.probe, attempt, connection, object)
-        if compare(attempt.workspace, connection, object, first=probe if seen else _nothing):
-            thaw(attempt.workspace, connection, object)
+        compare(attempt.workspace, connection, object, first=probe if seen else _nothing)
         seen = _look(attempt, connection, object) if seen else None
     mapped = attempt.workspace.mapped(connection)[object]
     try:
@@ -127,12 +126,21 @@ def _pulled(attempt: Attempt, connection: str, object: str) -> Iterator[str]:
             if not finished:
                 attempt.turned(connection, object, pulled.pages)
                 yield f"pull:{connection}:{object}"
+            elif mapped.doubted:
+                _trust(attempt, connection, object)
         _guard_empty(attempt, connection, object, known)
         rolled_back.settle(attempt, connection, object)
         _answered(attempt, connection, left)
     except PermissionMissing as error:
         attempt.failed(connection, error)
     attempt.workspace.refresh_owners(connection)
+
+
+def _trust(attempt: Attempt, connection: str, object: str) -> None:
+    """All of the object has been read since its fields came back."""
+    with attempt.workspace.state.begin() as tx:
+        attempt.ledger.enter(tx)
+        read_whole(tx, attempt.workspace, connection, object)
 
 
 def _nothing() -> None:

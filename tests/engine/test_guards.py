@@ -183,6 +183,25 @@ def test_a_field_that_is_back_is_read_and_written_again(guarded: Loop) -> None:
     assert [op.values["title"] for op in guarded.beta.writes] == ["Chief"]
 
 
+def test_a_field_that_was_made_anew_empties_nothing_elsewhere(guarded: Loop) -> None:
+    """Its blanks are nobody's: they are filled again. A blank that comes after that is somebody's."""
+    guarded.beta.schema["contacts"] = [name for name in names(guarded) if name != "title"]
+    guarded.clock.advance(3600)
+    run(guarded)
+    guarded.beta.schema["contacts"] = names(guarded)
+    for row in guarded.beta.rows["contacts"].values():
+        row.values["title"] = None
+    guarded.clock.advance(3600)
+    run(guarded, large=True)
+    guarded.settled()
+    assert [row["title"] for row in guarded.alpha.all("contacts")] == ["Clerk"] * 6
+    assert [row["title"] for row in guarded.beta.all("contacts")] == ["Clerk"] * 6
+    guarded.clock.advance(60)
+    guarded.beta.edit("contacts", next(iter(guarded.beta.rows["contacts"])), {"title": None})
+    guarded.settled()
+    assert [row["title"] for row in guarded.alpha.all("contacts")] == [None, *["Clerk"] * 5]
+
+
 def test_the_fields_are_asked_for_once_an_hour(guarded: Loop) -> None:
     def calls(command: Callable[[], object]) -> int:
         before = sum(guarded.workspace.calls.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.planted.bug import Bug
 from tests.planted.deals import DEALS
+from tests.planted.drift import DRIFT
 from tests.planted.hooks import HOOKS
 from tests.planted.rolled import ROLLED
 from tests.planted.simulated import SIMULATED
@@ -299,11 +300,12 @@ BUGS = (
     Bug(
         "a field that the account lost is written as blank",
         "sync/workspace.py",
-        "mapped.without(gone) if gone else mapped",
+        "mapped.without(gone).doubting(doubted) if doubted else mapped",
         "mapped",
         "tests/engine/test_guards.py::test_a_vanished_field_is_frozen_and_the_rest_goes_on",
     ),
     *DEALS,
+    *DRIFT,
     *ROLLED,
     *SIMULATED,
     # what a person decided, and what nobody may do

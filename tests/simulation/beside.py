@@ -1,22 +1,25 @@
-"""What befalls a pair of platforms beside the story of a seed: times ahead of all clocks, narrow pages, and what no
-update may take away. Each is drawn from a source of its own, as long as it is not left out."""
+"""What befalls a pair of platforms beside the story of a seed: times ahead of all clocks, narrow pages, fields that go
+and come back, and what no update may take away. Each is drawn from a source of its own, where it is not left out."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from connectors.api import Operation
 from connectors.sandbox import Call
+from tests.simulation.crowds import CROWD, Crowd
 from tests.simulation.futures import BEYOND, STAMPED, Futures
 from tests.simulation.keepsakes import KEPT, Keepsakes
+from tests.simulation.lacking import BACK, GONE, Lacking
 from tests.simulation.narrow import AGED, NARROW, Narrow
 
 if TYPE_CHECKING:
     from tests.simulation.platforms import PairScenario
 
-KINDS = ("futures", "keepsakes", "narrow")
-NAMES = (STAMPED, BEYOND, KEPT, AGED, NARROW)
+KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd")
+NAMES = (STAMPED, BEYOND, KEPT, AGED, NARROW, GONE, BACK, CROWD)
 """What they are told as."""
 
 
@@ -36,11 +39,17 @@ class Beside:
         self.futures = Futures(seed, allowed("futures"), names, pair.clock, pair.sandboxes, met)
         self.keepsakes = Keepsakes(seed, allowed("keepsakes"))
         self.narrow = Narrow(seed, allowed("narrow"), names, pair.sandboxes, met)
+        self.lacking = Lacking(seed, allowed("lacking"), names, pair.sandboxes, pair.spoken, met)
+        self.lacking.open(pair.made)
+        known = "google_analytics" not in names  # it tells visitors, of whom it knows three here
+        self.crowd = Crowd(seed, allowed("crowd") and known and bool(self.narrow.size))
         wire.taken = self._taken
 
-    def during(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def during(self) -> Iterator[None]:
         """Inside, the whole scenario is lived through."""
-        return self.narrow.pages()
+        with self.narrow.pages(), self.crowd.ends(self.scenario):
+            yield
 
     def stamping(self, name: str, operation: Operation) -> AbstractContextManager[None]:
         """Inside, somebody writes to a platform."""
@@ -50,4 +59,5 @@ class Beside:
         """A call of the engine's, as the platform takes it."""
         if not self.scenario.healed:
             self.narrow.age(sandbox)
+            self.lacking.strike(self.scenario.workspace)
         return self.futures.taken(sandbox, call)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import beside, oddities, optouts, quirks, returns, wire
+from tests.simulation import beside, drift, oddities, optouts, quirks, returns, rewriting, wire
+from tests.simulation.side import LACKING
 
 WELL = "well"
 _OF_PUSHES = ("push_breaks", "later", "refused", "lost_before", "late_commit", "lost_after")
@@ -34,10 +35,10 @@ _SPOILED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "port": {
         "check": ("login_lost",),
         "describe": (),
-        "pull": (*_OF_PULLS, quirks.EMPTIED),
-        "read": ("read_breaks",),
-        "create": (*_OF_PUSHES, oddities.FLOWED, quirks.PICKY),
-        "update": (*_OF_PUSHES, oddities.FLOWED, quirks.PICKY),
+        "pull": (*_OF_PULLS, quirks.EMPTIED, LACKING),
+        "read": ("read_breaks", LACKING),
+        "create": (*_OF_PUSHES, oddities.FLOWED, quirks.PICKY, LACKING),
+        "update": (*_OF_PUSHES, oddities.FLOWED, quirks.PICKY, LACKING),
     },
     "deals": {
         "check": ("login_lost",),
@@ -64,6 +65,11 @@ _BESIDE = (
     quirks.AGED,
     quirks.ROLLED,
     returns.NAME,
+    drift.GONE,
+    drift.BACK,
+    drift.ANEW,
+    rewriting.CUT,
+    rewriting.ODD,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 

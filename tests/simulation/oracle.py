@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import orjson
 from sqlalchemy import select
@@ -21,7 +22,7 @@ from sync.runs import Report
 from sync.state.schema import conflicts, journal, leads, quarantine, records, streams
 from tests.simulation.people import FIELDS, STAGES, Edit
 from tests.simulation.sharing import Waiting
-from tests.simulation.side import Row, Side
+from tests.simulation.side import Row, Side, plain
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
@@ -194,7 +195,7 @@ def _is_of(person: _Person, side: str, id: str) -> bool:
 
 
 def _check_field(scenario: Scenario, person: _Person, name: str) -> None:
-    values = {str(row.values.get(name) or "").casefold() for _, row in person.live}
+    values = {plain(row.values.get(name)) for _, row in person.live}
     if len(values) > 1:
         raise Violation(f"P1: {name} of {person.email} differs: {sorted(values)}")
     [value] = values
@@ -215,13 +216,13 @@ def _check_field(scenario: Scenario, person: _Person, name: str) -> None:
 
 def _check_decided(scenario: Scenario, person: _Person, name: str, value: str) -> None:
     """What a person was asked, and answered, is so."""
-    decided = str(scenario.people.decided[(person.email, name)] or "").casefold()
+    decided = plain(scenario.people.decided[(person.email, name)])
     if value != decided:
         raise Violation(f"P4: {name} of {person.email} is {value!r}; a person decided {decided!r}")
 
 
 def _plain(edit: Edit) -> str:
-    return str(edit.value or "").casefold()
+    return plain(edit.value)
 
 
 def _may_be_blank(person: _Person, edits: Mapping[int, Edit]) -> bool:
@@ -285,7 +286,7 @@ def _span(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
     """Between which times of its record the value was given and last stood there. A time of whole seconds may have been
     any in its second, and replaced what was given earlier in it; one ahead of the clock may be taken for now."""
     told = scenario.sides[edit.side].history[edit.row]
-    mine = [row for row in told if str(row.values.get(name) or "").casefold() == _plain(edit)]
+    mine = [row for row in told if plain(row.values.get(name)) == _plain(edit)]
     return min(mine[0].version, stamp(mine[0].at)), max(max(row.version, stamp(row.at)) for row in mine) + "+"
 
 
@@ -299,7 +300,7 @@ def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, st
         if _plain(edit) == value or not edit.value:
             continue
         held = [row.values.get(name) for row in scenario.sides[edit.side].history[edit.row]]
-        shown = [one for one in held if str(one or "").casefold() == _plain(edit)]
+        shown = [one for one in held if plain(one) == _plain(edit)]
         if (edit.row, name, shown[0]) in scenario.sides[edit.side].shown and _plain(edit) not in kept:
             raise Violation(f"P4b: {_plain(edit)!r}, {name} of {person.email}, lost and is nowhere kept")
 
@@ -321,7 +322,7 @@ def _kept(scenario: Scenario) -> set[str]:
         asked = tx.execute(select(conflicts.c.options)).scalars()
         found = {value for text in before for value in orjson.loads(text).values()}
         found |= {over[1] for text in reasons for why in orjson.loads(text).values() for over in why.get("over", ())}
-        return {str(value).casefold() for value in [*found, *asked]}
+        return {plain(value) for value in [*found, *asked]}
 
 
 # of everything that was ever written
@@ -340,7 +341,7 @@ def _check_writes(scenario: Scenario, waiting: Waiting) -> None:
             if email in waiting.mistaken:
                 continue
             for field in FIELDS:
-                if field in values and str(values[field] or "").casefold() not in said[email][field]:
+                if field in values and plain(values[field]) not in said[email][field]:
                     raise Violation(f"P5/P19: {field}={values[field]!r} was written for {email}: nobody said so")
             if over is not None and over.values.get("consent") == "unsubscribed" != values.get(
                 "consent", "unsubscribed"
@@ -404,7 +405,18 @@ def _check_baselines(scenario: Scenario, known: Iterable[Any]) -> None:
             continue
         body = orjson.loads(row.body)
         for field, name in remote.items():
-            if str(body.get(field) or "").casefold() != str(stands.values.get(name) or "").casefold():
+            if not is_same(body.get(field), stands.values.get(name)):
                 raise Violation(f"P13: {row.connection}/{row.id}.{name} is known as {body.get(field)!r}")
         if row.lead is None:
             raise Violation(f"P2: {row.connection}/{row.id} is nobody's")
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same text, whatever its case: a mapping reads marks in one order (NFC)."""
+    one, other = str(one or "").casefold(), str(other or "").casefold()
+    return one == other or whole(one) == whole(other)
+
+
+def whole(value: Any) -> str:
+    """All of a value as it is compared."""
+    return normalize("NFC", normalize("NFC", str(value or "")).casefold())

@@ -50,6 +50,8 @@ class People:
     given: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)  # (side, row, field) -> edit, when
     first: dict[str, int] = field(default_factory=dict)  # value that returned -> the edit that gave it first
     linked: Callable[[str], str | None] = lambda name: None  # of the engine's name of a lead, the person on its records
+    mutes: Callable[[Side, str], bool] = lambda side, name: False  # whether a blank made there now tells nothing
+    tail: str = ""  # what is behind every value that is given
     acts: int = 0
 
     def act(self) -> None:
@@ -91,8 +93,10 @@ class People:
         self._give(side, id, name, blank=name == "title" and self.rng.random() < 0.1)
 
     def _give(self, side: Side, id: str, name: str, *, blank: bool = False) -> None:
-        value = None if blank else f"Value {len(self.edits)}"
-        self._enter(side, id, name, value, mute=blank and (id, name) not in side.filled)
+        value = None if blank else f"Value {len(self.edits)}{self.tail}"
+        if value and side.cuts:
+            value = value[: side.cuts]
+        self._enter(side, id, name, value, mute=blank and ((id, name) not in side.filled or self.mutes(side, name)))
 
     def give_again(self, side: Side, id: str, name: str, value: str) -> None:
         """Somebody gives a record a value that the person has had before; that it was shown then tells nobody of it."""
@@ -101,6 +105,8 @@ class People:
         self._enter(side, id, name, value)
 
     def _enter(self, side: Side, id: str, name: str, value: str | None, *, mute: bool = False) -> None:
+        if name == side.lacking:
+            return
         seen = self._seen(side, id, name)
         replaced = frozenset() if seen is None else self.edits[seen].replaced | {seen}
         self.given[(side.name, id, name)] = (len(self.edits), len(side.history[id]))

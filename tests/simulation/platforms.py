@@ -140,7 +140,8 @@ class PairScenario:
     def _opened(self, *, watched: bool = True) -> Workspace:
         made = self.pair.made
         state = _memory().state(self.clock)
-        workspace = Workspace(self.pair.folder, made.project, state, self.clock, made.fields, made.order, self._new_id)
+        project = self.beside.lacking.project(made.project)
+        workspace = Workspace(self.pair.folder, project, state, self.clock, made.fields, made.order, self._new_id)
         workspace.marks = self.marks
         workspace._owners = {name: Owners(state, name) for name in self.names}
         workspace._compiled = {name: made._compiled[name] for name in self.names}
@@ -245,13 +246,15 @@ class PairScenario:
         """Somebody opts out, perhaps, or puts something on a record."""
         self._by_hand(partial(self.optouts.act, self))
         self._by_hand(partial(self.beside.keepsakes.act, self))
+        self.beside.crowd.act(self)
 
     def _by_hand(self, does: Callable[[], None]) -> None:
         """It is done, by somebody who connects the account again where the log-in was lost: they share it. What they
         were about to say then is said by nobody."""
         before = len(self.said)
         try:
-            does()
+            with self.beside.lacking.lifted():
+                does()
         except AuthorizationLost as error:
             del self.said[before:]
             self._connect([error.connection])
@@ -272,7 +275,7 @@ class PairScenario:
             self._join(name, email)
         elif found is not None:
             target, id, values = found
-            self._say(name, target, id, email, values)
+            self._say(name, target, id, values)
 
     def _join(self, name: str, email: str) -> None:
         target = next(target for target in self.objects[name] if target.can_create)
@@ -288,8 +291,15 @@ class PairScenario:
         names = [target.remote[one] for one in target.match]
         return {one: remote[one] for one in names if one in remote}
 
-    def _say(self, name: str, target: Target, id: str, email: str, held: Values) -> None:
+    def _say(self, name: str, target: Target, id: str, held: Values) -> None:
         one = self.rng.choice(self.pair.spoken)
+        if self.beside.lacking.is_gone(name, one):
+            return
+        self._give(name, target, id, one, held)
+
+    def _give(self, name: str, target: Target, id: str, one: str, held: Values) -> None:
+        """Somebody gives a field a new value."""
+        email = str(held["email"])
         values = {one: self._value(email, one, held.get(one))}
         known = {key: held[key] for key in target.match if held.get(key)}
         remote, _, _ = target.express(values, False)
@@ -377,6 +387,7 @@ class PairScenario:
 
     def _heal(self) -> None:
         self.healed = True
+        self.beside.lacking.heal(self.workspace)
         self.wire.rates, self.wire.rules = {}, lambda sandbox: nullcontext()
         for name, sandbox in self.pair.sandboxes.items():
             usual = self.pair.usual[name]
@@ -386,6 +397,9 @@ class PairScenario:
             open_ = (quarantine.c.state == "open") & (quarantine.c.code != "in_doubt")  # nobody counts those again
             refused = list(tx.execute(select(quarantine.c.id).where(open_)).scalars())
         self._replay(refused)
+        if self.beside.lacking.unheard:  # nothing but a full read tells what was said of it meanwhile
+            report = self.sync("backfill") or self.sync("backfill")
+            self._connect(logins.lost(report.errors) if report else ())
         self._come_to_rest()
 
     def _come_to_rest(self) -> None:

@@ -34,6 +34,15 @@ MOST = 3
 """How often a pull begins anew, at most."""
 
 
+def slow_down(scenario: Scenario) -> None:
+    """In one of eight worlds the writes of a side take long."""
+    rng = Random(f"{scenario.seed}-slow")
+    if scenario._befalls("slow") and rng.random() < 0.125:
+        slowly = scenario.sides[rng.choice(tuple(scenario.sides))]
+        slowly.slow = rng.choice((15.0, 25.0, 40.0))
+        scenario.met["beside/writes slow"] += 1
+
+
 class Quirks:
     """Those of one scenario. `rolls` is whether there are roll-ups, `totals` what each comes to."""
 

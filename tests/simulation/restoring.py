@@ -20,11 +20,11 @@ from sync.conflicts import listed
 from sync.rebaseline import rebaseline
 from sync.runs import Options, Runner
 from sync.state.schema import metadata, quarantine, records
-from tests.simulation import oddities, quirks, returns, slices
+from tests.simulation import oddities, quirks
 from tests.simulation.oracle import Violation
 from tests.simulation.process import Crash
 from tests.simulation.quick import Memory
-from tests.simulation.scenario import Outcome, Scenario
+from tests.simulation.scenario import LATER, Outcome, Scenario
 from tests.simulation.side import Side, email_of
 from tests.simulation.world import memory
 
@@ -212,7 +212,7 @@ class _Restoring:
         return f"{self.rng.getrandbits(128):032x}"
 
 
-WITHOUT = {"takeover", "sharing", slices.KIND, returns.KIND, *oddities.KINDS, *quirks.KINDS}
+WITHOUT = {"takeover", "sharing", *LATER, *oddities.KINDS, *quirks.KINDS}
 
 
 def run(seed: int, without: frozenset[str] = frozenset()) -> Outcome:

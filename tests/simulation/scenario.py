@@ -24,16 +24,18 @@ from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, oddities, oracle, questions, quirks, returns, slices
+from tests.simulation import clocks, drift, oddities, oracle, questions, quirks, returns, rewriting, slices
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
 from tests.simulation.process import Crash, Life, Watched, plain
 from tests.simulation.sharing import linked, owned
-from tests.simulation.side import Side, drawn_habits, drawn_rates
+from tests.simulation.side import Side, drawn_habits
+from tests.simulation.swarm import drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-BESIDE = ("clocks", "addresses", "sharing", "slow", slices.KIND, returns.KIND, *oddities.KINDS, *quirks.KINDS)
+LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND)
+BESIDE = ("clocks", "addresses", "sharing", "slow", *LATER, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
@@ -112,16 +114,20 @@ class Scenario:
         self.clocks = clocks.drawn(self.seed, self.clock, names, allowed=self._befalls("clocks"))
         if self.clocks.differ:
             self.met["beside/clocks differ"] += 1
+        self.drift = drift.drawn(self.seed, names, allowed=self._befalls(drift.KIND))
         for name in names:
             rates = drawn_rates(self.rng)
             allowed = {fault: rate for fault, rate in rates.items() if self.faults and fault not in self.without}
             side = Side(name, self.clocks.of_side[name], drawn_habits(self.rng), allowed, Random(self.rng.random()))
+            side = self.drift.of(side) if self.drift else side
             side.objects = objects_of(self.world, name)
             side.between = self._meanwhile
             side.boundary = partial(self._boundary, side)
             self.sides[name] = side
-        self._slow_down()
+        quirks.slow_down(self)
         self.people = People(self.sides, Random(self.rng.random()), self._say, number=self.rng.choice((1, 2, 4)))
+        if self.drift:
+            self.drift.watch(self)
         self.chance = Random(self.rng.random())
         self.moving = Random(f"{self.seed}-addresses")
         self.moves = self.moving.choice((0.0, 0.0, 0.0, 0.0, 0.1, 0.3)) if self._befalls("addresses") else 0.0
@@ -132,6 +138,7 @@ class Scenario:
             self.people.linked = partial(linked, self)
             for side in self.sides.values():
                 side.identify = self.people.of
+        rewriting.draw(self)
         self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)
         self.quirks = quirks.Quirks(self)
         self.returns = returns.Returns(self, allowed=self._befalls(returns.KIND))
@@ -150,14 +157,6 @@ class Scenario:
     def _rate(self, name: str, choices: tuple[float, ...], *, always: bool = False) -> float:
         drawn = self.rng.choice(choices)
         return drawn if (self.faults or always) and name not in self.without else 0.0
-
-    def _slow_down(self) -> None:
-        """In one of eight worlds the writes of a side take long."""
-        slow = Random(f"{self.seed}-slow")
-        if self._befalls("slow") and slow.random() < 0.125:
-            slowly = self.sides[slow.choice(tuple(self.sides))]
-            slowly.slow = slow.choice((15.0, 25.0, 40.0))
-            self.met["beside/writes slow"] += 1
 
     def _befalls(self, what: str) -> bool:
         """Whether this one of BESIDE may befall the world."""
@@ -179,7 +178,8 @@ class Scenario:
         seat = partial(platform, seats=life.seats, fenced=fenced, seated=self.quirks.seated)
         made_by = {name: seat(name, folder / name, side) for name, side in self.sides.items()}
         find = made_by.__getitem__
-        workspace = Workspace(self.folder, made.project, state, clock, made.fields, made.order, self._new_id, find)
+        project = self.drift.project(made.project) if self.drift else made.project
+        workspace = Workspace(self.folder, project, state, clock, made.fields, made.order, self._new_id, find)
         workspace.marks = self.marks
         workspace._owners = {name: Owners(state, name) for name in self.sides}
         workspace._compiled = {name: made._compiled[name] for name in self.sides}
@@ -392,6 +392,8 @@ class Scenario:
         """Faults end, people rest, what was refused is let through; then runs until one writes nothing; then one that
         reads everything from the beginning finds nothing new, and writes nothing either."""
         self.healed = True
+        if self.drift:
+            self.drift.back(self)
         for side in self.sides.values():
             side.healed = True
             due, side.late = side.late, []
@@ -451,6 +453,7 @@ class Scenario:
     def _check(self) -> None:
         oracle.check(self)
         self.quirks.check()
+        rewriting.check(self)
 
 
 def unsettled(state: State) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.simulation.scenario import BESIDE, Outcome, Scenario
-from tests.simulation.side import FAULTS
+from tests.simulation.swarm import FAULTS
 
 AT_MOST = 400
 """Tries."""

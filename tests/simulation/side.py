@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from config.clock import ManualClock, stamp
-from config.errors import AuthorizationLost, InDoubt, QuotaExhausted, RecordRejected, RetryLater
+from config.errors import AuthorizationLost, InDoubt, PermissionMissing, QuotaExhausted, RecordRejected, RetryLater
 from connectors.api import (
     FieldSchema,
     Gone,
@@ -39,18 +39,9 @@ OVERLAP = timedelta(seconds=90)
 LATEST = timedelta(seconds=DOUBT - 10)
 """After it no side does a write any more whose answer it did not give: the engine waits for DOUBT."""
 
-FAULTS = (
-    "login_lost",
-    "pull_breaks",
-    "left_out",
-    "read_breaks",
-    "push_breaks",
-    "later",
-    "refused",
-    "lost_after",
-    "lost_before",
-    "late_commit",
-)
+LACKING = "no such field"
+TAIL = " ~ "
+"""What comes behind it says nothing: of a long value that was cut off this much stands."""
 
 NAMES = ("email", "first", "title", "stage", "consent", "key")
 
@@ -132,6 +123,9 @@ class Side:
     came_late: datetime | None = None  # when the last of what came late was done
     doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
+    cuts: int = 0  # letters after which it cuts names and titles off; 0 where it does not
+    lacking: str = ""  # a field that is gone just now
+    strict: bool = False  # it refuses to be asked for such a field
     _ids: int = 0
 
     # people
@@ -183,6 +177,8 @@ class Side:
         told = dict(values)
         if self.habits.shouts and isinstance(told.get("first"), str):
             told["first"] = told["first"].upper()
+        if self.cuts:
+            told.update({name: told[name][: self.cuts] for name in ("first", "title") if told.get(name)})
         shown += self.ahead.get(id, timedelta(0))
         self.history[id].append(Row(id, object, now, stamp(shown), told, gone, into, into_object))
 
@@ -312,6 +308,11 @@ def _address(values: Mapping[str, Any]) -> str:
     return str(values.get("email")).casefold()
 
 
+def plain(value: Any) -> str:
+    """A value as it is compared: whatever its case, and cut off or whole."""
+    return str(value or "").casefold().partition(TAIL)[0]
+
+
 def email_of(values: Mapping[str, Any]) -> str:
     """Whose record it is: the address that the person joined with. Of one they changed to, it is what is before and
     behind the +."""
@@ -353,7 +354,7 @@ class Seat:
 
     def describe(self, object: str) -> ObjectSchema:
         self._call("describe")
-        return ObjectSchema(object, {name: FieldSchema(name, "text") for name in NAMES})
+        return ObjectSchema(object, {name: FieldSchema(name, "text") for name in NAMES if name != self.side.lacking})
 
     def pull(
         self, object: str, cursor: str | None, fields: Sequence[str], *, since: str = "", bulk: bool = False
@@ -368,6 +369,7 @@ class Seat:
                 self.pending.clear()
                 side.broke += 1
                 raise RetryLater("No answer.", after=1)
+            self._ask(fields)
             found = [row for row in side.shown_rows(object) if row.id > after and row.version >= state["since"]]
             found.sort(key=lambda row: row.id)
             page, more = found[: side.habits.page_size], len(found) > side.habits.page_size
@@ -395,6 +397,7 @@ class Seat:
         self._call("read")
         if self.side.strikes("read_breaks"):
             raise RetryLater("No answer.", after=1)
+        self._ask(fields)
         found: dict[str, Row] = {}  # of several the last: the others the answer does not show
         # by another key than the id some platforms can only search, and a search lags
         searched = key != "id" and self.side.habits.lag < DOUBT
@@ -408,6 +411,16 @@ class Seat:
         self.side.boundary("call.after")
         return told
 
+    def _ask(self, fields: Sequence[str]) -> None:
+        """A strict platform refuses to tell of a field that it has not."""
+        side = self.side
+        if side.strict and side.lacking in fields:
+            self.pending.clear()
+            side.broke += side.doing == "pull"
+            side.struck = LACKING
+            side.met[f"{side.doing}/{LACKING}"] += 1
+            raise PermissionMissing("There is no such field.", field=side.lacking, code="no_such_field")
+
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
         assert operations, "asked to write nothing"
         for operation in operations:
@@ -419,6 +432,12 @@ class Seat:
 
     def _pushed(self, operation: Operation) -> Result:
         side = self.side
+        if side.lacking in operation.values:
+            side.struck = LACKING
+            side.met[f"{side.doing}/{LACKING}"] += 1
+            side.refused.add(operation.key)
+            error = RecordRejected("There is no such field.", field=side.lacking, code="no_such_field")
+            return Result(operation.key, operation.id, error=error)
         if side.strikes("push_breaks"):
             raise QuotaExhausted("No calls are left.")
         if side.strikes("later"):
@@ -468,8 +487,3 @@ def drawn_habits(rng: Random) -> Habits:
         shouts=rng.random() < 0.25,
         finds_by_key=rng.random() < 0.7,
     )
-
-
-def drawn_rates(rng: Random) -> dict[str, float]:
-    """Some faults never, some rarely, some all the time (swarm): what is drawn together finds what is not."""
-    return {name: rng.choice((0.0, 0.0, 0.02, 0.1, 0.35)) for name in FAULTS}

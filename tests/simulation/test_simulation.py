@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.simulation import oddities, quirks, restoring, returns, seeds, shrink, slices
+from tests.simulation import oddities, quirks, restoring, seeds, shrink
 from tests.simulation.campaign import Tally, _outcome, summary
 from tests.simulation.coverage import Coverage, possible
 from tests.simulation.oracle import Violation
-from tests.simulation.scenario import Scenario, run
+from tests.simulation.scenario import LATER, Scenario, run
 from tests.simulation.side import Habits, Seat
 
 ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
@@ -108,14 +108,14 @@ TRUE = (3, 5, 11, 16, 27, 61, 66, 85)
 @pytest.mark.parametrize(("seed", "options"), ARCHIVE)
 def test_what_failed_once_holds(seed: int, options: dict[str, Any]) -> None:
     """Without what came later beside the stories: these stay what they were."""
-    without = options.get("without", frozenset()) | {slices.KIND, returns.KIND, *oddities.KINDS, *quirks.KINDS}
+    without = options.get("without", frozenset()) | {*LATER, *oddities.KINDS, *quirks.KINDS}
     assert run(seed, **options | {"without": without}).violation == ""
 
 
 @pytest.mark.parametrize("seed", ARCHIVE_OF_ODDITIES)
 def test_what_failed_once_by_what_platforms_do_holds(seed: int) -> None:
     """Without what came later."""
-    assert run(seed, without=frozenset({slices.KIND, returns.KIND, *quirks.KINDS})).violation == ""
+    assert run(seed, without=frozenset({*LATER, *quirks.KINDS})).violation == ""
 
 
 @pytest.mark.slow

@@ -1,0 +1,58 @@
+"""Planted bugs of fields that an account loses and has again, of texts that are cut off, of crowds of one instant."""
+
+from __future__ import annotations
+
+from tests.planted.bug import Bug
+
+DRIFT = (
+    Bug(
+        "a field that was made anew empties it everywhere",
+        "sync/arrivals.py",
+        "            if body.get(name) in (None, []) and old.get(name) not in (None, []):\n",
+        "            if name not in body:\n",
+        tests="tests/engine/test_guards.py::test_a_field_that_was_made_anew_empties_nothing_elsewhere",
+    ),
+    Bug(
+        "a field that is back is not read from the beginning",
+        "sync/drift.py",
+        "        if thawed:\n",
+        "        if thawed and not place:\n",
+        tests="tests/engine/test_guards.py::test_a_field_that_is_back_is_read_and_written_again",
+    ),
+    Bug(
+        "who looks up what is in doubt knows nothing of the fields that are gone",
+        "sync/steps/attempt.py",
+        "            recall(tx, workspace, self.connections)\n",
+        "",
+        tests="tests/simulation/test_drift.py::test_a_field_that_goes_and_comes_back_loses_nothing",
+    ),
+    Bug(
+        "a text that was cut off, in a record that a lost create made, goes back",
+        "sync/doubt.py",
+        "        known = rewritten(row, body) | held\n",
+        "        known = held\n",
+        tests="tests/simulation/test_rewriting.py",
+    ),
+    Bug(
+        "HubSpot: the first page of a search is taken for all",
+        "connectors/hubspot/connector.py",
+        "if len(page.results) < SEARCH_PAGE or page.total == len(page.results):",
+        "if len(page.results) <= SEARCH_PAGE:",
+        tests="tests/simulation/test_crowds.py",
+    ),
+    Bug(
+        "Salesforce: the fields of an object are asked for once",
+        "connectors/salesforce/connector.py",
+        "        facts = self._facts(object)\n        body = self._client",
+        "        facts = self._facts(object)\n        if object in self._schemas:\n"
+        "            return self._schemas[object]\n        body = self._client",
+        tests="tests/simulation/test_crowds.py",
+    ),
+    Bug(
+        "HubSpot: people are asked for by the modified time of other objects",
+        "connectors/hubspot/connector.py",
+        'STAMP = {"contacts": "lastmodifieddate"}',
+        'STAMP = {"contacts": "hs_lastmodifieddate"}',
+        tests="tests/simulation/test_crowds.py",
+    ),
+)
