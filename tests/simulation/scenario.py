@@ -351,7 +351,8 @@ class Scenario:
                 if self.rng.random() < 0.66:
                     self.act()
                     self._strike("")
-                    self.met[f"beside/{returns.NAME}"] += self.returns.strike()
+                    if self.returns.strike():
+                        self.met[f"beside/{returns.NAME}"] += 1
                 else:
                     self._some_run()
             self._heal()
