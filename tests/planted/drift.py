@@ -49,6 +49,13 @@ DRIFT = (
         tests="tests/engine/test_writes.py::test_a_number_or_a_time_that_a_platform_rounds_does_not_go_back",
     ),
     Bug(
+        "HubSpot: a contact is found by its main address only",
+        "connectors/hubspot/connector.py",
+        'if key == "email" else ()\n',
+        'if key == "" else ()\n',
+        tests="tests/connectors/hubspot/test_push.py::test_a_contact_is_found_by_each_of_its_addresses",
+    ),
+    Bug(
         "HubSpot: the first page of a search is taken for all",
         "connectors/hubspot/connector.py",
         "if len(page.results) < SEARCH_PAGE or page.total == len(page.results):",
