@@ -63,7 +63,7 @@ class Store:
         held.update({name: value if value != "" else None for name, value in values.items()})
         if object == "contacts" and values.get("email"):
             _keep_second(held, before)
-            self.by_email.update(dict.fromkeys(_addresses(held), row["id"]))
+            self.by_email.update({address: row["id"] for address in _addresses(held)})
         now = self.now()
         row["updatedAt"] = now
         held["lastmodifieddate" if object == "contacts" else "hs_lastmodifieddate"] = now
@@ -130,7 +130,7 @@ SECOND = "hs_additional_emails"
 
 def _addresses(held: Mapping[str, Any]) -> list[str]:
     """All addresses of a contact, the main one first."""
-    every = [held.get("email"), *str(held.get(SECOND) or "").split(";")]
+    every: list[Any] = [held.get("email"), *str(held.get(SECOND) or "").split(";")]
     return [str(address).lower() for address in every if address]
 
 
