@@ -63,7 +63,7 @@ class Store:
         held.update({name: value if value != "" else None for name, value in values.items()})
         if object == "contacts" and values.get("email"):
             _keep_second(held, before)
-            self.by_email.update({address: row["id"] for address in _addresses(held)})
+            self.by_email.update(dict.fromkeys(_addresses(held), str(row["id"])))
         now = self.now()
         row["updatedAt"] = now
         held["lastmodifieddate" if object == "contacts" else "hs_lastmodifieddate"] = now
