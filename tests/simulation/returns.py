@@ -33,7 +33,7 @@ class Returns:
     """Those of one scenario."""
 
     def __init__(self, scenario: Scenario, *, allowed: bool) -> None:
-        self.scenario = scenario
+        self.scenario, self.struck = scenario, 0
         self.rng = Random(f"{scenario.seed}-{KIND}")
         drawn = self.rng.choice(RATES)
         self.rate = drawn if allowed and not scenario.people.tail else 0.0  # a text cut off is no value that was given
@@ -51,6 +51,7 @@ class Returns:
         before = self._before(side, id, name)
         if not before:
             return False
+        self.struck += 1
         self.scenario.met[f"beside/{NAME}"] += 1
         self.scenario.clock.advance(self.rng.choice((0, 2, 30)))
         self.scenario.people.give_again(side, id, name, self.rng.choice(before))
