@@ -351,8 +351,7 @@ class Scenario:
                 if self.rng.random() < 0.66:
                     self.act()
                     self._strike("")
-                    if self.returns.strike():
-                        self.met[f"beside/{returns.NAME}"] += 1
+                    self.returns.strike()
                 else:
                     self._some_run()
             self._heal()
