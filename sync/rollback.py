@@ -19,13 +19,14 @@ from sqlalchemy import Connection, bindparam, delete, func, literal_column, sele
 
 from config.clock import stamp
 from config.errors import PermissionMissing
-from connectors.api import Gone
+from connectors.api import Gone, Record
 from mappings.model import Field, Kind, Rule
 from sync.arrivals import LAGS, Back, Loss, went_back
 from sync.core.merge import speaking
 from sync.core.views import Provenance, RecordView
 from sync.guards import known_records
 from sync.load import chunks, provenances, record_views
+from sync.resolve import ROLLED_BACK
 from sync.state.database import upsert
 from sync.state.schema import conflicts, leads, meta, records, streams
 from sync.withheld import note
@@ -36,7 +37,6 @@ WAYS = (ACCEPT, PUT_BACK)
 PROBED = 20
 """Records that are looked at now and then: the newest of those that every index shows by now."""
 LATER = "The next run that can read the account looks again; nothing is written anywhere until then."
-_WHY = "rolled_back"
 _LASTING = (Rule.MOST_RESTRICTIVE, Rule.FURTHEST)
 
 
@@ -56,6 +56,7 @@ class Lost:
     looked: int = 0
     older: int = 0
     missing: int = 0
+    newer: tuple[Record, ...] = ()  # those told alive and newer: no pull has brought that yet
 
     @property
     def number(self) -> int:
@@ -217,7 +218,8 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
         if _is_overtaken(workspace.fields[name], views[lead], reasons.get(name), body[name], where[(lead, name)]):
             continue
         heard = [[view.name, said] for view in views[lead] for said in _said(view, name)]
-        decision = {"value": body[name], "at": at, "source": "", "always": False, "heard": heard}
+        since = max([at, *(voice.at for voice in speaking(workspace.fields[name], views[lead]))])
+        decision = {"value": body[name], "at": since, "source": "", "always": False, "heard": heard}
         rows.append(_decided(lead, name, decision, at))
     if rows:
         note(tx, at)
@@ -269,7 +271,7 @@ def _decided(lead: str, name: str, decision: dict[str, Any], at: str) -> dict[st
         "decision": orjson.dumps(decision).decode(),
         "first_at": at,
         "last_at": at,
-        "why": _WHY,
+        "why": ROLLED_BACK,
     }
 
 

@@ -34,6 +34,10 @@ ARCHIVE = (
     *(97_000_646, 121_005_426),
     # put away, brought back, opted out and put away again between two looks: the opt-out was not heard
     121_003_820,
+    # whoever gave a record again what it had been rolled back to, after it was put back, was not heard
+    *(111_001_847, 121_006_850),
+    # what was accepted on a record that another lives on as counted from when the other had it
+    121_003_971,
     # the oracle: an opt-out may be heard that need not be; what is accepted is given at one moment; a stage that was
     # set after the roll-back; what only a look was told is told to nobody
     *(121_003_902, 121_003_928, 121_003_967, 121_005_407, 121_003_008, 121_005_877),
