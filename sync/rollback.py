@@ -100,20 +100,13 @@ _NEWEST = (
 _LIVING = _NEWEST.where(records.c.gone.is_(None)).limit(PROBED)
 
 
-def looks_rolled_back(workspace: Workspace, connection: str, object: str) -> bool:
-    """Whether most of the newest records that are known are gone, or told older than they are known. A pull of news
-    would not tell: their times have gone back, too."""
-    lost = _newest(workspace, connection, object)
+def looks_rolled_back(lost: Lost) -> bool:
+    """Whether most of the records that were looked at are gone, or told older than they are known. A pull of news would
+    not tell: their times have gone back, too."""
     return (lost.older + lost.missing) * 2 > lost.looked
 
 
-def shows_older(workspace: Workspace, connection: str, object: str) -> bool:
-    """Whether any of the newest records that are known is told older: where a consent was taken back, that may be a
-    roll-back of a record that somebody touched since."""
-    return _newest(workspace, connection, object).older > 0
-
-
-def _newest(workspace: Workspace, connection: str, object: str) -> Lost:
+def newest(workspace: Workspace, connection: str, object: str) -> Lost:
     """What the newest living records have lost, of people."""
     known = []
     if workspace.mapped(connection)[object].kind is Kind.LEAD:
@@ -135,7 +128,7 @@ def look(workspace: Workspace, connection: str, object: str, told: int) -> Lost:
     for some in chunks(_known(workspace, connection, object, _NEWEST)):
         more = _look(workspace, connection, object, some)
         looked, older, missing = found.looked + len(some), found.older + more.older, found.missing + more.missing
-        found = replace(found, looked=looked, older=older, missing=missing)
+        found = replace(found, looked=looked, older=older, missing=missing, newer=(*found.newer, *more.newer))
         if workspace.project.guards.rolled_back.breaks(found.number, found.known):
             break
     return found
@@ -154,7 +147,9 @@ def _look(workspace: Workspace, connection: str, object: str, known: Sequence[An
     found = workspace.connector(connection).read(object, "id", ids, fields)
     told = [(row, found[row.id]) for row in known if row.id in found]
     older = sum(went_back(one.version, row.version) for row, one in told if not (row.gone and one.gone))
-    return Lost(len(known), len(known), older, sum(row.id not in found for row in known if not row.gone))
+    missing = sum(row.id not in found for row in known if not row.gone)
+    newer = tuple(one for row, one in told if one.gone is None and one.version > row.version)
+    return Lost(len(known), len(known), older, missing, newer)
 
 
 # what is known of it: from the first sign on until a whole look finds nothing, or a person says which way
