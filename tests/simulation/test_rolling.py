@@ -38,8 +38,8 @@ ARCHIVE = (
     *(111_001_847, 121_006_850),
     # what was accepted on a record that another lives on as counted from when the other had it
     121_003_971,
-    # a record that an earlier create had made, found undone, was taken for what somebody put in a later one's place (and
-    # the oracle: what a look-up before the look brings is known by then)
+    # a record that an earlier create had made, found undone, passed for what somebody put in a later one's place; and
+    # the oracle: what a look-up before the look brings is known by then
     121_009_308,
     # what a look at the newest records told, and no pull yet, was written over
     121_006_469,
@@ -47,7 +47,7 @@ ARCHIVE = (
     121_009_515,
     # the oracle: an opt-out may be heard that need not be; what is accepted is given at one moment; a stage that was
     # set after the roll-back; what only a look was told is told to nobody
-    *(121_003_902, 121_003_928, 121_003_967, 121_005_407, 121_003_008, 121_005_877),
+    *(81_160, 121_003_902, 121_003_928, 121_003_967, 121_005_407, 121_003_008, 121_005_877),
     # of both ways one
     95_000_010,
 )
