@@ -256,6 +256,10 @@ class _Rolling:
         acting, scenario._acting = scenario._acting, True  # people wait until it is carried out
         if self.way == ACCEPT:
             self.side.told_gone |= self.gone & self.side.known
+        else:  # whoever was known to live is made again, also where they had been put away once, and brought back
+            alive = {id for id in self.gone if id in self.known and not self.known[id]["gone"]}
+            self.side.told_gone -= alive
+            self.side.unlisted -= alive
         self._give_all_anew()
         self.decided, self.noticed = True, False
         for number in range(TRIES + 1):

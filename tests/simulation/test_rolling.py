@@ -48,6 +48,8 @@ ARCHIVE = (
     # the oracle: an opt-out may be heard that need not be; what is accepted is given at one moment; a stage that was
     # set after the roll-back; what only a look was told is told to nobody
     *(81_160, 121_003_902, 121_003_928, 121_003_967, 121_005_407, 121_003_008, 121_005_877),
+    # ... and who is put back is made again, also where they had been put away once, or it is noticed only at the end
+    *(131_010_966, 131_011_973),
     # of both ways one
     95_000_010,
 )
