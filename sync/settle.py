@@ -27,6 +27,7 @@ from sync.core.plan import Planned, fingerprint
 from sync.doubt import bears_name, let_go, meant_undone
 from sync.entries import entry, quarantine_rows
 from sync.handoff import brief_settled, record_handoffs
+from sync.heirs import redate
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.resolve import park
@@ -469,6 +470,7 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     replaced = _replaced(row, after, body)
     undone = meant_undone(tx, row.lead, body) if row.verb == Verb.CREATE else {}
     let_go(tx, row, body, changed)
+    before = dict(changed)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
         sent, holds = after.get(name), body.get(name)
         if not came_of(sent, holds):
@@ -483,6 +485,7 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
         held.update({name: [sent, holds]} if holds != sent else {})
     kept = orjson.dumps(held).decode() if held else None
     tx.execute(_DATE, {**place, "c": orjson.dumps(changed).decode(), "h": kept})
+    redate(tx, row.connection, f"{stream.object}/{record_id}", row.lead, before, changed)
     tx.execute(_STIR, {"who": row.lead})
     return body
 
