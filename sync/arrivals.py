@@ -312,6 +312,8 @@ class Arrivals:
         names = [name for name in body if body[name] != old.get(name)]
         told: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
         since = self.at if self.back.anew else record.version
+        if self.back.anew:
+            self.ended.given(record.id, before.version, body, dict.fromkeys(names, since))
         changed = orjson.dumps({**told, **dict.fromkeys(names, since)}).decode()
         held = {n: pair for n, pair in orjson.loads(before.held or "{}").items() if n not in names}
         kept_held = orjson.dumps(held).decode() if held else None

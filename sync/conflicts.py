@@ -18,7 +18,7 @@ from config.errors import Misconfigured
 from mappings.canonical import Unreadable, canonical
 from sync.core.merge import Decision, Undecided
 from sync.load import chunks
-from sync.resolve import park, unite
+from sync.resolve import ROLLED_BACK, park, unite
 from sync.state.schema import conflicts, leads, records, streams
 from sync.withheld import WRITE, decide_write
 from sync.workspace import Workspace
@@ -128,7 +128,7 @@ def decisions(tx: Connection, ids: Sequence[str]) -> dict[str, dict[str, Decisio
         for row in tx.execute(query):
             told = orjson.loads(row.decision)
             told["heard"] = tuple((source, value) for source, value in told["heard"])
-            given[row.lead][row.field] = Decision(**told, whatever=row.why != "")
+            given[row.lead][row.field] = Decision(**told, whatever=row.why != "", once=row.why == ROLLED_BACK)
     return given
 
 

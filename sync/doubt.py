@@ -240,6 +240,17 @@ def date_unheard(tx: Connection, found: Sequence[tuple[int, str, str]]) -> None:
             _date_back(tx, row, stream, id)
 
 
+def meant_undone(tx: Connection, lead: str, body: Values) -> dict[str, str]:
+    """The fields of a record of the lead that hold what a create of ours meant that was found undone, and since when
+    that counts."""
+    found: dict[str, str] = {}
+    for row in _undone(tx, [lead]):
+        after: Values = orjson.loads(row.after)
+        times: dict[str, list[str]] = orjson.loads(row.times or "{}")
+        found.update({n: at for n, (_, at) in times.items() if at and n in body and came_of(after.get(n), body[n])})
+    return found
+
+
 def _undone(tx: Connection, ids: Iterable[str]) -> list[Any]:
     """The creates of these leads that had left, and were found undone."""
     return [row for some in chunks(sorted(set(ids))) for row in tx.execute(_UNHEARD, {"some": some}).all()]

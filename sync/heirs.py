@@ -91,3 +91,15 @@ class Ended:
         ]
         if rows:
             self._tx.execute(_SAID, rows)
+
+
+def redate(
+    tx: Connection, connection: str, heir: str, lead: str, before: Mapping[str, str], now: Mapping[str, str]
+) -> None:
+    """A record (object/id) of the lead turns out to have its values since `now`, which was taken for `before`: so do
+    the records that live on as it, where they were said to have had them no earlier."""
+    for row in tx.execute(_ENDED, {"some": [lead], "of": connection}).all():
+        told: dict[str, str] = orjson.loads(row.changed or "{}") if row.into == heir else {}
+        wrong = {name: now[name] for name, at in before.items() if told.get(name) == at and now.get(name, at) != at}
+        if wrong:
+            tx.execute(_SAID, {"s": row.stream, "i": row.id, "c": orjson.dumps({**told, **wrong}).decode()})

@@ -279,6 +279,8 @@ RESTORED = "restored"
 """In `conflicts.why`: asked because an older state may not decide it by itself."""
 IN_DOUBT = "in_doubt"
 """Asked because the fate of a write is not known, and a blank where it wrote may be a person's."""
+ROLLED_BACK = "rolled_back"
+"""Decided by what a person said of a platform that was rolled back."""
 
 
 def _inherit(tx: Connection, keep: str, lose: str) -> None:

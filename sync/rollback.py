@@ -19,13 +19,14 @@ from sqlalchemy import Connection, bindparam, delete, func, literal_column, sele
 
 from config.clock import stamp
 from config.errors import PermissionMissing
-from connectors.api import Gone
+from connectors.api import Gone, Record
 from mappings.model import Field, Kind, Rule
 from sync.arrivals import LAGS, Back, Loss, went_back
 from sync.core.merge import speaking
 from sync.core.views import Provenance, RecordView
 from sync.guards import known_records
 from sync.load import chunks, provenances, record_views
+from sync.resolve import ROLLED_BACK
 from sync.state.database import upsert
 from sync.state.schema import conflicts, leads, meta, records, streams
 from sync.withheld import note
@@ -36,7 +37,6 @@ WAYS = (ACCEPT, PUT_BACK)
 PROBED = 20
 """Records that are looked at now and then: the newest of those that every index shows by now."""
 LATER = "The next run that can read the account looks again; nothing is written anywhere until then."
-_WHY = "rolled_back"
 _LASTING = (Rule.MOST_RESTRICTIVE, Rule.FURTHEST)
 
 
@@ -56,6 +56,7 @@ class Lost:
     looked: int = 0
     older: int = 0
     missing: int = 0
+    newer: tuple[Record, ...] = ()  # those told alive and newer: no pull has brought that yet
 
     @property
     def number(self) -> int:
@@ -99,20 +100,13 @@ _NEWEST = (
 _LIVING = _NEWEST.where(records.c.gone.is_(None)).limit(PROBED)
 
 
-def looks_rolled_back(workspace: Workspace, connection: str, object: str) -> bool:
-    """Whether most of the newest records that are known are gone, or told older than they are known. A pull of news
-    would not tell: their times have gone back, too."""
-    lost = _newest(workspace, connection, object)
+def looks_rolled_back(lost: Lost) -> bool:
+    """Whether most of the records that were looked at are gone, or told older than they are known. A pull of news would
+    not tell: their times have gone back, too."""
     return (lost.older + lost.missing) * 2 > lost.looked
 
 
-def shows_older(workspace: Workspace, connection: str, object: str) -> bool:
-    """Whether any of the newest records that are known is told older: where a consent was taken back, that may be a
-    roll-back of a record that somebody touched since."""
-    return _newest(workspace, connection, object).older > 0
-
-
-def _newest(workspace: Workspace, connection: str, object: str) -> Lost:
+def newest(workspace: Workspace, connection: str, object: str) -> Lost:
     """What the newest living records have lost, of people."""
     known = []
     if workspace.mapped(connection)[object].kind is Kind.LEAD:
@@ -134,7 +128,7 @@ def look(workspace: Workspace, connection: str, object: str, told: int) -> Lost:
     for some in chunks(_known(workspace, connection, object, _NEWEST)):
         more = _look(workspace, connection, object, some)
         looked, older, missing = found.looked + len(some), found.older + more.older, found.missing + more.missing
-        found = replace(found, looked=looked, older=older, missing=missing)
+        found = replace(found, looked=looked, older=older, missing=missing, newer=(*found.newer, *more.newer))
         if workspace.project.guards.rolled_back.breaks(found.number, found.known):
             break
     return found
@@ -153,7 +147,9 @@ def _look(workspace: Workspace, connection: str, object: str, known: Sequence[An
     found = workspace.connector(connection).read(object, "id", ids, fields)
     told = [(row, found[row.id]) for row in known if row.id in found]
     older = sum(went_back(one.version, row.version) for row, one in told if not (row.gone and one.gone))
-    return Lost(len(known), len(known), older, sum(row.id not in found for row in known if not row.gone))
+    missing = sum(row.id not in found for row in known if not row.gone)
+    newer = tuple(one for row, one in told if one.gone is None and one.version > row.version)
+    return Lost(len(known), len(known), older, missing, newer)
 
 
 # what is known of it: from the first sign on until a whole look finds nothing, or a person says which way
@@ -217,7 +213,8 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
         if _is_overtaken(workspace.fields[name], views[lead], reasons.get(name), body[name], where[(lead, name)]):
             continue
         heard = [[view.name, said] for view in views[lead] for said in _said(view, name)]
-        decision = {"value": body[name], "at": at, "source": "", "always": False, "heard": heard}
+        since = max([at, *(voice.at for voice in speaking(workspace.fields[name], views[lead]))])
+        decision = {"value": body[name], "at": since, "source": "", "always": False, "heard": heard}
         rows.append(_decided(lead, name, decision, at))
     if rows:
         note(tx, at)
@@ -269,7 +266,7 @@ def _decided(lead: str, name: str, decision: dict[str, Any], at: str) -> dict[st
         "decision": orjson.dumps(decision).decode(),
         "first_at": at,
         "last_at": at,
-        "why": _WHY,
+        "why": ROLLED_BACK,
     }
 
 

@@ -24,9 +24,10 @@ from sync.baseline import body_bytes, content_hash, counts_from
 from sync.conversions import told
 from sync.core.echo import came_of, later, stood_since
 from sync.core.plan import Planned, fingerprint
-from sync.doubt import bears_name, let_go
+from sync.doubt import bears_name, let_go, meant_undone
 from sync.entries import entry, quarantine_rows
 from sync.handoff import brief_settled, record_handoffs
+from sync.heirs import redate
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.resolve import park
@@ -467,11 +468,15 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
     after: Values = orjson.loads(row.after)
     replaced = _replaced(row, after, body)
+    undone = meant_undone(tx, row.lead, body) if row.verb == Verb.CREATE else {}
     let_go(tx, row, body, changed)
+    before = dict(changed)
     for name, (_, at) in orjson.loads(row.times or "{}").items():
         sent, holds = after.get(name), body.get(name)
         if not came_of(sent, holds):
-            if at and name in replaced:
+            if name in undone:  # an earlier create made the record
+                changed[name] = min(changed.get(name, known.first_at), undone[name])
+            elif at and name in replaced:
                 changed[name] = later(changed.get(name, known.first_at), at)
             continue
         changed.pop(name, None)
@@ -480,6 +485,7 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
         held.update({name: [sent, holds]} if holds != sent else {})
     kept = orjson.dumps(held).decode() if held else None
     tx.execute(_DATE, {**place, "c": orjson.dumps(changed).decode(), "h": kept})
+    redate(tx, row.connection, f"{stream.object}/{record_id}", row.lead, before, changed)
     tx.execute(_STIR, {"who": row.lead})
     return body
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from config.errors import ClosedloopError, Fenced
 from config.log import Log
@@ -13,7 +13,7 @@ from sync.first_run import Canary, approve
 from sync.guards import guard, guarded, judge
 from sync.ledger import Ledger, Written
 from sync.planning import approved, beside_leads, outcomes_due, plan_batches, waiting_for
-from sync.push import in_doubt, look_again, recover, send
+from sync.push import in_doubt, look_again, open_targets, recover, send
 from sync.steps import rolled_back
 from sync.steps.attempt import Attempt
 from sync.steps.decide import decide
@@ -41,6 +41,7 @@ def push(attempt: Attempt) -> Iterator[str]:
     broken |= _each(attempt, [name for name in names if name in watching], look_again)
     looked_up = [name for name in names if name in unsure and name not in broken]
     broken |= _each(attempt, looked_up, recover)
+    attempt.unseen = _unseen(attempt, unsure)
     unsettled = _dated(attempt) if watching or looked_up else []
     yield LOOKED
     if unsettled or looked_up:  # that may be newer than what the leads were made of
@@ -60,6 +61,14 @@ def _each(attempt: Attempt, names: list[str], look: Callable[[Workspace, str, Le
             attempt.failed(name, error)
             broken.add(name)
     return broken
+
+
+def _unseen(attempt: Attempt, unsure: Collection[str]) -> set[str]:
+    """The leads with writes in doubt at those connections that were pulled by this run and could not be looked at then:
+    what the pull brought may be what those writes did, and passes for a person's edit until they are looked up."""
+    failed = {error.connection for error in attempt.errors} & attempt.ledger.counts["pull"].keys()
+    with attempt.workspace.state.read() as tx:
+        return {lead for name in unsure if name in failed for _, _, lead in open_targets(tx, name) if lead}
 
 
 def _dated(attempt: Attempt) -> list[str]:
@@ -143,6 +152,8 @@ def _chunks(attempt: Attempt, open_: list[str], canary: Canary, *, count_waiting
     chunk: list[Planned] = []
     for batch in plan_batches(attempt.workspace, attempt.run):
         for operation in batch.operations:
+            if operation.lead in attempt.unseen:
+                continue
             if operation.connection in open_:
                 chunk.append(operation)
             elif count_waiting and operation.connection in attempt.waiting:

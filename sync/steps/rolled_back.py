@@ -8,10 +8,11 @@ from sqlalchemy import Connection
 
 from config.log import Log
 from sync import rollback
-from sync.absorb import Absorbed
+from sync.absorb import Absorbed, absorb_records
 from sync.arrivals import Back
 from sync.guards import Held
 from sync.steps.attempt import Attempt
+from sync.streams import stream_for
 
 log = Log(__name__)
 
@@ -27,11 +28,31 @@ def _way(attempt: Attempt) -> Any:
 
 def probe(attempt: Attempt, connection: str, object: str) -> None:
     """Look at the newest records of the object; what looks rolled back is looked at whole once it has been pulled."""
-    if rollback.looks_rolled_back(attempt.workspace, connection, object):
-        log.warning("rollback.suspected", connection=connection, object=object)
-        with attempt.workspace.state.begin() as tx:
-            attempt.ledger.enter(tx)
-            rollback.suspect(tx, connection, object)
+    lost = rollback.newest(attempt.workspace, connection, object)
+    if rollback.looks_rolled_back(lost):
+        _suspect(attempt, connection, object)
+    _hear(attempt, connection, object, lost)
+
+
+def _suspect(attempt: Attempt, connection: str, object: str) -> None:
+    log.warning("rollback.suspected", connection=connection, object=object)
+    with attempt.workspace.state.begin() as tx:
+        attempt.ledger.enter(tx)
+        rollback.suspect(tx, connection, object)
+
+
+def _hear(attempt: Attempt, connection: str, object: str, lost: rollback.Lost) -> None:
+    """Take in what a look told that no pull has brought yet: an index that lags may show it only after a write that
+    goes over it. May raise LookFirst."""
+    if not lost.newer:
+        return
+    workspace = attempt.workspace
+    mapped, hush = workspace.mapped(connection)[object], workspace.suppression
+    with workspace.state.begin() as tx:
+        attempt.ledger.enter(tx)
+        stream, at = stream_for(tx, connection, object, mapped.kind), workspace.now()
+        counts = absorb_records(tx, stream, lost.newer, mapped, run=attempt.run, at=at, forgotten=hush)
+        doubt(attempt, tx, connection, object, counts)
 
 
 class LookFirst(Exception):
@@ -51,13 +72,13 @@ def doubt(attempt: Attempt, tx: Connection, connection: str, object: str, counts
 
 
 def look_first(attempt: Attempt, connection: str, object: str) -> None:
-    """Look whether the account is told older than it is known, before a consent that was taken back is believed."""
-    if rollback.shows_older(attempt.workspace, connection, object):
-        log.warning("rollback.suspected", connection=connection, object=object)
-        with attempt.workspace.state.begin() as tx:
-            attempt.ledger.enter(tx)
-            rollback.suspect(tx, connection, object)
+    """Look whether the account is told older than it is known, before a consent that was taken back is believed: it may
+    be what a record was rolled back to that somebody touched since."""
+    lost = rollback.newest(attempt.workspace, connection, object)
+    if lost.older:
+        _suspect(attempt, connection, object)
     attempt.looked.add((connection, object))
+    _hear(attempt, connection, object, lost)
 
 
 def account(attempt: Attempt, tx: Connection, connection: str, object: str, counts: Absorbed) -> None:
@@ -91,6 +112,7 @@ def settle(attempt: Attempt, connection: str, object: str) -> None:
 def _judge(attempt: Attempt, connection: str, object: str) -> None:
     lost = rollback.look(attempt.workspace, connection, object, attempt.older.get((connection, object), 0))
     breaks = attempt.workspace.project.guards.rolled_back.breaks(lost.number, lost.known)
+    _hear(attempt, connection, object, lost)
     with attempt.workspace.state.begin() as tx:
         attempt.ledger.enter(tx)
         if breaks:

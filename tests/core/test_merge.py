@@ -119,6 +119,13 @@ def test_a_decision_holds_while_nothing_new_is_said() -> None:
     assert decided([one, two], value="three", heard=heard) == "three"
 
 
+def test_a_decision_of_one_moment_hears_again_what_is_given_later() -> None:
+    answer = {"value": "two", "heard": (("a/contacts/a", "one"),), "once": True}
+    two = record("b", "2", x="two")
+    assert decided([record("a", "1", x="one"), two], **answer) == "two"
+    assert decided([record("a", "9+", x="one"), two], **answer) == "undecided"
+
+
 def test_always_holds_whatever_is_said() -> None:
     one, two = record("a", "3", x="new"), record("b", "2", x="two")
     assert decided([one, two], value="old", always=True) == "old"

@@ -50,7 +50,7 @@ BUGS = (
     Bug(
         "nobody notices that a platform was rolled back",
         "sync/steps/rolled_back.py",
-        "    if rollback.looks_rolled_back(attempt.workspace, connection, object):\n",
+        "    if rollback.looks_rolled_back(lost):\n",
         "    if not connection:\n",
         tests="tests/engine/test_rollback.py",
     ),

@@ -20,6 +20,7 @@ from config.clock import stamp, unstamp
 from config.project import Guards, Limit, Project
 from connectors.api import Gone
 from sync.arrivals import LAGS, ROUNDING
+from sync.push import open_targets
 from sync.rollback import ACCEPT, PUT_BACK
 from sync.runs import Options, Report, Runner
 from sync.state.schema import meta, records, streams
@@ -215,7 +216,7 @@ class _Rolling:
 
     def is_due(self) -> bool:
         """Whether the next run that reads the side is to notice: most of what is known there was rolled back, and it is
-        time to look again."""
+        time to look again. The look-up of a write in doubt comes before that, and may bring one more that is known."""
         if not self.done or self.decided or self._just_looked():
             return False
         known = {id: one for id, one in self._known().items() if not one["gone"]}
@@ -224,7 +225,9 @@ class _Rolling:
         old = {id: one["version"] for id, one in known.items() if one["version"] and one["version"] < until}
         lost = [id for id, version in old.items() if id in self.gone or _is_older(rows[id].version, version)]
         told = [id for id in lost if id not in self.gone and rows[id].gone is None]
-        return len(lost) * 2 > len(old) and bool(told)
+        with self.scenario.workspace.state.read() as tx:
+            sought = len(open_targets(tx, self.side.name))
+        return len(lost) * 2 > len(old) + sought and bool(told)
 
     def _just_looked(self) -> bool:
         with self.scenario.workspace.state.read() as tx:
@@ -253,6 +256,10 @@ class _Rolling:
         acting, scenario._acting = scenario._acting, True  # people wait until it is carried out
         if self.way == ACCEPT:
             self.side.told_gone |= self.gone & self.side.known
+        else:  # whoever was known to live is made again, also where they had been put away once, and brought back
+            alive = {id for id in self.gone if id in self.known and not self.known[id]["gone"]}
+            self.side.told_gone -= alive
+            self.side.unlisted -= alive
         self._give_all_anew()
         self.decided, self.noticed = True, False
         for number in range(TRIES + 1):

@@ -34,9 +34,24 @@ ARCHIVE = (
     *(97_000_646, 121_005_426),
     # put away, brought back, opted out and put away again between two looks: the opt-out was not heard
     121_003_820,
+    # whoever gave a record again what it had been rolled back to, after it was put back, was not heard
+    *(111_001_847, 121_006_850),
+    # what was accepted on a record that another lives on as counted from when the other had it
+    121_003_971,
+    # a record that an earlier create had made, found undone, passed for what somebody put in a later one's place; and
+    # the oracle: what a look-up before the look brings is known by then
+    121_009_308,
+    # what a look at the newest records told, and no pull yet, was written over
+    121_006_469,
+    # what a write of unknown fate did was pulled, the look-up failed, and it passed for news on the other side
+    121_009_515,
+    # ... or it came late to a record that another was converted into, which was said to have had it only since
+    131_011_646,
     # the oracle: an opt-out may be heard that need not be; what is accepted is given at one moment; a stage that was
     # set after the roll-back; what only a look was told is told to nobody
-    *(121_003_902, 121_003_928, 121_003_967, 121_005_407, 121_003_008, 121_005_877),
+    *(81_160, 121_003_902, 121_003_928, 121_003_967, 121_005_407, 121_003_008, 121_005_877),
+    # ... and who is put back is made again, also where they had been put away once, or it is noticed only at the end
+    *(131_010_966, 131_011_973),
     # of both ways one
     95_000_010,
 )
