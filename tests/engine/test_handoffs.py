@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 from sqlalchemy import select
 
 from config.errors import ClosedloopError
 from connectors.api import Gone
-from sync.state.schema import activities, leads, quarantine
+from sync.state.schema import activities, handoffs, leads, quarantine
 from tests.engine.conftest import Loop
 from tests.engine.memory import rejected, unreachable
 
@@ -76,3 +78,26 @@ def test_whoever_was_handed_over_stays_so_when_sales_merges_them_with_another(lo
     assert lead.qualified_at
     assert lead.handed_off_at
     assert len(loop.beta.all("tasks")) == 1
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_whoever_was_handed_over_stays_so_when_converted_into_somebody_new(loop: Loop, step: int) -> None:
+    """Whose name comes first is chance: the new one is read by the very answers that tell of the conversion."""
+    numbers = count(500, step)
+    loop.workspace.new_id = lambda: f"ld_{next(numbers):025d}"
+    ana, prospect = _handed_over(loop, unreachable())
+    loop.settled()
+    bob = loop.beta.put("contacts", {"email": "bob@x.io", "first": "Bob"})
+    loop.beta.remove("prospects", prospect, Gone.CONVERTED, bob, "contacts")
+    loop.alpha.edit("contacts", ana, {"title": "Clerk"})
+    with loop.workspace.state.begin() as tx:
+        before = tx.execute(select(leads.c.id, leads.c.qualified_at, leads.c.handed_off_at)).one()
+        tx.execute(activities.delete())
+    loop.alpha.rows["events"].clear()
+    loop.settled()
+    with loop.workspace.state.read() as tx:
+        told = tx.execute(select(leads.c.id, leads.c.qualified_at, leads.c.handed_off_at)).one()
+        [brief] = tx.execute(select(handoffs.c.lead)).scalars()
+    assert all(before)
+    assert (told, brief) == (before, before.id)
+    assert loop.alpha.rows["contacts"][ana].values["stage"] == "sales_qualified"
