@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table, bindparam, exists, select, update
 from connectors.api import Gone
 from mappings.model import Kind
 from sync import clashes
+from sync.conversions import tell_once
 from sync.copies import Changed, follow, kin, recognise, welcome_back
 from sync.core import resolve
 from sync.core.resolve import Key
@@ -269,6 +270,7 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     _inherit_handoff(tx, keep, lose)
     clashes.end(tx, lose, at)
     pass_on(tx, keep, lose, at)
+    tell_once(tx, keep)
     moot = conflicts.c.kind.in_(["field", "write"]) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
     tx.execute(update(conflicts).where(moot).values(state="closed", last_at=at))  # asked anew of `keep` if need be
     taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)

@@ -285,7 +285,7 @@ conversions = Table(  # outcomes told, or to be told, to ad and analytics platfo
     Column("event_at", Text, nullable=False),
     Column("value", Text),
     Column("reason", Text),
-    Column("state", Text, nullable=False),  # due, sent, refused, unsure
+    Column("state", Text, nullable=False),  # due, sent, refused, unsure, merged
     Column("at", Text, nullable=False),
     PrimaryKeyConstraint("connection", "object", "event_id"),
     Index("conversions_by_lead", "lead"),
