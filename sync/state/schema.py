@@ -267,7 +267,7 @@ handoffs = Table(
     Column("score", Integer, nullable=False),
     Column("reasons", Text, nullable=False),
     Column("brief", Text, nullable=False),
-    Column("brief_state", Text, nullable=False),  # none, due, written, archived
+    Column("brief_state", Text, nullable=False),  # none, due, written, archived, withdrawn
     Column("brief_record", Text, nullable=False, server_default=""),
     Column("at", Text, nullable=False),
     PrimaryKeyConstraint("lead", "connection"),

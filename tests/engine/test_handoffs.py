@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from config.errors import ClosedloopError
 from connectors.api import Gone
+from sync.insight.status import status
 from sync.state.schema import activities, handoffs, leads, quarantine
 from tests.engine.conftest import Loop
 from tests.engine.memory import rejected, unreachable
@@ -50,6 +51,27 @@ def test_a_brief_about_somebody_who_is_gone_waits_until_they_are_back(loop: Loop
     assert (len(loop.beta.writes), _open(loop)) == (tried, [])
     loop.beta.put("prospects", CHIEF, prospect)
     loop.settled()
+    assert [task["person"] for task in loop.beta.all("tasks")] == [f"prospects/{prospect}"]
+
+
+def _briefs(loop: Loop) -> tuple[int, int]:
+    """How many are still to be written, and how many were withdrawn."""
+    with loop.workspace.state.read() as tx:
+        told = status(tx)
+    return told["briefs_due"], told["briefs_withdrawn"]
+
+
+@pytest.mark.parametrize("gone", [Gone.DELETED, Gone.ERASED, Gone.ARCHIVED])
+def test_a_brief_about_somebody_who_was_deleted_is_withdrawn_until_they_are_back(loop: Loop, gone: Gone) -> None:
+    """Nothing waits for ever for somebody who is gone for good; that it was not written is told."""
+    _, prospect = _handed_over(loop, unreachable())
+    assert _briefs(loop) == (1, 0)
+    loop.beta.remove("prospects", prospect, gone)
+    loop.settled()
+    assert _briefs(loop) == ((1, 0) if gone is Gone.ARCHIVED else (0, 1))
+    loop.beta.put("prospects", CHIEF, prospect)
+    loop.settled()
+    assert _briefs(loop) == (0, 0)
     assert [task["person"] for task in loop.beta.all("tasks")] == [f"prospects/{prospect}"]
 
 
