@@ -52,6 +52,7 @@ class Returns:
         if not before:
             return False
         self.struck += 1
+        self.scenario.met[f"beside/{NAME}"] += 1
         self.scenario.clock.advance(self.rng.choice((0, 2, 30)))
         self.scenario.people.give_again(side, id, name, self.rng.choice(before))
         return True

@@ -352,7 +352,7 @@ class Scenario:
                 if self.rng.random() < 0.66:
                     self.act()
                     self._strike("")
-                    self.met[f"beside/{returns.NAME}"] += self.returns.strike()
+                    self.returns.strike()
                 else:
                     self._some_run()
             self._heal()
