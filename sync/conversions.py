@@ -3,6 +3,7 @@
 A row stands for each outcome that a platform is to be told, from the transaction that decided it: `due`, then `sent`,
 `refused` (in quarantine, until a person lets it be tried again), or `unsure` (its answer was lost on a platform that
 cannot tell a repeat: a person decides whether to count it again). A row is never made twice, so nothing is told twice.
+Where two leads became one, another row of the same outcome may stand for it: what was not sent is `merged` with that.
 What happened before a platform takes it (`max_age` of its manifest) is history, and is not told.
 """
 
@@ -25,7 +26,7 @@ from sync.core.plan import Change, Planned
 from sync.core.views import DealView, LeadView
 from sync.load import chunks, lead_rows
 from sync.state.database import upsert
-from sync.state.schema import conversions, quarantine
+from sync.state.schema import OPEN_WRITES, conversions, journal, quarantine
 from sync.targets import express
 from sync.workspace import Workspace
 
@@ -141,21 +142,57 @@ def _changes(mapped: Mapped, known: Mapping[str, Any], at: str) -> Iterator[Chan
             yield Change(name, mapped.entries[name].remote, None, known[name], "the lead's outcome", at)
 
 
+_TWICE = (
+    select(conversions.c.connection, conversions.c.object, conversions.c.event)
+    .where(conversions.c.lead == bindparam("of"), conversions.c.event.in_(OF_LEADS), conversions.c.state != "merged")
+    .group_by(conversions.c.connection, conversions.c.object, conversions.c.event)
+    .having(func.count() > 1)
+)
+_OPEN = select(journal.c.remote).where(journal.c.lead == bindparam("of"), journal.c.verb == "create", OPEN_WRITES)
+_BEST = ("sent", "unsure", "due", "refused")
+
+
+def tell_once(tx: Connection, lead: str) -> None:
+    """Two leads became this one: of an outcome that a lead has once, and that was noted of both, one at most is still
+    to be told, and none where one was sent. One that may have been sent goes before those that were not."""
+    twice = tx.execute(_TWICE, {"of": lead}).all()
+    if not twice:
+        return
+    doubtful = {orjson.loads(text)["match"].get("event_id") for text in tx.execute(_OPEN, {"of": lead}).scalars()}
+    for connection, object, event in twice:
+        mine = (conversions.c.connection == connection) & (conversions.c.object == object)
+        query = select(conversions).where(mine, conversions.c.lead == lead, conversions.c.event == event)
+        noted = tx.execute(query.where(conversions.c.state != "merged").order_by(conversions.c.event_at)).all()
+        stays = min(noted, key=lambda row: (_BEST.index(row.state), row.event_id not in doubtful))
+        moot = [row.event_id for row in noted if row is not stays and row.state != "sent"]
+        tx.execute(update(conversions).where(mine, conversions.c.event_id.in_(moot)).values(state="merged"))
+        _close(tx, connection, object, moot)
+
+
 def told(tx: Connection, connection: str, object: str, ids: Sequence[str], state: str) -> None:
-    """The conversions of these event ids are in `state` from now on."""
+    """The conversions of these event ids are in `state` from now on; what is merged stays so unless it was sent."""
     for some in chunks(ids):
         mine = (conversions.c.connection == connection) & (conversions.c.object == object)
-        tx.execute(update(conversions).where(mine, conversions.c.event_id.in_(some)).values(state=state))
+        these = mine & conversions.c.event_id.in_(some)
+        may = these if state == "sent" else these & (conversions.c.state != "merged")
+        tx.execute(update(conversions).where(may).values(state=state))
         if state == "sent":
-            here = (quarantine.c.connection == connection) & (quarantine.c.object == object)
-            waiting = quarantine.c.record.in_(some) & quarantine.c.state.in_(["open", "replaying"])
-            tx.execute(update(quarantine).where(here, waiting).values(state="resolved"))
+            _close(tx, connection, object, some)
+        else:
+            merged = select(conversions.c.event_id).where(these, conversions.c.state == "merged")
+            _close(tx, connection, object, list(tx.execute(merged).scalars()))
+
+
+def _close(tx: Connection, connection: str, object: str, ids: Sequence[str]) -> None:
+    here = (quarantine.c.connection == connection) & (quarantine.c.object == object)
+    waiting = quarantine.c.record.in_(ids) & quarantine.c.state.in_(["open", "replaying"])
+    tx.execute(update(quarantine).where(here, waiting).values(state="resolved"))
 
 
 _DUE_AGAIN = (
     update(conversions)
     .where(conversions.c.connection == bindparam("of"), conversions.c.object == bindparam("named"))
-    .where(conversions.c.event_id == bindparam("told"))
+    .where(conversions.c.event_id == bindparam("told"), conversions.c.state != "merged")
     .values(state="due")
 )
 

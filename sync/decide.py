@@ -24,7 +24,7 @@ from sync.core.views import OURSELVES, DealView, LeadView, Provenance, RecordVie
 from sync.deals import bearing, welcome
 from sync.deletes import opted_out
 from sync.doubt import date_unheard
-from sync.handoff import record_handoffs
+from sync.handoff import record_handoffs, withdraw_briefs
 from sync.load import (
     activity_tallies,
     deal_views,
@@ -112,6 +112,7 @@ def merge_batch(tx: Connection, workspace: Workspace, limit: int = BATCH) -> tup
             standing.append(lead)
     tx.execute(_MERGED, stored)
     _already_with_sales(tx, workspace, standing, at)
+    withdraw_briefs(tx, [lead for lead in standing if lead.handed_off_at])
     record_conversions(tx, workspace, decided, at)
     return len(rows), len(fresh)
 

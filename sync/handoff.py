@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from connectors.api import Verb
+from connectors.api import Gone, Verb
 from sync.core import brief
+from sync.core.views import LeadView
 from sync.load import activities_of, chunks, lead_rows, lead_view, record_views
 from sync.state.database import upsert
 from sync.state.schema import handoffs, leads, quarantine
@@ -56,6 +57,39 @@ def record_handoffs(
     tx.execute(upsert(handoffs, tx, key=["lead", "connection"], update=["object", "record"]), rows)
     for some in chunks(ids):
         tx.execute(update(leads).where(leads.c.id.in_(some)).values(handed_off_at=at, dirty=1))
+
+
+_FOR_GOOD = {Gone.DELETED, Gone.ERASED}
+_WAITING = (
+    select(handoffs.c.lead, handoffs.c.connection, handoffs.c.brief_state)
+    .where(handoffs.c.brief_state.in_(["due", "withdrawn"]))
+    .where(handoffs.c.lead.in_(bindparam("some", expanding=True)))
+)
+_STATE = (
+    update(handoffs)
+    .where(handoffs.c.lead == bindparam("of"), handoffs.c.connection == bindparam("there"))
+    .values(brief_state=bindparam("is"))
+)
+
+
+def withdraw_briefs(tx: Connection, handed: Sequence[LeadView]) -> None:
+    """Of these leads whom sales was handed: a brief about somebody who was deleted there before it was written is
+    withdrawn, and due again once they are back. One about somebody who was put away waits."""
+    by_lead = {lead.id: lead.records for lead in handed}
+    changed = []
+    for some in chunks(sorted(by_lead)):
+        for row in tx.execute(_WAITING, {"some": some}):
+            here = {view.gone for view in by_lead[row.lead] if view.connection == row.connection}
+            state = "withdrawn" if _is_over(here) else "due"
+            if state != row.brief_state:
+                changed.append({"of": row.lead, "there": row.connection, "is": state})
+    if changed:
+        tx.execute(_STATE, changed)
+
+
+def _is_over(gone: set[str | None]) -> bool:
+    """Whether whoever stood as records that went so is deleted for good; what lives on as another is where that is."""
+    return bool(gone & _FOR_GOOD) and gone <= {*_FOR_GOOD, Gone.MERGED, Gone.CONVERTED}
 
 
 def brief_settled(tx: Connection, written: Any, record_id: str, at: str) -> None:

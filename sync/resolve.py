@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table, bindparam, exists, select, update
 from connectors.api import Gone
 from mappings.model import Kind
 from sync import clashes
+from sync.conversions import tell_once
 from sync.copies import Changed, follow, kin, recognise, welcome_back
 from sync.core import resolve
 from sync.core.resolve import Key
@@ -168,9 +169,7 @@ class _Batch:
         others = {self._owners[key] for key in found if key in self._owners} - {lead}
         if len(others) != 1:
             return lead
-        keep, lose = sorted([lead, *others])
-        self._unite(keep, lose)
-        return keep
+        return self._unite(lead, *others)
 
     def _claim(self, lead: str, found: Iterable[Key], row: Any) -> None:
         """Give the lead the keys that are free. A key of another lead stays there: a shared or reused address."""
@@ -187,7 +186,7 @@ class _Batch:
         key = resolve.record_key(row.connection, object, record_id)
         survivor = self._survivor_lead(row.connection, object, record_id)
         if survivor and survivor != lead:
-            self._unite(keep=min(lead, survivor), lose=max(lead, survivor))
+            self._unite(lead, survivor)
         elif not survivor:
             self._owners[key] = lead
             self._new_keys[key] = lead
@@ -208,7 +207,10 @@ class _Batch:
     def _name(self, stream: int) -> tuple[str, str] | None:
         return next(((row.connection, row.object) for row in self.rows if row.stream == stream), None)
 
-    def _unite(self, keep: str, lose: str) -> None:
+    def _unite(self, one: str, other: str) -> str:
+        """Make two leads one, and return which. One that this batch made has nothing yet, whatever its name: the other
+        stays."""
+        keep, lose = sorted([one, other], key=lambda lead: (lead in self._new_leads, lead))
         self._moved[lose] = keep
         for link in self._links:
             if link["l"] == lose:
@@ -220,6 +222,7 @@ class _Batch:
         unite(self.tx, keep, lose, self.at)
         if lose in self._new_leads:
             self._new_leads.remove(lose)
+        return keep
 
     def _park(self, row: Any, rivals: Iterable[tuple[str, Key]]) -> None:
         if (row.stream, row.id) not in self._parked:
@@ -267,6 +270,7 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     _inherit_handoff(tx, keep, lose)
     clashes.end(tx, lose, at)
     pass_on(tx, keep, lose, at)
+    tell_once(tx, keep)
     moot = conflicts.c.kind.in_(["field", "write"]) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
     tx.execute(update(conflicts).where(moot).values(state="closed", last_at=at))  # asked anew of `keep` if need be
     taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)

@@ -442,10 +442,10 @@ def uncounted(tx: Connection, row: Any, at: str) -> None:
     """A conversion may or may not have been told, and its platform cannot tell a repeat: a person decides."""
     what = "The answer was lost, and this platform would count a repeat twice."
     tx.execute(update(journal).where(journal.c.id == row.id).values(state="quarantined", error=what, settled_at=at))
-    told(tx, row.connection, row.object, [event_of(row)], "unsure")
     place = (row.connection, row.object, event_of(row), row.lead or "", "")
     fix = "Look whether it was counted; `quarantine replay` sends it again."
     quarantine_rows(tx, [entry(row.run, at, place, code="in_doubt", reason=what, fix=fix)])
+    told(tx, row.connection, row.object, [event_of(row)], "unsure")
 
 
 _IT = (records.c.stream == bindparam("s")) & (records.c.id == bindparam("r"))

@@ -39,6 +39,7 @@ from connectors.scopes import beyond
 
 # the property that moves with every change: contacts have one of their own, and the other's filter finds nothing
 STAMP = {"contacts": "lastmodifieddate"}
+SECOND = "hs_additional_emails"
 OVERLAP = timedelta(seconds=300)
 _TYPES = {
     "bool": "boolean",
@@ -252,7 +253,7 @@ class HubSpotConnector:
             return self._read_references(object, values)
         if object in TIES:
             return self._read_ties(object, values)
-        properties = _properties(object, [*fields, *([] if key == "id" else [key])])
+        properties = _properties(object, [*fields, *({"id": (), "email": ("email", SECOND)}.get(key, (key,)))])
         items = self._client.read(object, list(values), properties, "" if key == "id" else key)
         found: dict[str, Record] = {}
         wanted: dict[str, list[str]] = {}
@@ -261,8 +262,8 @@ class HubSpotConnector:
         for item in items.values():
             [record, *losers] = self._told(object, item)
             if key != "id":
-                asked = wanted.get(str(orjson.loads(record.raw).get(key) or "").lower(), ())
-                found.update(dict.fromkeys(asked, record))
+                for value in _found_by(key, orjson.loads(record.raw)):
+                    found.update(dict.fromkeys(wanted.get(value, ()), record))
                 continue
             for id in (item.id, *(loser.id for loser in losers)):
                 if id in wanted:
@@ -329,6 +330,12 @@ def _properties(object: str, fields: Sequence[str]) -> list[str]:
     if object == "deals":
         wanted += ["pipeline", "dealstage"]
     return list(dict.fromkeys(wanted))
+
+
+def _found_by(key: str, held: dict[str, Any]) -> list[str]:
+    """What a record was asked for by: HubSpot finds a contact by each of its addresses."""
+    further = str(held.get(SECOND) or "").split(";") if key == "email" else ()
+    return [str(value).lower() for value in (held.get(key) or "", *further)]
 
 
 def _field(row: dict[str, Any]) -> FieldSchema:

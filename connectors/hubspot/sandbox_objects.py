@@ -134,7 +134,7 @@ class Objects:
         """Nothing is left, and no list tells of it."""
         row = self._store.rows[object].pop(str(call.json["objectId"]), None)
         if row is not None:
-            self._store.by_email.pop(str(row["properties"].get("email") or "").lower(), None)
+            self._store.forget(row)
         return Answer(204)
 
     def _merge(self, call: Call, object: str) -> Answer:

@@ -20,7 +20,7 @@ class Store:
         self.rows: dict[str, dict[str, Row]] = {object: {} for object in TYPES}
         self.aliases: dict[str, str] = {}  # an id that was merged -> the one after it
         self.ties: dict[str, dict[str, list[str]]] = {}  # object/id -> object -> ids
-        self.by_email: dict[str, str] = {}  # of contacts
+        self.by_email: dict[str, str] = {}  # of contacts, by each of their addresses
         self.bump_on_no_change = True
         self.next_id = 10_000
         self.hidden: dict[str, Row] = {}  # properties of contacts that the portal has not just now, as they were
@@ -50,8 +50,8 @@ class Store:
         properties = {**values, "hs_object_id": id, "createdate": now, moved: now}
         row = {"id": id, "properties": properties, "createdAt": now, "updatedAt": now, "archived": False}
         self.rows[object][id] = row
-        if object == "contacts" and values.get("email"):
-            self.by_email[str(values["email"]).lower()] = id
+        if object == "contacts":
+            self.by_email.update(dict.fromkeys(_addresses(properties), id))
         return row
 
     def change(self, object: str, row: Row, values: Mapping[str, Any]) -> None:
@@ -59,10 +59,11 @@ class Store:
         same = all((held.get(name) or "") == (value or "") for name, value in values.items())
         if same and not self.bump_on_no_change:
             return
-        if object == "contacts" and values.get("email"):
-            self.by_email.pop(str(held.get("email") or "").lower(), None)
-            self.by_email[str(values["email"]).lower()] = row["id"]
+        before = _addresses(held) if object == "contacts" else []
         held.update({name: value if value != "" else None for name, value in values.items()})
+        if object == "contacts" and values.get("email"):
+            _keep_second(held, before)
+            self.by_email.update(dict.fromkeys(_addresses(held), str(row["id"])))
         now = self.now()
         row["updatedAt"] = now
         held["lastmodifieddate" if object == "contacts" else "hs_lastmodifieddate"] = now
@@ -73,6 +74,8 @@ class Store:
         values = {**other["properties"], **{k: v for k, v in one["properties"].items() if v not in (None, "")}}
         olds = [winner, loser, *(values.get("hs_merged_object_ids") or "").split(";")]
         values["hs_merged_object_ids"] = ";".join(sorted({old for old in olds if old}))
+        if object == "contacts":
+            _keep_second(values, [*_addresses(one["properties"]), *_addresses(other["properties"])])
         row = self.new(object, values, "")
         for old in (winner, loser):
             self.aliases[old] = row["id"]
@@ -113,4 +116,27 @@ class Store:
         for name in self._KEPT:
             setattr(self, name, state[name])
         people = self.rows["contacts"].values()
-        self.by_email = {str(row["properties"].get("email")).lower(): row["id"] for row in people}
+        self.by_email = {address: row["id"] for row in people for address in _addresses(row["properties"])}
+
+    def forget(self, row: Row) -> None:
+        """The addresses of a contact are nobody's any more."""
+        for address in _addresses(row["properties"]):
+            self.by_email.pop(address, None)
+
+
+SECOND = "hs_additional_emails"
+"""The further addresses of a contact. It is found by each of them, wherever one asks by `email`."""
+
+
+def _addresses(held: Mapping[str, Any]) -> list[str]:
+    """All addresses of a contact, the main one first."""
+    every: list[Any] = [held.get("email"), *str(held.get(SECOND) or "").split(";")]
+    return [str(address).lower() for address in every if address]
+
+
+def _keep_second(held: Row, before: Iterable[str]) -> None:
+    """What was an address of the contact before is a further one, if it is not the main one."""
+    main = str(held.get("email") or "").lower()
+    further = dict.fromkeys(address for address in before if address != main)
+    if further or held.get(SECOND):
+        held[SECOND] = ";".join(further) or None

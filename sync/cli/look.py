@@ -71,6 +71,8 @@ def show_status(found: dict[str, Any], now: datetime, console: Console) -> None:
         console.print(f"{found['conversions_due']} outcomes are still to be told.")
     if found["briefs_due"]:
         console.print(f"{found['briefs_due']} hand-off briefs are still to be written.")
+    if number := found["briefs_withdrawn"]:
+        console.print(f"{number} hand-off briefs were not written: whoever they are about was deleted there first.")
 
 
 def _show_streams(found: dict[str, Any], now: datetime, console: Console) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mappings.model import Values
+from sync.core.rounding import is_moved, is_number, is_rounded, is_rounded_money, is_stamp
 
 APART = timedelta(days=1)
 """No two clocks differ by more."""
@@ -58,14 +59,21 @@ def later(since: str, replaced: str) -> str:
 
 def is_rewrite(held: list[Any], value: Any) -> bool:
     """Whether `value` is what the platform made of the value we sent: what it returned then, or, where it returned
-    nothing, what differs from it only in case, space, punctuation or by being cut off."""
+    nothing, what differs from it only in case, space, punctuation, by being cut off, or as rounded numbers and times
+    of other zones do."""
     sent, returned = held
     if returned is not None:
         return bool(returned == value)
+    if isinstance(sent, dict) and isinstance(value, dict):
+        return is_rounded_money(sent, value)
     if not isinstance(sent, str) or not isinstance(value, str):
         return False
     one, other = _bare(sent), _bare(value)
-    return one == other or (len(other) >= 20 and one.startswith(other))
+    if len(other) >= 20 and one.startswith(other):
+        return True
+    if is_number(sent) and is_number(value):  # 1.25 is not 12.5
+        return is_rounded(sent, value)
+    return one == other or (is_stamp(sent) and is_stamp(value) and is_moved(sent, value))
 
 
 def came_of(sent: Any, value: Any) -> bool:

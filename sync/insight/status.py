@@ -40,10 +40,14 @@ def status(tx: Connection, runs_shown: int = 5) -> dict[str, Any]:
         "frozen": _frozen(tx),
         "webhooks": _webhooks(tx),
         "conversions_due": count_due(tx),
-        "briefs_due": tx.execute(
-            select(func.count()).select_from(handoffs).where(handoffs.c.brief_state == "due")
-        ).scalar(),
+        "briefs_due": _briefs(tx, "due"),
+        "briefs_withdrawn": _briefs(tx, "withdrawn"),
     }
+
+
+def _briefs(tx: Connection, state: str) -> int:
+    query = select(func.count()).select_from(handoffs).where(handoffs.c.brief_state == state)
+    return int(tx.execute(query).scalar() or 0)
 
 
 def quotas(workspace: Workspace) -> list[dict[str, str]]:

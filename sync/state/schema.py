@@ -267,7 +267,7 @@ handoffs = Table(
     Column("score", Integer, nullable=False),
     Column("reasons", Text, nullable=False),
     Column("brief", Text, nullable=False),
-    Column("brief_state", Text, nullable=False),  # none, due, written, archived
+    Column("brief_state", Text, nullable=False),  # none, due, written, archived, withdrawn
     Column("brief_record", Text, nullable=False, server_default=""),
     Column("at", Text, nullable=False),
     PrimaryKeyConstraint("lead", "connection"),
@@ -285,7 +285,7 @@ conversions = Table(  # outcomes told, or to be told, to ad and analytics platfo
     Column("event_at", Text, nullable=False),
     Column("value", Text),
     Column("reason", Text),
-    Column("state", Text, nullable=False),  # due, sent, refused, unsure
+    Column("state", Text, nullable=False),  # due, sent, refused, unsure, merged
     Column("at", Text, nullable=False),
     PrimaryKeyConstraint("connection", "object", "event_id"),
     Index("conversions_by_lead", "lead"),

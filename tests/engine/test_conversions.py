@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from config.clock import ManualClock, stamp
-from config.errors import ClosedloopError, InDoubt
+from config.errors import ClosedloopError, InDoubt, RetryLater
 from connectors.api import Operation
 from sync import duplicates
 from sync import forget as forgetting
@@ -243,3 +243,76 @@ def test_an_explanation_names_them_and_forgetting_removes_them(three: Three) -> 
     made = forgetting.erasure(three.workspace, "ana@x.io")
     forgetting.forget(three.workspace, made, Runner(three.workspace))
     assert states(three) == {}
+
+
+def both(three: Three) -> None:
+    """Ana and Anna both qualify."""
+    chief(three)
+    chief_too = three.alpha.put("contacts", {"email": "anna@y.io", "title": "Chief"})
+    at = stamp(three.clock.now())
+    three.alpha.put("events", {"type": "form", "at": at, "person": chief_too, "title": "Contact us"})
+
+
+def noted(three: Three) -> list[str]:
+    with three.workspace.state.read() as tx:
+        return sorted(tx.execute(select(conversions.c.state)).scalars())
+
+
+def told(three: Three) -> list[str]:
+    return [row["name"] for row in three.gamma.all("outcomes")]
+
+
+def link(three: Three) -> None:
+    with three.workspace.state.begin() as tx:
+        duplicates.link(tx, three.workspace, "ana@x.io", "anna@y.io")
+
+
+def test_of_two_who_became_one_what_neither_was_told_of_is_told_once(three: Three) -> None:
+    both(three)
+    three.gamma.refuse = lambda operation: RetryLater("Not now.")
+    sync(three)
+    assert noted(three) == ["due", "due"]
+    link(three)
+    assert noted(three) == ["due", "merged"]
+    three.gamma.refuse = lambda operation: None
+    sync(three)
+    sync(three)
+    assert told(three) == ["qualify_lead"]
+    assert noted(three) == ["merged", "sent"]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_of_two_who_became_one_nothing_is_told_that_was_told_of_either(three: Three, step: int) -> None:
+    """Not even where a person lets go what was refused of the other: its entry is over."""
+    numbers = count(500, step)
+    three.workspace.new_id = lambda: f"ld_{next(numbers):025d}"
+    both(three)
+    refuse = {"anna@y.io": rejected()}
+    three.gamma.refuse = lambda operation: refuse.get(operation.values.get("person", ""))
+    sync(three)
+    assert noted(three) == ["refused", "sent"]
+    [entry] = refused(three)
+    link(three)
+    three.gamma.refuse = lambda operation: None
+    replay(three.workspace, [entry.id])
+    sync(three)
+    assert told(three) == ["qualify_lead"]
+    assert noted(three) == ["merged", "sent"]
+    assert [entry.state for entry in refused(three)] == ["resolved"]
+
+
+def test_of_two_who_became_one_the_one_in_doubt_is_looked_up_first(three: Three) -> None:
+    """What may have been told is not told a second time under the name of the other."""
+    both(three)
+    answers = {"ana@x.io": RetryLater("Not now."), "anna@y.io": InDoubt("The answer was lost.")}
+    three.gamma.refuse = lambda operation: answers.get(operation.values.get("person", ""))
+    sync(three)
+    three.gamma.refuse = lambda operation: None
+    assert noted(three) == ["due", "due"]
+    link(three)
+    three.clock.advance(600)
+    sync(three)
+    sync(three)
+    assert len(told(three)) == int(repeats(three))
+    assert noted(three) == ["merged", "sent" if repeats(three) else "unsure"]
+    assert len(refused(three)) == int(not repeats(three))

@@ -206,6 +206,47 @@ def test_a_rewrite_seen_only_in_the_echo_is_no_edit(loop: Loop) -> None:
     assert loop.alpha.all("contacts")[0]["title"] == "Chief"
 
 
+ROUNDED = (
+    ("annual_revenue", ", transform: [{money: EUR}]", "1234.56", "1235"),
+    ("annual_revenue", ", transform: [{money: EUR}]", "12.345", 12.35),
+    ("postal_code", "", "12.50", 12.5),
+    ("email_consent_at", ", transform: [{datetime: seconds}]", "2026-03-01T23:30:00.000Z", "2026-03-02"),
+    ("email_consent_at", ", transform: [{datetime: seconds}]", "2026-02-27T10:20:30.000Z", "2026-02-27T11:20:30Z"),
+)
+
+
+@pytest.mark.parametrize("returns", [True, False])
+@pytest.mark.parametrize(("name", "read", "given", "kept"), ROUNDED)
+def test_a_number_or_a_time_that_a_platform_rounds_does_not_go_back(
+    loop: Loop, name: str, read: str, given: str, kept: object, returns: bool
+) -> None:
+    """Nor is it written again. Whoever gives another value there is heard."""
+    for of in ("alpha", "beta"):
+        path = loop.folder / "mappings" / f"{of}.yaml"
+        line = "      - {remote: title, field: title, direction: both, on_blank: clear}\n"
+        path.write_text(
+            path.read_text().replace(line, f"{line}      - {{remote: x, field: {name}, direction: both{read}}}\n")
+        )
+    loop.reopen()
+    ours, theirs = pair(loop, x=given)
+    loop.beta.returns_records = returns
+    loop.beta.rewrite = lambda values: {**values, **({"x": kept} if "x" in values else {})}
+    loop.settled()
+    assert loop.beta.rows["contacts"][theirs].values["x"] == kept
+    loop.clock.advance(10)
+    loop.beta.edit("contacts", theirs, {"first": "Anna"})
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ours].values["x"] == given
+    assert loop.alpha.rows["contacts"][ours].values["first"] == "Anna"
+    assert sum("x" in operation.values for operation in loop.beta.writes) == 1
+    assert not any("x" in operation.values for operation in loop.alpha.writes)
+    loop.clock.advance(10)
+    other = "2026-03-04T05:06:07.000Z" if name == "email_consent_at" else "777"
+    loop.beta.edit("contacts", theirs, {"x": other})
+    loop.settled()
+    assert str(loop.alpha.rows["contacts"][ours].values["x"])[:16] == other[:16]
+
+
 def test_what_a_platform_fills_in_a_record_that_it_makes_is_heard_with_its_answer(loop: Loop) -> None:
     """The run that made it takes it on: until a pull tells of it, another write could go over it."""
     ana = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})

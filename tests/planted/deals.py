@@ -55,6 +55,13 @@ DEALS = (
         tests="tests/simulation/test_deals.py::test_what_failed_once_holds",
     ),
     Bug(
+        "of two who became one an outcome is told twice",
+        "sync/resolve.py",
+        "    tell_once(tx, keep)\n",
+        "",
+        tests="tests/engine/test_conversions.py",
+    ),
+    Bug(
         "an outcome that was told is due again",
         "sync/conversions.py",
         '.values(state=state))\n        if state == "sent"',

@@ -1,4 +1,5 @@
-"""Planted bugs of fields that an account loses and has again, of texts that are cut off, of crowds of one instant."""
+"""Planted bugs of fields that an account loses and has again, of what a platform cuts off or rounds, of crowds of one
+instant."""
 
 from __future__ import annotations
 
@@ -32,6 +33,27 @@ DRIFT = (
         "        known = rewritten(row, body) | held\n",
         "        known = held\n",
         tests="tests/simulation/test_rewriting.py",
+    ),
+    Bug(
+        "an amount that a platform rounded is taken for an edit",
+        "sync/core/rounding.py",
+        'return sent["currency"] == value["currency"] and is_rounded(sent["amount"], value["amount"])',
+        "return sent == value",
+        tests="tests/simulation/test_amounts.py",
+    ),
+    Bug(
+        "a time that a platform tells by another zone is taken for an edit",
+        "sync/core/rounding.py",
+        "        return -_WEST <= apart <= _EAST\n",
+        "        return not apart\n",
+        tests="tests/engine/test_writes.py::test_a_number_or_a_time_that_a_platform_rounds_does_not_go_back",
+    ),
+    Bug(
+        "HubSpot: a contact is found by its main address only",
+        "connectors/hubspot/connector.py",
+        'if key == "email" else ()\n',
+        'if key == "" else ()\n',
+        tests="tests/simulation/test_seconds.py",
     ),
     Bug(
         "HubSpot: the first page of a search is taken for all",

@@ -22,7 +22,7 @@ from config.clock import ManualClock
 from sync.state.database import State
 from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
-from tests.simulation import deals_oracle, sales, sales_oracle, twins
+from tests.simulation import amounts, deals_oracle, sales, sales_oracle, twins
 from tests.simulation.desk import Desk, DeskSeat
 from tests.simulation.process import Life, Watched, plain
 from tests.simulation.sales import Sales
@@ -191,6 +191,7 @@ class DealScenario(Scenario):
         self.doubling = Random(f"{self.seed}-doubling")
         self.doubles = 0.0 if twins.KIND in self.without else twins.drawn(self.seed)
         self.twins = Twins(self.trade, Random(f"{self.seed}-doubled"), partial(deals_oracle.set_aside, self))
+        amounts.draw(self)
         self.trade.begin()
         if self.handed:
             self.sales.begin()

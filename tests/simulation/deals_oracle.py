@@ -18,6 +18,7 @@ from sqlalchemy import select
 from connectors.api import Gone, Verb
 from sync.core.conversions import _id as event_id
 from sync.state.schema import deal_people, journal, quarantine, records, streams
+from tests.simulation.amounts import kept
 from tests.simulation.desk import FACTS, SUMS, Desk, said
 from tests.simulation.oracle import Violation
 from tests.simulation.side import Row, email_of
@@ -121,8 +122,9 @@ def _check_copies(judge: Judge, home: Row) -> None:
     if not live and parties & here and not _was_removed(judge, name):
         raise Violation(f"P2: {name} has no copy")
     for copy in live if parties else ():
-        if said(copy.values, FACTS) != said(home.values, FACTS):
-            raise Violation(f"P1: {name} is {said(home.values, FACTS)}, its copy {said(copy.values, FACTS)}")
+        want = said({**home.values, "worth": kept(home.values["worth"], mail.places)}, FACTS)
+        if said(copy.values, FACTS) != want:
+            raise Violation(f"P1: {name} is {want}, its copy {said(copy.values, FACTS)}")
 
 
 def _check_set_aside(judge: Judge) -> None:
@@ -200,7 +202,7 @@ def _check_copied(judge: Judge, over: Row | None, values: dict[str, Any]) -> Non
 def _check_sums(judge: Judge, side: Desk, row: Row) -> None:
     person = judge.person(email_of(row.values))
     deals = judge.counted(person)
-    want, holds = _sums(deals), said(row.values, SUMS)
+    want, holds = _sums(deals, side.places), said(row.values, SUMS)
     if holds.get("at") in _moved_last(deals):
         want["at"] = holds["at"]
     if not want and not judge.was_told(person):
@@ -209,8 +211,8 @@ def _check_sums(judge: Judge, side: Desk, row: Row) -> None:
         raise Violation(f"P1: {side.name}/{row.id} ({person}) is told {holds}; its deals say {want}")
 
 
-def _sums(deals: list[list[Row]]) -> dict[str, str]:
-    """What these deals come to, as `said` tells it; the stage, which hangs on times, apart."""
+def _sums(deals: list[list[Row]], places: int | None) -> dict[str, str]:
+    """What these deals come to, with so many decimals, as `said` tells it; the stage, which hangs on times, apart."""
     now = [told[-1] for told in deals]
     won = sorted((row for row in now if row.values["won"]), key=_closed)
     lost = sorted((row for row in now if row.values["closed"] and not row.values["won"]), key=_closed)
@@ -219,8 +221,8 @@ def _sums(deals: list[list[Row]]) -> dict[str, str]:
         "customer": bool(won),
         "wins": len(won),
         "open": len(open_),
-        "earned": _total(won),
-        "hopes": _total(open_),
+        "earned": kept(_total(won), places),
+        "hopes": kept(_total(open_), places),
         "since": won[0].values["until"] if won else None,
         "why": lost[-1].values["first"] if lost and not won else None,
     }
@@ -276,7 +278,8 @@ def _check_event(judge: Judge, event: str, told: Row | None, home: Desk, rows: l
         if last.gone is None and last in when and parties:
             raise Violation(f"P2: nobody was told that {home.name}/{last.id} was {event}")
         return
-    may = [said(row.values, (detail,)) for row in when]
+    places = judge.scenario.desks["gamma"].places if detail == "worth" else None
+    may = [said({detail: kept(row.values[detail], places)}, (detail,)) for row in when]
     if when and detail == "first" and any("left_out" in what for what in home.met):
         may.append({})  # an answer that told of the loss had left the reason out
     if said(told.values, (detail,)) not in may:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from connectors.api import FieldSchema, Gone, ObjectSchema, Operation, Page, Record, Result, Verb
+from tests.simulation.amounts import AMOUNTS, kept
 from tests.simulation.side import Row, Seat, Side
 
 FACTS = ("title", "worth", "stage", "closed", "won", "until", "first")
@@ -41,6 +42,7 @@ _NAMES = {
 class Desk(Side):
     """A side with deals. `knows(id)` says whether the engine has stored a record of this side."""
 
+    places: int | None = None  # decimals that it keeps of an amount; None for all
     repeats: bool = True  # it knows an outcome that is told again
     knows: Callable[[str], bool] = lambda id: False
     made: Counter[str] = field(default_factory=Counter)  # copies that the engine made, by home
@@ -53,6 +55,18 @@ class Desk(Side):
     def of(cls, side: Side) -> Desk:
         """The same side, with deals."""
         return cls(**{known.name: getattr(side, known.name) for known in fields(Side)})
+
+    def _store(
+        self,
+        id: str,
+        object: str,
+        values: dict[str, Any],
+        gone: Gone | None = None,
+        into: str = "",
+        into_object: str = "",
+    ) -> None:
+        amounts = {name: kept(values[name], self.places) for name in AMOUNTS if name in values}
+        Side._store(self, id, object, {**values, **amounts}, gone, into, into_object)
 
     def standing(self, object: str) -> dict[str, Row]:
         """The live records of an object."""

@@ -93,7 +93,9 @@ class _Restoring:
         mark = scenario.marks.mark
         if mark is not None and mark.epoch > int(told):
             self._is_refused()
+        scenario.taking_up = True
         self._take_up()
+        scenario.taking_up = False
 
     def _unlearn(self) -> None:
         """What the lost state knew to be filled, the older one need not know."""
@@ -212,7 +214,7 @@ class _Restoring:
         return f"{self.rng.getrandbits(128):032x}"
 
 
-WITHOUT = {"takeover", "sharing", *LATER, *oddities.KINDS, *quirks.KINDS}
+WITHOUT = {"takeover", *LATER, *oddities.KINDS, *quirks.KINDS}
 
 
 def run(seed: int, without: frozenset[str] = frozenset()) -> Outcome:

@@ -155,7 +155,7 @@ class Sales:
 
     def _open(self, person: str) -> None:
         self.trade.given += 1
-        facts: dict[str, Any] = {"title": f"Deal {self.trade.given}", "worth": str(100 + self.trade.given)}
+        facts: dict[str, Any] = {"title": f"Deal {self.trade.given}", "worth": self.trade.amount()}
         facts |= {"stage": self.rng.choice(STAGES), "until": self.trade.day(), **OPEN}
         id = self.crm.put(facts, "deals")
         self.say(f"{self.crm.name}/{id} is made by it: {facts}")

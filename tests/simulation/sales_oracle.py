@@ -11,12 +11,14 @@ from collections import Counter, defaultdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+import orjson
+from sqlalchemy import func, select
 
 from config.clock import unstamp
 from connectors.api import Gone, Verb
 from mappings.model import LIFECYCLE
-from sync.state.schema import connections
+from sync.core.conversions import OF_LEADS
+from sync.state.schema import connections, conversions, journal, leads
 from tests.simulation.deals_oracle import Judge
 from tests.simulation.desk import Desk
 from tests.simulation.oracle import Violation
@@ -80,6 +82,8 @@ def check(scenario: DealScenario) -> None:
         _check_status(judge, person)
         if "gamma" in scenario.desks:
             _check_events(judge, scenario.desks["gamma"], person)
+    if "gamma" in scenario.desks:
+        _check_told_once(scenario)
 
 
 def _whose(side: Desk, task: Row) -> str:
@@ -183,3 +187,31 @@ def _check_events(judge: Judge, side: Desk, person: _Person) -> None:
             raise Violation(f"P3: it was told {told[event]} times that {person.name} is {event}")
         if must and person.is_whole and not told[event]:
             raise Violation(f"P2: nobody was told that {person.name} is {event}")
+
+
+def _check_told_once(scenario: DealScenario) -> None:
+    """P3: once two are known to be one person, nothing is told of them that was told of either."""
+    stands = {row.values["event_id"] for row in scenario.desks["gamma"].every("outcomes").values()}
+    with scenario.workspace.state.read() as tx:
+        united = dict(map(tuple, tx.execute(_UNITED)))
+        noted = {row.event_id: (row.lead, row.event) for row in tx.execute(_NOTED) if row.event_id in stands}
+        tried = tx.execute(_TRIED).all()
+    first: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for row in tried:
+        event = orjson.loads(row.remote)["match"].get("event_id")
+        if event in noted:
+            first[noted[event]].setdefault(event, row.created_at)
+    for (lead, event), at in first.items():
+        if len(at) > 1 and max(at.values()) > united.get(lead, ""):
+            raise Violation(f"P3: that {lead} is {event} was told under {len(at)} names, the last as of one person")
+
+
+_UNITED = select(leads.c.into, func.max(leads.c.updated_at)).where(leads.c.state == "merged").group_by(leads.c.into)
+_NOTED = select(conversions.c.event_id, conversions.c.lead, conversions.c.event).where(
+    conversions.c.connection == "gamma", conversions.c.event.in_(OF_LEADS)
+)
+_TRIED = (
+    select(journal.c.remote, journal.c.created_at)
+    .where(journal.c.connection == "gamma", journal.c.object == "outcomes")
+    .order_by(journal.c.id)
+)

@@ -99,6 +99,7 @@ class Scenario:
     each: Callable[[int], None] = lambda number: None  # what happens before each step
     restored: bool = False
     kept: frozenset[tuple[str, str]] | None = None  # the records that a backup knows, while it may still be restored
+    taking_up: bool = False  # a state that was restored is being taken up
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
@@ -319,7 +320,7 @@ class Scenario:
             if self.moves and self.moving.random() < self.moves and self.people.move(self.moving, self._linked()):
                 self.met["beside/address changed"] += 1
             if self.shares and self.sharing.random() < self.shares:
-                self.met["beside/address shared"] += self.people.share(self.sharing, owned(self.workspace.state))
+                self.met["beside/address shared"] += self.people.share(self.sharing, owned(self))
         self._acting = False
 
     def _strike(self, place: str) -> None:

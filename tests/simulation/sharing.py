@@ -16,7 +16,6 @@ from sync.clashes import CODE
 from sync.state.schema import identities, quarantine, records, streams
 
 if TYPE_CHECKING:
-    from sync.state.database import State
     from tests.simulation.scenario import Scenario
 
 _OWNED = (
@@ -27,12 +26,17 @@ _OWNED = (
 )
 
 
-def owned(state: State) -> dict[tuple[str, str], set[str]]:
-    """The addresses that the engine has stored as those of the lead whose record it is, by (side, record)."""
+def owned(scenario: Scenario) -> dict[tuple[str, str], set[str]]:
+    """The addresses that the engine has stored as those of the lead whose record it is, by (side, record). Where a
+    backup may come that does not know whose a record is, its address is what tells it; it is left alone then, and so
+    are all while a restored state is taken up."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    with state.read() as tx:
+    if scenario.taking_up:
+        return found
+    with scenario.workspace.state.read() as tx:
         for side, id, address in map(tuple, tx.execute(_OWNED).all()):
-            found[(side, id)].add(address)
+            if scenario.kept is None or (side, id) in scenario.kept:
+                found[(side, id)].add(address)
     return found
 
 

@@ -29,6 +29,7 @@ class Trade:
     say: Callable[[str], None]
     number: int = 3
     listed: bool = True
+    cents: str = ""  # behind every amount
     acts: int = 0
     given: int = 0
     decided: dict[tuple[str, str], str | None] = field(default_factory=dict)  # as `People`
@@ -71,6 +72,10 @@ class Trade:
         """A day of its own."""
         self.given += 1
         return (date(2026, 1, 1) + timedelta(days=self.given)).isoformat()
+
+    def amount(self) -> str:
+        """An amount of its own, of what was given last."""
+        return f"{100 + self.given}{self.cents}"
 
     # people
 
@@ -124,7 +129,7 @@ class Trade:
             return
         people = self.rng.sample(live, min(len(live), self.rng.choice((1, 1, 1, 2))))
         self.given += 1
-        worth = str(100 + self.given) if self.rng.random() < 0.85 else None
+        worth = self.amount() if self.rng.random() < 0.85 else None
         facts = {"title": f"Deal {self.given}", "worth": worth, "stage": self.rng.choice(STAGES), "until": self.day()}
         id = side.put({**facts, **OPEN}, "deals")
         self.say(f"{side.name}/{id} is opened: {facts} with {people}")
@@ -158,7 +163,7 @@ class Trade:
             return {"until": self.day()}
         if name == "title":
             return {"title": f"Deal {self.given}"}
-        return {"worth": None if self.rng.random() < 0.15 else str(100 + self.given)}
+        return {"worth": None if self.rng.random() < 0.15 else self.amount()}
 
     def _edit(self, side: Desk, id: str, values: Mapping[str, Any]) -> None:
         side.edit(id, dict(values))
@@ -239,4 +244,4 @@ class Trade:
         people = sorted(self.mail.standing("contacts"))
         if people:
             self.given += 1
-            self._edit(self.mail, self._chosen(self.mail, people, "is claimed"), {"earned": str(100 + self.given)})
+            self._edit(self.mail, self._chosen(self.mail, people, "is claimed"), {"earned": self.amount()})

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from config.clock import ManualClock
 from connectors.api import Connector, Gone
+from connectors.hubspot import connector as pulling
 from connectors.hubspot.sandbox import HubSpotSandbox
 from tests.connectors.hubspot.kit import FIELDS, fill, values
 from tests.connectors.surroundings import pulled
@@ -165,3 +170,39 @@ def test_two_spellings_of_an_address_are_both_answered(portal: HubSpotSandbox, a
     id = portal.put("contacts", {"email": "ana@x.io"})
     found = app.read("contacts", "email", ["Ana@x.io", "ANA@X.IO", "no@x.io"], ["email"])
     assert {value: record.id for value, record in found.items()} == {"Ana@x.io": id, "ANA@X.IO": id}
+
+
+MOVED: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ("contacts", "contacts", {"firstname": "N"}, "lastmodifieddate"),
+    ("companies", "companies", {"name": "N"}, "hs_lastmodifieddate"),
+    ("deals", "deals", {"dealname": "N"}, "hs_lastmodifieddate"),
+    ("meetings", "meetings", {"hs_meeting_title": "N"}, "hs_lastmodifieddate"),
+    ("calls", "calls", {"hs_call_title": "N"}, "hs_lastmodifieddate"),
+    ("deal_contacts", "deals", {"dealname": "N"}, "hs_lastmodifieddate"),
+    ("contact_companies", "contacts", {"firstname": "N"}, "lastmodifieddate"),
+)
+"""A stream, the object whose change it is to tell of, a change, and the property that moves with it."""
+
+
+@pytest.mark.parametrize(("stream", "object", "change", "moved"), MOVED)
+def test_each_object_is_asked_for_by_the_property_that_moves_with_it(
+    portal: HubSpotSandbox,
+    hubspot: Connector,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    stream: str,
+    object: str,
+    change: dict[str, Any],
+    moved: str,
+) -> None:
+    """By the other one HubSpot finds nothing, and says nothing of it."""
+    told = {"hs_timestamp": "2026-11-23T09:00:00.000Z"} if stream in pulling.ENGAGEMENTS else {}
+    id = portal.put(object, told)
+    clock.advance(3600)
+    _, cursor = pulled(hubspot, stream, None, list(change))
+    clock.advance(3600)
+    portal.edit(object, id, change)
+    assert [id in record.id.split("/") for record in pulled(hubspot, stream, cursor, list(change))[0]] == [True]
+    other = {"lastmodifieddate": "hs_lastmodifieddate", "hs_lastmodifieddate": "lastmodifieddate"}[moved]
+    monkeypatch.setattr(pulling, "STAMP", {object: other})
+    assert pulled(hubspot, stream, cursor, list(change))[0] == []

@@ -70,6 +70,30 @@ def test_an_upsert_of_somebody_known_updates(portal: HubSpotSandbox, hubspot: Co
     assert len(portal.all("contacts")) == 1
 
 
+def test_a_contact_is_found_by_each_of_its_addresses(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    """A create by a further one updates it, and makes that its main one; the main one of before is kept."""
+    known, other = fill(portal, 2)
+    portal.edit("contacts", known, {"email": "new@x.io"})
+    found = hubspot.read("contacts", "email", ["P0@x.io", "new@x.io", "p1@x.io", "p2@x.io"], FIELDS)
+    assert {address: record.id for address, record in found.items()} == {
+        "P0@x.io": known,
+        "new@x.io": known,
+        "p1@x.io": other,
+    }
+    result = push(hubspot, create("k", "p0@x.io", firstname="Again"))["k"]
+    assert (result.id, result.created) == (known, False)
+    held = portal.get("contacts", known)
+    assert (held["email"], held["hs_additional_emails"]) == ("p0@x.io", "new@x.io")
+
+
+def test_who_is_merged_keeps_all_addresses(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    ids = fill(portal, 3)
+    new = portal.merge("contacts", portal.merge("contacts", ids[0], ids[1]), ids[2])
+    found = hubspot.read("contacts", "email", ["p0@x.io", "p1@x.io", "p2@x.io"], FIELDS)
+    assert {record.id for record in found.values()} == {new}
+    assert len(found) == 3
+
+
 def test_a_row_missing_from_the_answer_is_never_taken_for_done(portal: HubSpotSandbox, hubspot: Connector) -> None:
     ids = fill(portal, 3)
     portal.merge("contacts", ids[0], ids[1])
