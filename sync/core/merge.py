@@ -111,7 +111,7 @@ def merge(
             _keep(field.name, before, why_before, values, reasons)
             continue
         if field.name in decided and (field.rule is Rule.ASK or decided[field.name].whatever):
-            chosen = decided[field.name].voice(voices)
+            chosen = decided[field.name].voice(_weighty(field, decided[field.name], voices))
             if chosen is not None:
                 values[field.name] = chosen.value
                 reasons[field.name] = replace(_provenance(field, chosen, chosen.value, voices), rule="decided")
@@ -131,6 +131,17 @@ def merge(
         values[field.name] = value
         reasons[field.name] = _provenance(field, winner, value, voices)
     return Merged(values, reasons, tuple(undecided))
+
+
+def _weighty(field: Field, answer: Decision, voices: Sequence[Voice]) -> Sequence[Voice]:
+    """The voices that may overturn an answer of one moment. Where a field only tightens or goes forward, a record that
+    was not heard then and says less, such as one made since, takes nothing back."""
+    if not answer.once or field.rule not in (Rule.MOST_RESTRICTIVE, Rule.FURTHEST):
+        return voices
+    rank: dict[Any, int] = {option: number for number, option in enumerate(field.options)}
+    known = {source for source, _ in answer.heard}
+    reached = rank.get(answer.value, -1)
+    return [voice for voice in voices if voice.source in known or rank.get(voice.value, -1) > reached]
 
 
 def _ruled(fields: Mapping[str, Field], contested: Collection[str]) -> Iterable[Field]:

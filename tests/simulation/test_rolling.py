@@ -47,6 +47,8 @@ ARCHIVE = (
     121_009_515,
     # ... or it came late to a record that another was converted into, which was said to have had it only since
     131_011_646,
+    # an opt-out that was kept against a roll-back was forgotten when its person joined once more
+    131_050_582,
     # the oracle: an opt-out may be heard that need not be; what is accepted is given at one moment; a stage that was
     # set after the roll-back; what only a look was told is told to nobody
     *(81_160, 121_003_902, 121_003_928, 121_003_967, 121_005_407, 121_003_008, 121_005_877),
