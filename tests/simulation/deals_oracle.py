@@ -242,7 +242,7 @@ def _closed(row: Row) -> str:
 
 
 def _total(rows: list[Row]) -> str | None:
-    total = sum((Decimal(row.values["worth"]) for row in rows if row.values["worth"]), Decimal(0))
+    total = sum((Decimal(str(row.values["worth"])) for row in rows if row.values["worth"]), Decimal(0))
     return str(total) if total else None
 
 
