@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, bindparam, delete, exists, literal_column, select, update
 
-from config.clock import unstamp
+from config.clock import stamp, unstamp
 from connectors.api import Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
@@ -30,6 +31,8 @@ from sync.workspace import Workspace
 
 WATCH = 3600.0
 """Seconds for which a create that was in doubt is watched: longer than any index lags."""
+FRESH = timedelta(minutes=1)
+"""For so long nobody looks again whether a create was done that was found undone."""
 
 _VERSIONS = (
     select(records.c.id, records.c.version)
@@ -100,21 +103,23 @@ _STANDS = (
     .where(records.c.lead == journal.c.lead, records.c.gone.is_(None))
     .where(streams.c.id == records.c.stream, streams.c.connection == journal.c.connection)
 )
+_BEGUN = select(runs.c.started_at).where(runs.c.id == bindparam("run")).scalar_subquery()
 _UNMADE = (
     select(journal)
     .join(leads, leads.c.id == journal.c.lead)
     .join(streams, (streams.c.connection == journal.c.connection) & (streams.c.object == journal.c.object))
     .where(journal.c.op.in_(bindparam("some", expanding=True)), journal.c.state == "withdrawn")
     .where(streams.c.kind == Kind.LEAD.value, leads.c.state == "live", ~_STANDS)
-    .where(journal.c.settled_at < select(runs.c.started_at).where(runs.c.id == bindparam("run")).scalar_subquery())
+    .where((journal.c.settled_at < _BEGUN) | (journal.c.settled_at < bindparam("before")))
     .order_by(journal.c.id)
 )
 
 
-def unmade(tx: Connection, connection: str, run: str) -> list[Any]:
-    """The watched creates that were found undone before `run` began, of people who have no record there."""
-    found = sorted(_watched(tx, connection))
-    return [row for some in chunks(found) for row in tx.execute(_UNMADE, {"some": some, "run": run})]
+def unmade(tx: Connection, connection: str, run: str, now: datetime) -> list[Any]:
+    """The watched creates that were found undone before `run` began, or over a minute ago in an attempt of it that was
+    cut off, of people who have no record there."""
+    found, place = sorted(_watched(tx, connection)), {"run": run, "before": stamp(now - FRESH)}
+    return [row for some in chunks(found) for row in tx.execute(_UNMADE, {"some": some, **place})]
 
 
 _MEANT = select(journal).where(journal.c.op.in_(bindparam("some", expanding=True)))

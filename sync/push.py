@@ -267,10 +267,11 @@ def recover(workspace: Workspace, connection: str, ledger: Ledger) -> tuple[int,
 
 
 def look_again(workspace: Workspace, connection: str, ledger: Ledger) -> int:
-    """Take in what stands by now of the creates that earlier runs found undone a while ago, where their people have no
-    record there still: what one made may have been put away when it was looked up, and be back. How many were found."""
+    """Take in what stands by now of the creates that earlier runs or attempts found undone a while ago, where their
+    people have no record there still: what one made may have been put away when it was looked up, and be back. How many
+    were found."""
     with workspace.state.read() as tx:
-        rows = unmade(tx, connection, ledger.run)
+        rows = unmade(tx, connection, ledger.run, workspace.clock.now())
     by_object: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
         by_object[row.object].append(row)

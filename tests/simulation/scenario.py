@@ -30,8 +30,8 @@ from tests.simulation.oracle import Violation
 from tests.simulation.people import People
 from tests.simulation.process import Crash, Life, Watched, plain
 from tests.simulation.sharing import linked, owned
-from tests.simulation.side import Side, drawn_habits
-from tests.simulation.swarm import drawn_rates
+from tests.simulation.side import Side
+from tests.simulation.swarm import drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
 LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND)

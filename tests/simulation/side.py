@@ -7,7 +7,7 @@ a clock or a random source of its own. The process behind a call is a `Seat`: of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -32,6 +32,7 @@ from connectors.api import (
 )
 from sync.push import DOUBT
 from tests.simulation.clocks import Watch
+from tests.simulation.swarm import Habits
 
 OVERLAP = timedelta(seconds=90)
 """What an incremental pull reads again; no index of a side lags longer."""
@@ -39,24 +40,13 @@ OVERLAP = timedelta(seconds=90)
 LATEST = timedelta(seconds=DOUBT - 10)
 """After it no side does a write any more whose answer it did not give: the engine waits for DOUBT."""
 
+RACE = timedelta(seconds=90)
+"""Between a look-up and the create that follows it, no longer ago, a record may be brought back that it missed."""
 LACKING = "no such field"
 TAIL = " ~ "
 """What comes behind it says nothing: of a long value that was cut off this much stands."""
 
 NAMES = ("email", "first", "title", "stage", "consent", "key")
-
-
-@dataclass(frozen=True, slots=True)
-class Habits:
-    """How a side is, all through a scenario."""
-
-    page_size: int = 2
-    whole_seconds: bool = False  # its times have no fractions
-    echoes: bool = True  # a write's answer holds the record
-    lag: float = 0.0  # seconds until the index shows a change
-    shuffles: bool = False  # pages come in any order, and rows twice
-    shouts: bool = False  # it stores names in capitals
-    finds_by_key: bool = True  # a create that meets its key updates
 
 
 @dataclass(slots=True)
@@ -89,6 +79,7 @@ class Side:
     unheard: Counter[str] = field(
         default_factory=Counter
     )  # of those made, gone before anybody was told when the next was
+    looks: dict[str, tuple[datetime, set[str]]] = field(default_factory=dict)  # key -> last look, what was gone
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
     untold: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that the last answer left out
@@ -268,7 +259,7 @@ class Side:
         heard = self.told_gone | (self.unlisted & self.known)  # or never, and known to be there
         if any(self.whose[id] == email for id in heard):
             self.revived.add(email)
-        gone = [id for id, told in self.history.items() if told[-1].gone and id not in heard]
+        gone = (self._gone() | self._missed(operation)) - heard
         here = [id for id in gone if self.whose[id] == email]
         self.unheard[email] = max(self.unheard[email], len(here))
         self.writes.append((Verb.CREATE, None, dict(operation.values)))
@@ -277,6 +268,18 @@ class Side:
         self.filled.update((id, name) for name, value in operation.values.items() if value)
         self.created[email] += 1
         return self.history[id][-1], True
+
+    def _gone(self) -> set[str]:
+        return {id for id, told in self.history.items() if told[-1].gone}
+
+    def looked_up(self, values: Iterable[str]) -> None:
+        """A look-up by these keys showed nobody who is gone."""
+        self.looks.update(dict.fromkeys(values, (self.clock.now(), self._gone())))
+
+    def _missed(self, operation: Operation) -> set[str]:
+        """What the look-up just before this create could not show: it was gone then."""
+        looks = [self.looks[str(value)] for value in operation.match.values() if str(value) in self.looks]
+        return {id for at, gone in looks if self.clock.now() - at < RACE for id in gone}
 
     def stands(self, row: Row) -> None:
         """The engine knows that the record has this address; an older state tells it nothing."""
@@ -408,6 +411,8 @@ class Seat:
             if row.object == object and value in values and (key == "id" or row.gone is None):
                 found[value] = row
         told = {value: self.side.told(row) for value, row in found.items()}
+        if key != "id":
+            self.side.looked_up(values)
         self.side.boundary("call.after")
         return told
 
@@ -473,17 +478,3 @@ def _without(record: Record, name: str) -> Record:
     values = orjson.loads(record.raw)
     values.pop(name, None)
     return Record(record.id, orjson.dumps(values), record.version, record.gone, record.into, record.into_object)
-
-
-def drawn_habits(rng: Random) -> Habits:
-    """Each seed draws its own."""
-    lag = rng.choice((0.0, 0.0, 5.0, 60.0))
-    return Habits(
-        page_size=rng.choice((1, 2, 3, 50)),
-        whole_seconds=rng.random() < 0.4,
-        echoes=rng.random() < 0.6 or lag > 0,  # of a record written where the index lags, its answer is what is known
-        lag=lag,
-        shuffles=rng.random() < 0.3,
-        shouts=rng.random() < 0.25,
-        finds_by_key=rng.random() < 0.7,
-    )

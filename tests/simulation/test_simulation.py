@@ -16,7 +16,8 @@ from tests.simulation.campaign import Tally, _outcome, summary
 from tests.simulation.coverage import Coverage, possible
 from tests.simulation.oracle import Violation
 from tests.simulation.scenario import LATER, Scenario, run
-from tests.simulation.side import Habits, Seat
+from tests.simulation.side import Seat
+from tests.simulation.swarm import Habits
 
 ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     *((seed, {}) for seed in (0, 21, 23, 34, 43, 47, 48, 112, 1045, 1078)),
