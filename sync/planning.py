@@ -27,7 +27,7 @@ from sync.push import all_open_targets, open_targets
 from sync.state.schema import connections as connections_table
 from sync.state.schema import dirty_leads, handoffs, leads, quarantine, records, streams
 from sync.targets import targets
-from sync.withheld import keep_back
+from sync.withheld import declined, keep_back, place_of
 from sync.workspace import Workspace
 
 BATCH = 500
@@ -122,7 +122,8 @@ def _fill(
         return Outcome(own.operations + copied.operations, own.problems + copied.problems)
 
     outcomes = {lead.id: plan(lead, refused) for lead in views}
-    planned = [op for outcome in outcomes.values() for op in outcome.operations]
+    left = declined(tx, ids)  # what is left undone claims no key
+    planned = [op for outcome in outcomes.values() for op in outcome.operations if place_of(op) not in left]
     fought, taken = flaps(tx, workspace, planned), claims.clashes(tx, workspace, planned, wanted)
     if fought or taken:
         frozen = {flap.refused for flap in fought} | {clash.refused for clash in taken}

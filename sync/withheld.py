@@ -108,10 +108,10 @@ def keep_back(
         return
     told = _told(tx, [view.id for view in views])
     held = {place for place, let in told.items() if not let}
-    late = [op for op in _late(tx, outcomes, views) if _place(op) not in told]
-    held.update(map(_place, late))
+    late = [op for op in _late(tx, outcomes, views) if place_of(op) not in told]
+    held.update(map(place_of, late))
     for outcome in outcomes.values():
-        outcome.operations = [op for op in outcome.operations if _place(op) not in held]
+        outcome.operations = [op for op in outcome.operations if place_of(op) not in held]
     if store:
         withhold(tx, late, at)
         _close_moot(tx, views, held, at)
@@ -121,8 +121,16 @@ Place = tuple[str, str, str]
 """(lead, connection, verb)."""
 
 
-def _place(operation: Planned) -> Place:
+def place_of(operation: Planned) -> Place:
     return (operation.lead, operation.connection, operation.verb)
+
+
+def declined(tx: Connection, ids: Sequence[str]) -> set[Place]:
+    """The writes about these leads that a person said are to be left undone."""
+    if not asks_at_all(tx):
+        return set()
+    rows = [row for some in chunks(ids) for row in tx.execute(_WITHHELD, {"some": some}) if row.decision]
+    return {(row.lead, row.connection, row.field) for row in rows if not orjson.loads(row.decision)["write"]}
 
 
 def _told(tx: Connection, ids: Sequence[str]) -> dict[Place, bool]:
