@@ -64,6 +64,7 @@ class _Restoring:
     memory: Memory
     rng: Random
     kept: Dump = field(default_factory=dict)
+    shown: dict[str, set[tuple[str, str, Any]]] = field(default_factory=dict)  # by then, by side
     taken: int = 0
     restored: int = 0
 
@@ -75,6 +76,7 @@ class _Restoring:
     def each(self, number: int) -> None:
         if number == self.taken:
             self.kept = dump(self.memory)
+            self.shown = {name: set(side.shown) for name, side in self.scenario.sides.items()}
             self.scenario.kept = frozenset(self.scenario._linked())
             self.scenario._say("a backup is taken")
         elif number == self.restored:
@@ -98,9 +100,10 @@ class _Restoring:
         scenario.taking_up = False
 
     def _unlearn(self) -> None:
-        """What the lost state knew to be filled, the older one need not know."""
+        """What the lost state knew to be filled, or had been shown, the older one need not know."""
         kept = {row[_ID]: orjson.loads(row[_BODY]) for row in self.kept["records"]}
         for side in self.scenario.sides.values():
+            side.forgotten = side.shown - self.shown[side.name]
             side.filled = {(id, name) for id, name in side.filled if kept.get(id, {}).get(_FIELD.get(name, name))}
 
     def _empty_bins(self) -> None:

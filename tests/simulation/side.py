@@ -82,6 +82,7 @@ class Side:
     looks: dict[str, tuple[datetime, set[str]]] = field(default_factory=dict)  # key -> last look, what was gone
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
+    forgotten: set[tuple[str, str, Any]] = field(default_factory=set)  # of those: to a state that was lost only
     untold: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that the last answer left out
     purged: set[str] = field(default_factory=set)  # gone for so long that nothing tells of them
     silent: set[str] = field(default_factory=set)  # of those: opted out, which stood nowhere else by then
@@ -229,6 +230,8 @@ class Side:
         """The row as an answer."""
         if row.gone is None:
             self.shown.update([(row.id, name, row.values.get(name)) for name in NAMES])
+            if self.forgotten:
+                self.forgotten.difference_update([(row.id, name, row.values.get(name)) for name in NAMES])
             if self.untold:
                 self.untold.difference_update([(row.id, name) for name in NAMES])
         return Record(row.id, orjson.dumps(row.values), row.version, row.gone, row.into, row.into_object)
@@ -376,7 +379,8 @@ class Seat:
             found = [row for row in side.shown_rows(object) if row.id > after and row.version >= state["since"]]
             found.sort(key=lambda row: row.id)
             page, more = found[: side.habits.page_size], len(found) > side.habits.page_size
-            new = {(row.id, name, row.values.get(name)) for row in page[:1] for name in ("first", "title")} - side.shown
+            held = {(row.id, name, row.values.get(name)) for row in page[:1] for name in ("first", "title")}
+            new = held - (side.shown - side.forgotten) if side.forgotten else held - side.shown
             records = [side.told(row) for row in page]
             stored = list(page)
             if records and side.strikes("left_out"):
