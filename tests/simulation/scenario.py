@@ -37,6 +37,8 @@ from tests.simulation.world import SIDES, START, World, memory, objects_of, plat
 LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND)
 BESIDE = ("clocks", "addresses", "sharing", "slow", *LATER, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
+ANSWERS = 3
+"""An answer may bring up another question: an address that somebody does not get there is free for the next."""
 QUIET_RUNS = 8
 """Runs after which a healed world has come to rest; mistaken writes are looked up in one and done in the next."""
 
@@ -408,7 +410,9 @@ class Scenario:
         if any(side.untold for side in self.sides.values()):  # left out until no pull of news would tell it any more
             self._read_anew()
             self._come_to_rest()
-        if questions.answered(self):
+        for _ in range(ANSWERS):
+            if not questions.answered(self):
+                break
             self._come_to_rest()
         self.clock.advance(600)
         oracle.check_rest(self._read_anew())
