@@ -8,7 +8,6 @@ The scenario, its faults and its end are those of `scenario.py`; `desk.py` is wh
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -22,7 +21,7 @@ from config.clock import ManualClock
 from sync.state.database import State
 from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
-from tests.simulation import amounts, deals_oracle, sales, sales_oracle, twins
+from tests.simulation import amounts, deals_oracle, folders, sales, sales_oracle, twins
 from tests.simulation.desk import Desk, DeskSeat
 from tests.simulation.process import Life, Watched, plain
 from tests.simulation.sales import Sales
@@ -147,7 +146,7 @@ def _mapped(world: World, name: str, handed: str) -> str:
 @cache
 def _world(world: World, handed: str) -> tuple[Path, Workspace]:
     """The project that all such scenarios share: files, compiled mappings, and an empty state to copy."""
-    folder = Path(tempfile.mkdtemp(prefix="closedloop-sim-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    folder = folders.folder("sim")
     (folder / "mappings").mkdir()
     names = SIDES[: world[0]]
     for name in names:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from mappings.model import Kind
 from sync import scaffold
 from sync.targets import targets
 from sync.workspace import Workspace
-from tests.simulation import habits, keepsakes, logins, sources
+from tests.simulation import folders, habits, keepsakes, logins, sources
 from tests.simulation.wire import Wire
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -65,7 +64,7 @@ class Pair:
 @cache
 def pair(names: tuple[str, str], marks: bool = False) -> Pair:
     """Made once a process: files, sandboxes, compiled mappings; with `marks` those mark everybody (keepsakes.py)."""
-    folder = Path(tempfile.mkdtemp(prefix="closedloop-pair-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    folder = folders.folder("pair")
     clock = ManualClock(START)
     sandboxes = {
         name: registry.platform(name).sandbox(seed=5, clock=clock, port=PORT + number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -13,6 +12,7 @@ from typing import Any
 from config.clock import ManualClock
 from connectors.api import Account, Connector, Platform, Surroundings
 from sync.workspace import Workspace
+from tests.simulation import folders
 from tests.simulation.quick import Memory
 from tests.simulation.side import Seat, Side
 
@@ -71,7 +71,7 @@ def manifest(name: str, people: Iterable[str], more: str = "") -> str:
 @cache
 def project_of(world: World) -> tuple[Path, Workspace]:
     """The project that all scenarios of such a world share: files, compiled mappings, and an empty state to copy."""
-    folder = Path(tempfile.mkdtemp(prefix="closedloop-sim-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    folder = folders.folder("sim")
     (folder / "mappings").mkdir()
     names = SIDES[: world[0]]
     for name in names:
