@@ -7,7 +7,7 @@ caller's transaction: the cursor never stands for records that are not here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ from sync.arrivals import Arrivals, Back, Loss
 from sync.happened import Happened
 from sync.reader import Reader
 from sync.state.suppression import Suppression
-from sync.streams import StreamRow, save_cursor
+from sync.streams import StreamRow, save_cursor, stream_for
+from sync.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,15 @@ def absorb_pages(
     )
     save_cursor(tx, stream, pages[-1], at)
     return counts
+
+
+def absorb_found(
+    tx: Connection, workspace: Workspace, connection: str, object: str, found: Iterable[Record], *, run: str
+) -> Absorbed:
+    """Absorb records of a connection's object that were asked for by key: they come with no page and no cursor."""
+    mapped, at = workspace.mapped(connection)[object], workspace.now()
+    stream = stream_for(tx, connection, object, mapped.kind)
+    return absorb_records(tx, stream, list(found), mapped, run=run, at=at, forgotten=workspace.suppression)
 
 
 def absorb_records(

@@ -250,10 +250,15 @@ def meant_undone(tx: Connection, lead: str, body: Values) -> dict[str, str]:
     that counts."""
     found: dict[str, str] = {}
     for row in _undone(tx, [lead]):
-        after: Values = orjson.loads(row.after)
-        times: dict[str, list[str]] = orjson.loads(row.times or "{}")
-        found.update({n: at for n, (_, at) in times.items() if at and n in body and came_of(after.get(n), body[n])})
+        found.update(_as_given(row, body))
     return found
+
+
+def _as_given(row: Any, body: Values) -> dict[str, str]:
+    """The fields of a record that hold what the create meant, and since when that counts."""
+    after: Values = orjson.loads(row.after)
+    times: dict[str, list[str]] = orjson.loads(row.times or "{}")
+    return {name: at for name, (_, at) in times.items() if at and name in body and came_of(after.get(name), body[name])}
 
 
 def _undone(tx: Connection, ids: Iterable[str]) -> list[Any]:
@@ -263,14 +268,9 @@ def _undone(tx: Connection, ids: Iterable[str]) -> list[Any]:
 
 def _date_back(tx: Connection, row: Any, stream: int, id: str) -> None:
     known = tx.execute(_RECORD, {"of": stream, "named": id}).one()
-    body: Values = orjson.loads(known.body)
-    after: Values = orjson.loads(row.after)
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
-    ours = {
-        name: at
-        for name, (_, at) in orjson.loads(row.times or "{}").items()
-        if at and name in body and came_of(after.get(name), body[name]) and changed.get(name, known.first_at) > at
-    }
+    given = _as_given(row, orjson.loads(known.body))
+    ours = {name: at for name, at in given.items() if changed.get(name, known.first_at) > at}
     if ours:
         mine = (records.c.stream == stream) & (records.c.id == id)
         tx.execute(update(records).where(mine).values(changed=orjson.dumps({**changed, **ours}).decode()))

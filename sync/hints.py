@@ -20,12 +20,11 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from config.clock import unstamp
 from config.errors import Misconfigured, RecordRejected
 from connectors.api import Notice, Record
-from sync.absorb import Absorbed, absorb_records
+from sync.absorb import Absorbed, absorb_found
 from sync.load import chunks
 from sync.planning import approved, plan_batches
 from sync.state.database import upsert
 from sync.state.schema import hints, meta, runs, streams
-from sync.streams import stream_for
 from sync.workspace import Workspace
 
 COMMAND = "hints"
@@ -179,7 +178,6 @@ def follow(
     Yields the step's name after each. Returns the hints that only a pull of the object can answer: of records that are
     not there, or cannot be read by id, and of an object whose last pull did not end. `inside` as in `pull_object`.
     """
-    mapped = workspace.mapped(connection)[object]
     with workspace.state.read() as tx:
         told = pending(tx, connection).get(object, [])
         whole = bool(told) and bool(tx.execute(_WHOLE, {"of": connection, "named": object}).scalar())
@@ -189,9 +187,7 @@ def follow(
         left += [one for one in some if one.record not in found]
         records = list({record.id: record for record in found.values()}.values())
         with workspace.state.begin(durable=False) as tx:  # a power cut takes records back, and brings their hints
-            stream = stream_for(tx, connection, object, mapped.kind)
-            hush = workspace.suppression
-            counts = absorb_records(tx, stream, records, mapped, run=run, at=workspace.now(), forgotten=hush)
+            counts = absorb_found(tx, workspace, connection, object, records, run=run)
             drop(tx, connection, [one for one in some if one.record in found])
             inside(tx, counts)
         yield f"hints:{connection}:{object}"

@@ -24,9 +24,9 @@ from config.errors import (
     RetryLater,
 )
 from config.log import Log
-from connectors.api import Operation, Record, Result, Verb
+from connectors.api import Operation, Result, Verb
 from mappings.model import Field, Kind, Values
-from sync.absorb import absorb_records
+from sync.absorb import absorb_found
 from sync.core.echo import came_of
 from sync.core.plan import Change, Planned
 from sync.doubt import ask_about_blanks, bears_name, unmade, versions, watch
@@ -282,17 +282,9 @@ def look_again(workspace: Workspace, connection: str, ledger: Ledger) -> int:
             found = workspace.connector(connection).read(object, key, sorted(wanted), mapped.remote_fields)
             with workspace.state.begin() as tx:
                 ledger.enter(tx)
-                _take_in(tx, workspace, connection, object, found, ledger.run)
+                absorb_found(tx, workspace, connection, object, found.values(), run=ledger.run)
             number += len(found)
     return number
-
-
-def _take_in(
-    tx: Connection, workspace: Workspace, connection: str, object: str, found: Mapping[str, Record], run: str
-) -> None:
-    mapped, hush = workspace.mapped(connection)[object], workspace.suppression
-    stream = stream_for(tx, connection, object, mapped.kind)
-    absorb_records(tx, stream, list(found.values()), mapped, run=run, at=workspace.now(), forgotten=hush)
 
 
 def _recover_object(workspace: Workspace, connection: str, object: str, rows: list[Any], ledger: Ledger) -> int:
@@ -306,7 +298,7 @@ def _recover_object(workspace: Workspace, connection: str, object: str, rows: li
         with workspace.state.begin() as tx:
             ledger.enter(tx)
             if mapped is not None and found and not is_told:
-                _take_in(tx, workspace, connection, object, found, rows[0].run)
+                absorb_found(tx, workspace, connection, object, found.values(), run=rows[0].run)
             for value, those in wanted.items():
                 for row in those:
                     if is_told and row.verb in AWAY:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select, update
 
 from connectors.api import Verb
 from mappings.model import Field, Rule
-from sync.absorb import absorb_records
+from sync.absorb import absorb_found
 from sync.conversions import takers, told
 from sync.core.plan import Change, Planned, fingerprint
 from sync.core.views import Provenance, RecordView
@@ -26,7 +26,6 @@ from sync.load import lead_rows, provenances, record_views
 from sync.planning import briefs_due, plan_batches
 from sync.settle import AWAY
 from sync.state.schema import conversions, leads, quarantine, records, runs, streams
-from sync.streams import stream_for
 from sync.withheld import contest, note_restored, withhold
 from sync.workspace import Workspace
 
@@ -82,9 +81,7 @@ def _take(workspace: Workspace, ledger: Ledger, connection: str, object: str, ke
     found = workspace.connector(connection).read(object, key, values, mapped.remote_fields)
     with workspace.state.begin() as tx:
         ledger.enter(tx)
-        stream = stream_for(tx, connection, object, mapped.kind)
-        arrived, hush = list(found.values()), workspace.suppression
-        absorb_records(tx, stream, arrived, mapped, run=ledger.run, at=workspace.now(), forgotten=hush)
+        absorb_found(tx, workspace, connection, object, found.values(), run=ledger.run)
     return len(found)
 
 

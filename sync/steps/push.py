@@ -42,6 +42,8 @@ def push(attempt: Attempt) -> Iterator[str]:
     looked_up = [name for name in names if name in unsure and name not in broken]
     broken |= _each(attempt, looked_up, recover)
     attempt.unseen = _unseen(attempt, unsure)
+    if attempt.unseen:
+        log.warning("push.leads_wait", leads=len(attempt.unseen), until="their writes in doubt can be looked up")
     unsettled = _dated(attempt) if watching or looked_up else []
     yield LOOKED
     if unsettled or looked_up:  # that may be newer than what the leads were made of

@@ -8,11 +8,10 @@ from sqlalchemy import Connection
 
 from config.log import Log
 from sync import rollback
-from sync.absorb import Absorbed, absorb_records
+from sync.absorb import Absorbed, absorb_found
 from sync.arrivals import Back
 from sync.guards import Held
 from sync.steps.attempt import Attempt
-from sync.streams import stream_for
 
 log = Log(__name__)
 
@@ -46,12 +45,9 @@ def _hear(attempt: Attempt, connection: str, object: str, lost: rollback.Lost) -
     goes over it. May raise LookFirst."""
     if not lost.newer:
         return
-    workspace = attempt.workspace
-    mapped, hush = workspace.mapped(connection)[object], workspace.suppression
-    with workspace.state.begin() as tx:
+    with attempt.workspace.state.begin() as tx:
         attempt.ledger.enter(tx)
-        stream, at = stream_for(tx, connection, object, mapped.kind), workspace.now()
-        counts = absorb_records(tx, stream, lost.newer, mapped, run=attempt.run, at=at, forgotten=hush)
+        counts = absorb_found(tx, attempt.workspace, connection, object, lost.newer, run=attempt.run)
         doubt(attempt, tx, connection, object, counts)
 
 
