@@ -28,12 +28,18 @@ def named(loop: Loop) -> Loop:
     return loop
 
 
+def created_unheard(loop: Loop) -> tuple[str, str]:
+    """Ana's contact, and the prospect that was made of it by a create whose answer was lost."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    loop.beta.lose_answers = 1
+    loop.sync()
+    [made] = loop.beta.rows["prospects"]
+    return ana, made
+
+
 def test_whoever_changed_what_a_create_in_doubt_gave_spoke_after_it(named: Loop) -> None:
-    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
-    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
-    named.beta.lose_answers = 1
-    named.sync()
-    [made] = named.beta.rows["prospects"]
+    ana, made = created_unheard(named)
     named.beta.edit("prospects", made, {"title": "Boss"})
     named.settled()
     assert named.alpha.rows["contacts"][ana].values["title"] == "Boss"
@@ -47,11 +53,7 @@ def test_who_was_put_away_before_anybody_looked_and_is_brought_back_says_nothing
     key = "      - {remote: key, field: closedloop_id, direction: both}\n"
     path.write_text(path.read_text().replace(first, first + key))
     loop.reopen()
-    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
-    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
-    loop.beta.lose_answers = 1
-    loop.sync()
-    [made] = loop.beta.rows["prospects"]
+    ana, made = created_unheard(loop)
     away = loop.beta.rows["prospects"].pop(made)
     loop.clock.advance(DOUBT + 60)
     loop.alpha.edit("contacts", ana, {"title": "Boss"})
@@ -67,11 +69,7 @@ def test_who_was_put_away_before_anybody_looked_and_is_brought_back_says_nothing
 
 def test_what_a_create_in_doubt_gave_is_a_persons_word_when_it_is_given_again(named: Loop) -> None:
     """The create is watched for an hour, and had given it once."""
-    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
-    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
-    named.beta.lose_answers = 1
-    named.sync()
-    [made] = named.beta.rows["prospects"]
+    ana, made = created_unheard(named)
     for title in ("Boss", "Chief"):
         named.clock.advance(5)
         named.beta.edit("prospects", made, {"title": title})
@@ -110,11 +108,7 @@ def test_whoever_is_told_of_by_an_answer_alone_spoke_after_what_they_replaced(lo
 
 def test_whoever_changed_what_a_create_gave_spoke_after_it_where_the_look_up_finds_another(named: Loop) -> None:
     """The first of the two bears our name, and is told by the next pull."""
-    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
-    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
-    named.beta.lose_answers = 1
-    named.sync()
-    [made] = named.beta.rows["prospects"]
+    ana, made = created_unheard(named)
     named.beta.edit("prospects", made, {"title": "Boss"})
     named.beta.put("prospects", {"email": "ana@x.io"})
     named.settled()
@@ -139,11 +133,7 @@ def test_what_somebody_gave_a_record_that_a_create_met_is_heard_with_the_answer(
 
 def test_a_value_taken_out_of_what_a_create_made_is_asked_about_where_the_look_up_finds_another(named: Loop) -> None:
     """A second record of the person came to stand in its place; the first bears our name."""
-    ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
-    named.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
-    named.beta.lose_answers = 1
-    named.sync()
-    [made] = named.beta.rows["prospects"]
+    _, made = created_unheard(named)
     named.beta.edit("prospects", made, {"title": None})
     named.beta.put("prospects", {"email": "ana@x.io"})
     named.settled()

@@ -56,17 +56,10 @@ class Desk(Side):
         """The same side, with deals."""
         return cls(**{known.name: getattr(side, known.name) for known in fields(Side)})
 
-    def _store(
-        self,
-        id: str,
-        object: str,
-        values: dict[str, Any],
-        gone: Gone | None = None,
-        into: str = "",
-        into_object: str = "",
-    ) -> None:
-        amounts = {name: kept(values[name], self.places) for name in AMOUNTS if name in values}
-        Side._store(self, id, object, {**values, **amounts}, gone, into, into_object)
+    def rewritten(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Amounts, too."""
+        told = Side.rewritten(self, values)
+        return {**told, **{name: kept(told[name], self.places) for name in AMOUNTS if name in told}}
 
     def standing(self, object: str) -> dict[str, Row]:
         """The live records of an object."""

@@ -166,13 +166,17 @@ class Side:
     ) -> None:
         now = self.moment or self.clock.now()
         shown = now.replace(microsecond=0) if self.habits.whole_seconds else now
-        told = dict(values)
-        if self.habits.shouts and isinstance(told.get("first"), str):
-            told["first"] = told["first"].upper()
-        if self.cuts:
-            told.update({name: told[name][: self.cuts] for name in ("first", "title") if told.get(name)})
+        told = self.rewritten(dict(values))
         shown += self.ahead.get(id, timedelta(0))
         self.history[id].append(Row(id, object, now, stamp(shown), told, gone, into, into_object))
+
+    def rewritten(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What the side makes of values that it is given."""
+        if self.habits.shouts and isinstance(values.get("first"), str):
+            values["first"] = values["first"].upper()
+        if self.cuts:
+            values.update({name: values[name][: self.cuts] for name in ("first", "title") if values.get(name)})
+        return values
 
     # faults
 

@@ -10,7 +10,7 @@ from tests.simulation import seeds
 @pytest.mark.slow
 @pytest.mark.parametrize("first", seeds.firsts(1))
 def test_nothing_is_lost_doubled_or_brought_back(first: int) -> None:
-    seeds.hold(first)
+    seeds.hold(range(first, first + seeds.BATCH))
 
 
 @pytest.mark.slow
