@@ -333,6 +333,8 @@ def _check_writes(scenario: Scenario, waiting: Waiting) -> None:
     said: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for edit in scenario.people.edits:
         said[edit.email][edit.field].add(_plain(edit))
+    for (email, field), value in scenario.people.decided.items():  # it may be a blank that the account made
+        said[email][field].add(plain(value))
     for name, side in scenario.sides.items():
         for verb, over, values in side.writes:
             if verb not in (Verb.CREATE, Verb.UPDATE):

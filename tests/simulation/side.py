@@ -289,9 +289,9 @@ class Side:
         return {id for at, gone in looks if self.clock.now() - at < RACE for id in gone}
 
     def stands(self, row: Row) -> None:
-        """The engine knows that the record has this address; an older state tells it nothing."""
-        if row.version >= self.stood.get(row.id, ("", ""))[0]:
-            self.stood[row.id] = (row.version, _address(row.values))
+        """The engine knows that the record has this address, or none since it is gone; an older state tells nothing."""
+        if row.gone is not None or row.version >= self.stood.get(row.id, ("", ""))[0]:
+            self.stood[row.id] = (row.version, _address(row.values) if row.gone is None else "")
 
     def _over(self, row: Row, operation: Operation) -> None:
         """The engine writes over a record: what of it nobody had been shown is noted."""
