@@ -30,7 +30,7 @@ from sync.handoff import brief_settled, record_handoffs
 from sync.heirs import redate
 from sync.ledger import Ledger, Written
 from sync.load import chunks
-from sync.resolve import park
+from sync.parked import park
 from sync.state.database import upsert
 from sync.state.schema import identities, journal, leads, quarantine, records
 from sync.streams import StreamRow, stream_for
