@@ -140,6 +140,8 @@ class Provenance:
     """Why a lead's field has its value: which record said so, since when, by which rule, over whom.
 
     `over` are the losing voices as (record, value, since). `cleared` is true when the winner said "blank" on purpose.
+    Of the main address `beside` are the records that say another one beside it, as (record, address), and `holders` all
+    others that say one (None: not noted).
     """
 
     source: str
@@ -147,6 +149,8 @@ class Provenance:
     rule: str
     over: tuple[tuple[str, Any, str], ...] = ()
     cleared: bool = False
+    beside: tuple[tuple[str, str], ...] = ()
+    holders: tuple[str, ...] | None = None
 
     def told(self) -> str:
         """One line for a person."""
