@@ -6,6 +6,7 @@ from tests.planted.bug import Bug
 from tests.planted.deals import DEALS
 from tests.planted.drift import DRIFT
 from tests.planted.hooks import HOOKS
+from tests.planted.people import PEOPLE
 from tests.planted.rolled import ROLLED
 from tests.planted.simulated import SIMULATED
 from tests.planted.slices import SLICES
@@ -124,49 +125,6 @@ BUGS = (
         'if name.removesuffix("_id") not in vague]',
         "]",
         tests="tests/core/test_resolve.py",
-    ),
-    Bug(
-        "two who live on as one new record stay two",
-        "sync/resolve.py",
-        "if (other := others.get(key, lead)) != lead:",
-        "if (other := lead) != lead:",
-        tests="tests/engine/test_identity.py",
-    ),
-    Bug(
-        "who is who is asked of two who are one by now",
-        "sync/unite.py",
-        "    answer_moot(tx, keep, lose, at)\n",
-        "",
-        tests="tests/engine/test_united.py",
-    ),
-    # several addresses
-    Bug(
-        "the main address is written over every other",
-        "sync/core/plan.py",
-        "apart = _apart(lead, live, theirs)\n",
-        "apart: set[str] = set()\n",
-        tests="tests/engine/test_addresses.py",
-    ),
-    Bug(
-        "a further address that is changed replaces the main one",
-        "sync/core/merge.py",
-        "if field.name == addresses.MAIN and known.silent:",
-        "if False:",
-        tests="tests/engine/test_addresses.py",
-    ),
-    Bug(
-        "who joins is not told from whoever had the main address",
-        "sync/core/addresses.py",
-        "if one.name in beside or (known is not None and one.name not in known):",
-        "if one.name in beside:",
-        tests="tests/engine/test_addresses.py",
-    ),
-    Bug(
-        "a second record is given the lead's name, too",
-        "sync/core/plan.py",
-        "if len(same) == 1 or NAME not in target.match:",
-        "if True:",
-        tests="tests/core/test_plan.py",
     ),
     # whose value survives
     Bug(
@@ -402,6 +360,7 @@ BUGS = (
         tests="tests/mappings/test_transforms.py::test_an_amount_of_another_currency_is_not_written",
     ),
     *HOOKS,
+    *PEOPLE,
     *SLICES,
     # the connectors
     Bug(
