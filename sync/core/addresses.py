@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mappings.model import Field, Rule, Values
-from sync.core.views import Provenance, RecordView
+from sync.core.views import Provenance, RecordView, may_be_made_of
 
 MAIN, FURTHER = "email", "emails"
 """The fields of a lead's addresses."""
@@ -43,11 +43,13 @@ class _Bearer:
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """Who says which address. `silent` are records (by name) that say nothing of the main one; `firsts` are those that
-    have the main one, or follow it, of connections where records say different ones."""
+    have the main one, or follow it, of connections where records say different ones. `awaited` is what was noted of
+    records that live on as others which nobody has seen yet."""
 
-    bearers: tuple[_Bearer, ...] = ()
-    silent: frozenset[str] = frozenset()
-    firsts: Mapping[str, frozenset[str]] | None = None
+    bearers: tuple[_Bearer, ...]
+    silent: frozenset[str]
+    firsts: Mapping[str, frozenset[str]]
+    awaited: Provenance
 
     def beside(self, main: Any) -> tuple[tuple[str, str], ...]:
         """The records that say another address than `main` beside it, and which."""
@@ -58,7 +60,7 @@ class Addresses:
         return tuple(found)
 
     def _keeps(self, one: _Bearer, main: Any) -> bool:
-        firsts = (self.firsts or {}).get(one.record.connection)
+        firsts = self.firsts.get(one.record.connection)
         if firsts is None:
             return False
         near = [other for other in self.bearers if other.record.connection == one.record.connection]
@@ -69,29 +71,51 @@ def read(records: Sequence[RecordView], before: Values, why: Provenance | None) 
     """Who of `records` says which address, and who of them is to be heard on the main one. `before` and `why` are the
     lead's values and the reason for its main address as merged last."""
     bearers = tuple(one for record in records if (one := _bearer(record)) is not None)
-    why = _handed_on(records, why) if why else None
+    why, awaited = _handed_on(records, why) if why else (None, _NOTHING)
     groups: dict[str, list[_Bearer]] = defaultdict(list)
     for one in bearers:
         groups[one.record.connection].append(one)
     crowds = {name: group for name, group in groups.items() if len({one.address for one in group}) > 1}
     unchanged = why.beside if why else ()
     if not crowds and not unchanged:
-        return Addresses(bearers)
+        return Addresses(bearers, frozenset(), {}, awaited)
     firsts = {name: _firsts(group, bearers, before.get(MAIN), why) for name, group in crowds.items()}
     silent = {one.name for one in bearers if (one.name, one.address) in unchanged}
     silent |= {one.name for name, group in crowds.items() for one in group if one.name not in firsts[name]}
-    return Addresses(bearers, frozenset(silent) if len(silent) < len(bearers) else frozenset(), firsts)
+    return Addresses(bearers, frozenset(silent if len(silent) < len(bearers) else ()), firsts, awaited)
 
 
-def _handed_on(records: Sequence[RecordView], why: Provenance) -> Provenance:
-    """What was noted of records that live on as others is noted of those, unless something was before."""
-    noted = {name for name, _ in why.beside} | set(why.holders or ())
-    heirs = {old.name: f"{old.connection}/{old.into}" for old in records if old.gone and old.into}
-    if not (heirs := {old: heir for old, heir in heirs.items() if old in noted and heir not in noted}):
-        return why
-    beside = tuple((heirs.get(name, name), address) for name, address in why.beside)
-    holders = why.holders and tuple(heirs.get(name, name) for name in why.holders)
-    return replace(why, beside=beside, holders=holders)
+_NOTHING = Provenance("", "", "")
+
+
+def _handed_on(records: Sequence[RecordView], why: Provenance) -> tuple[Provenance, Provenance]:
+    """What was noted of records that live on as others is noted of those. One that was noted already keeps that, unless
+    it was made by a conversion that was seen first by it: then it is what it was made of. Beside it, what was noted of
+    those that live on as records which nobody has seen yet."""
+    beside, holders = dict(why.beside), list(why.holders or ())
+    known = {record.name: record for record in records}
+    awaited = set()
+    for old in records:
+        heir = f"{old.connection}/{old.into}" if old.gone and old.into else ""
+        if heir and heir not in known:
+            awaited.add(old.name)
+        elif heir and not known[heir].gone:
+            noted = heir in beside or heir in holders
+            if old.name in holders and (not noted or _was_made_of(old, known[heir])):
+                beside.pop(heir, None)
+                holders.append(heir)
+            elif old.name in beside and not noted:
+                beside[heir] = beside[old.name]
+    later = replace(
+        _NOTHING,
+        beside=tuple(one for one in why.beside if one[0] in awaited),
+        holders=tuple(name for name in holders if name in awaited),
+    )
+    return replace(why, beside=tuple(beside.items()), holders=why.holders and tuple(holders)), later
+
+
+def _was_made_of(old: RecordView, heir: RecordView) -> bool:
+    return old.gone == "converted" and may_be_made_of(old, heir)
 
 
 def _bearer(record: RecordView) -> _Bearer | None:
@@ -166,7 +190,8 @@ def note(addresses: Addresses, values: Values, reasons: dict[str, Provenance], f
     beside = addresses.beside(values.get(MAIN))
     apart = {name for name, _ in beside}
     holders = tuple(one.name for one in addresses.bearers if one.name not in apart)
-    reasons[MAIN] = replace(why, holders=holders, beside=beside)
+    awaited = addresses.awaited
+    reasons[MAIN] = replace(why, holders=(*holders, *(awaited.holders or ())), beside=(*beside, *awaited.beside))
     more = {address for _, address in beside} - set(values.get(FURTHER) or ())
     if more and FURTHER in fields and fields[FURTHER].rule is Rule.UNION:
         values[FURTHER] = sorted({*(values.get(FURTHER) or ()), *more})

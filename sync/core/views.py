@@ -74,7 +74,7 @@ def inherited(records: Sequence[RecordView]) -> Sequence[RecordView]:
 
 def _lives_on(old: RecordView, heir: RecordView) -> dict[str, str]:
     """Since when the values of `heir` count, which `old` is known to live on as."""
-    made = old.gone == "converted" and _may_be_made_of(old, heir)
+    made = old.gone == "converted" and may_be_made_of(old, heir)
     since = {}
     for name, value in heir.body.items():
         was = old.body.get(name)
@@ -87,7 +87,7 @@ def _lives_on(old: RecordView, heir: RecordView) -> dict[str, str]:
     return since
 
 
-def _may_be_made_of(old: RecordView, heir: RecordView) -> bool:
+def may_be_made_of(old: RecordView, heir: RecordView) -> bool:
     """Whether `heir` is no older than what `old` said last, as far as clocks tell. Else it was there already when `old`
     was converted into it, and has values of its own."""
     said = [at for at in old.changed.values() if not old.version or at <= old.version]  # later ones: `sync.heirs`

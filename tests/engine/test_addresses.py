@@ -299,6 +299,33 @@ def test_a_record_made_by_a_conversion_is_what_the_one_before_was(two: Loop, whi
     assert is_quiet(two)
 
 
+@pytest.mark.parametrize("first", ["what it made", "what was converted"])
+def test_an_address_changed_before_a_conversion_is_heard(loop: Loop, first: str) -> None:
+    """Whichever of the two records is seen first, and though there is another one of the old address."""
+    mapping = loop.folder / "mappings" / "beta.yaml"
+    name = "      - {remote: first, field: first_name, direction: both}\n"
+    mapping.write_text(mapping.read_text().replace(name, name + "      - {remote: hub, field: hubspot_id}\n"))
+    loop.reopen()
+    loop.alpha.put("contacts", {"email": "a@x.io"}, "ana")
+    loop.beta.put("prospects", {"email": "a@x.io", "hub": "7"}, "lead")
+    loop.beta.put("prospects", {"email": "a@x.io"}, "other")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.beta.rows["prospects"]["lead"].values["email"] = "c@x.io"
+    if first == "what was converted":
+        loop.beta.remove("prospects", "lead", Gone.CONVERTED, into="zoe", into_object="contacts")
+        loop.sync()
+    loop.beta.put("contacts", {"email": "c@x.io", "hub": "7"}, "zoe")
+    if first == "what it made":
+        loop.sync()
+        loop.clock.advance(5)
+        loop.beta.remove("prospects", "lead", Gone.CONVERTED, into="zoe", into_object="contacts")
+    loop.settled()
+    assert held(loop) == ("c@x.io", "c@x.io")
+    assert loop.beta.rows["prospects"]["other"].values["email"] == "c@x.io"
+    assert is_quiet(loop)
+
+
 def test_nobody_is_asked_where_a_person_decides_the_address(two: Loop) -> None:
     file = two.folder / "closedloop.yaml"
     file.write_text(file.read_text() + "lead: {survivorship: {email: {rule: ask}}}\n")
