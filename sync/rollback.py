@@ -27,7 +27,7 @@ from sync.core.merge import speaking
 from sync.core.views import Provenance, RecordView
 from sync.guards import known_records
 from sync.load import chunks, provenances, record_views
-from sync.resolve import OLDER, ROLLED_BACK
+from sync.parked import OLDER, ROLLED_BACK
 from sync.state.database import upsert
 from sync.state.schema import conflicts, leads, meta, records, streams
 from sync.withheld import contest, note

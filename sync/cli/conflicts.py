@@ -52,7 +52,7 @@ _WHY = {
     "older": "; asked because a record is told older than it was known: restored there, perhaps",
     "rolled_back": "; by what was said of a platform that was rolled back",
 }
-"""By `sync.resolve`: why a question is asked whatever the rules."""
+"""By `sync.parked`: why a question is asked whatever the rules."""
 
 
 @conflicts.command("show")

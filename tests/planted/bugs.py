@@ -6,6 +6,7 @@ from tests.planted.bug import Bug
 from tests.planted.deals import DEALS
 from tests.planted.drift import DRIFT
 from tests.planted.hooks import HOOKS
+from tests.planted.people import PEOPLE
 from tests.planted.rolled import ROLLED
 from tests.planted.simulated import SIMULATED
 from tests.planted.slices import SLICES
@@ -366,6 +367,7 @@ BUGS = (
         tests="tests/mappings/test_transforms.py::test_an_amount_of_another_currency_is_not_written",
     ),
     *HOOKS,
+    *PEOPLE,
     *SLICES,
     # the connectors
     Bug(
