@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import amounts, beside, drift, oddities, optouts, quirks, returns, rewriting, wire
+from tests.simulation import amounts, beside, drift, naming, oddities, optouts, quirks, returns, rewriting, wire
 from tests.simulation.side import LACKING
 
 WELL = "well"
@@ -131,6 +131,8 @@ def _combinations(level: str) -> Iterator[str]:
     of = _LIKE.get(level, level)
     if level == "rolled":
         yield "beside/rolled back"
+    if of in ("port", "deals"):
+        yield from (f"beside/{what}" for what in (naming.DESCEND, naming.SHUFFLED))
     if of == "deals":
         yield f"beside/{amounts.ROUNDED}"
     if of == "port":

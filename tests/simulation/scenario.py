@@ -24,7 +24,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, drift, oddities, oracle, questions, quirks, returns, rewriting, slices
+from tests.simulation import clocks, drift, naming, oddities, oracle, questions, quirks, returns, rewriting, slices
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
@@ -34,7 +34,7 @@ from tests.simulation.side import Side
 from tests.simulation.swarm import drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND)
+LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND, naming.KIND)
 BESIDE = ("clocks", "addresses", "sharing", "slow", *LATER, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 ANSWERS = 3
@@ -147,6 +147,7 @@ class Scenario:
         self.returns = returns.Returns(self, allowed=self._befalls(returns.KIND))
         self.world = (*self.world[:2], self.quirks.rolls)
         self.slice = slices.drawn(self.seed) if self._befalls(slices.KIND) else 0.0
+        self.number = naming.draw(self)
         self._ids = 0
         self._after_takeover: dict[str, int] = {}
         self._side: Side | None = None
@@ -192,7 +193,7 @@ class Scenario:
 
     def _new_id(self) -> str:
         self._ids += 1
-        return f"ld_{self._ids:025d}"
+        return f"ld_{self.number(self._ids, 25):025d}"
 
     def _boundary(self, side: Side | None, name: str) -> None:
         """A point at which a process may die: before and after each commit and each call."""

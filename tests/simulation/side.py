@@ -32,6 +32,7 @@ from connectors.api import (
 )
 from sync.push import DOUBT
 from tests.simulation.clocks import Watch
+from tests.simulation.naming import Number, ascending
 from tests.simulation.swarm import Habits
 
 OVERLAP = timedelta(seconds=90)
@@ -118,6 +119,7 @@ class Side:
     cuts: int = 0  # letters after which it cuts names and titles off; 0 where it does not
     lacking: str = ""  # a field that is gone just now
     strict: bool = False  # it refuses to be asked for such a field
+    number: Number = ascending  # the number in the id of its nth record
     _ids: int = 0
 
     # people
@@ -131,7 +133,7 @@ class Side:
 
     def put(self, values: dict[str, Any], object: str = "", person: str = "") -> str:
         self._ids += 1
-        id = f"{self.name[0]}{self._ids:03d}"
+        id = f"{self.name[0]}{self.number(self._ids, 9):03d}"
         self.history[id] = []
         self.whose[id] = person or email_of(values)
         self._store(id, object or self.objects[0], values)
