@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import amounts, beside, drift, naming, oddities, optouts, quirks, returns, rewriting, wire
+from tests.simulation import amounts, beside, dates, drift, naming, oddities, optouts, quirks, returns, rewriting, wire
 from tests.simulation.side import LACKING
 
 WELL = "well"
@@ -70,6 +70,7 @@ _BESIDE = (
     drift.ANEW,
     rewriting.CUT,
     rewriting.ODD,
+    *dates.NAMES,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 

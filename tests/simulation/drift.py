@@ -21,7 +21,7 @@ from config.project import Project
 from connectors.api import Operation, Record
 from sync.drift import frozen
 from sync.state.schema import leads, meta, records, streams
-from tests.simulation.side import NAMES, Row, Side
+from tests.simulation.side import NAMES, Row, Side, plain
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
@@ -32,7 +32,7 @@ SHARE = 0.08
 """Of all worlds, those of which a side loses a field."""
 MOST = 6
 """How often it goes or comes back, at most."""
-_UNIFIED = {"first": "first_name", "title": "title"}
+_UNIFIED = {"first": ("first_name",), "title": ("title", "held")}
 _BODIES = (
     select(streams.c.connection, records.c.id, leads.c.body)
     .join(streams, streams.c.id == records.c.stream)
@@ -143,17 +143,19 @@ class Drift:
         with scenario.workspace.state.read() as tx:
             bodies = {id: orjson.loads(body) for name, id, body in tx.execute(_BODIES) if name == side.name}
         for id, row in sorted(side.rows().items()):
-            self._unheard(scenario, id, bodies.get(id, {}).get(_UNIFIED[self.field]))
+            body = bodies.get(id, {})
+            self._unheard(scenario, id, next((body[name] for name in _UNIFIED[self.field] if name in body), None))
             side.filled.discard((id, self.field))
             side.history[id].append(replace(row, at=side.clock.now(), values={**row.values, self.field: None}))
 
     def _unheard(self, scenario: Scenario, id: str, stored: object) -> None:
         """What was given there since what is stored stood there was given in vain."""
         told = [row.values.get(self.field) for row in reversed(scenario.sides[self.name].history[id])]
-        vain = list(takewhile(lambda value: not _same(value, stored), told))
+        same = _means_the_same if scenario.people.dated else _same
+        vain = list(takewhile(lambda value: not same(value, stored), told))
         for edit in scenario.people.edits:
             mine = (edit.side, edit.row, edit.field) == (self.name, id, self.field)
-            if mine and any(_same(edit.value, value) for value in vain):
+            if mine and any(same(edit.value, value) for value in vain):
                 edit.mute = True
 
     def mutes(self, scenario: Scenario, side: Side, name: str) -> bool:
@@ -167,6 +169,10 @@ class Drift:
 
 def _same(one: object, other: object) -> bool:
     return str(one or "").casefold() == str(other or "").casefold()
+
+
+def _means_the_same(one: object, other: object) -> bool:
+    return plain(one) == plain(other)
 
 
 def drawn(seed: int, names: tuple[str, ...], *, allowed: bool) -> Drift | None:

@@ -395,6 +395,8 @@ def _check_state(scenario: Scenario) -> None:
 
 def _check_baselines(scenario: Scenario, known: Iterable[Any]) -> None:
     remote = {"email": "email", "first_name": "first", "title": "title", "lifecycle_stage": "stage"}
+    if scenario.people.dated:
+        del remote["title"]  # what is no text is compared by what it means
     for row in known:
         if row.id in scenario.sides[row.connection].unlisted:
             continue  # deleted in silence: it is known as it was, until somebody asks for it

@@ -24,7 +24,19 @@ from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, drift, naming, oddities, oracle, questions, quirks, returns, rewriting, slices
+from tests.simulation import (
+    clocks,
+    dates,
+    drift,
+    naming,
+    oddities,
+    oracle,
+    questions,
+    quirks,
+    returns,
+    rewriting,
+    slices,
+)
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
@@ -34,7 +46,7 @@ from tests.simulation.side import Side
 from tests.simulation.swarm import drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND, naming.KIND)
+LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND, naming.KIND, dates.KIND)
 BESIDE = ("clocks", "addresses", "sharing", "slow", *LATER, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 ANSWERS = 3
@@ -106,7 +118,7 @@ class Scenario:
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
         self.trace = hashlib.sha256()
-        self.world: World = (self.rng.choice((2, 2, 3)), self.rng.random() < 0.3, False)
+        self.world: World = (self.rng.choice((2, 2, 3)), self.rng.random() < 0.3, False, "")
         self.crash_rate = self._rate("crash", (0.0, 0.0, 0.01, 0.05))
         self.takeover_rate = self._rate("takeover", (0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 0.03))
         self.meddles = self._rate("meddling", (0.0, 0.0, 0.05, 0.2), always=True)
@@ -141,11 +153,13 @@ class Scenario:
             self.people.linked = partial(linked, self)
             for side in self.sides.values():
                 side.identify = self.people.of
+        dates.draw(self, dates.drawn(self.seed, names, allowed=self._befalls(dates.KIND)))
         rewriting.draw(self)
         self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)
         self.quirks = quirks.Quirks(self)
         self.returns = returns.Returns(self, allowed=self._befalls(returns.KIND))
-        self.world = (*self.world[:2], self.quirks.rolls)
+        dated = self.people.dated
+        self.world = (*self.world[:2], self.quirks.rolls, dated.world if dated else "")
         self.slice = slices.drawn(self.seed) if self._befalls(slices.KIND) else 0.0
         self.number = naming.draw(self)
         self._ids = 0
@@ -460,6 +474,7 @@ class Scenario:
         oracle.check(self)
         self.quirks.check()
         rewriting.check(self)
+        dates.check(self)
 
 
 def unsettled(state: State) -> set[str]:

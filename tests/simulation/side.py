@@ -32,6 +32,7 @@ from connectors.api import (
 )
 from sync.push import DOUBT
 from tests.simulation.clocks import Watch
+from tests.simulation.moments import number_of
 from tests.simulation.naming import Number, ascending
 from tests.simulation.swarm import Habits
 
@@ -110,6 +111,7 @@ class Side:
     boundary: Callable[[str], None] = lambda name: None
     identify: Callable[[Mapping[str, Any]], str] = lambda values: email_of(values)  # of whom a create speaks
     then: Callable[[Side, Row, frozenset[str]], Row] = lambda side, row, written: row  # what a write sets off there
+    taken: Callable[[Operation], Operation] = lambda operation: operation  # what it makes of a write
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
     slow: float = 0.0  # seconds that a write takes beside that: of some written at once, the last leave late
     moment: datetime | None = None  # when what is being done was done; None for now
@@ -244,6 +246,7 @@ class Side:
 
     def apply(self, operation: Operation) -> tuple[Row | None, bool]:
         """Carry out a write: the row it came to (None when there is none any more), and whether it is new."""
+        operation = self.taken(operation)
         if operation.verb is Verb.CREATE:
             return self._create(operation)
         row = self.history[operation.id][-1]
@@ -321,7 +324,10 @@ def _address(values: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> str:
-    """A value as it is compared: whatever its case, and cut off or whole."""
+    """A value as it is compared: whatever its case, cut off or whole, and however a date or a number is written."""
+    if value.__class__ is not str or value[:1].isdecimal() or value[:1] == "-":
+        number = number_of(value)
+        return "" if number is None else f"value {number}"
     return str(value or "").casefold().partition(TAIL)[0]
 
 
