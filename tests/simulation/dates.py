@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from functools import partial
 from random import Random
@@ -35,6 +35,7 @@ FIELD, UNIFIED = "title", "held"
 REWRITTEN = "values rewritten"
 _BERLIN, _YORK, _HOWE = map(ZoneInfo, ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe"))
 _QUARTER = timedelta(minutes=15)
+"""All zones are whole quarters of an hour apart."""
 
 NAMES = (*(f"values of type {type}" for type in STYLES), REWRITTEN)
 """What they are told as."""
@@ -53,7 +54,7 @@ def _to_the_minute(style: Style, raw: Any) -> Any:
 
 def _to_the_day(zone: ZoneInfo, style: Style, raw: Any) -> Any:
     """The day that its zone had: told as such, or as the midnight there."""
-    midnight = style.read(raw).astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = _there(style.read(raw), zone).replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight.date().isoformat() if style is STYLES["datetime"][0] else style.write(midnight)
 
 
@@ -65,9 +66,14 @@ def _by_its_zone(style: Style, raw: Any) -> Any:
 
 def _moved(zone: ZoneInfo, style: Style, raw: Any) -> Any:
     """What its zone's clocks show then passes for the common time."""
-    at = style.read(raw)
-    off = at.astimezone(zone).utcoffset()
-    return style.write(at + off) if not off % _QUARTER else raw  # before there were zones no clock is asked
+    return style.write(_there(style.read(raw), zone).replace(tzinfo=UTC))
+
+
+def _there(at: datetime, zone: ZoneInfo) -> datetime:
+    """The time as the zone's clocks show it; before there were zones, the common time."""
+    there = at.astimezone(zone)
+    off = there.utcoffset() or timedelta(0)
+    return at if off % _QUARTER else there
 
 
 def _rounded(places: int, style: Style, raw: Any) -> Any:
