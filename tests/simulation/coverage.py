@@ -12,7 +12,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import amounts, beside, dates, drift, naming, oddities, optouts, quirks, returns, rewriting, wire
+from tests.simulation import (
+    amounts,
+    beside,
+    dates,
+    drift,
+    naming,
+    oddities,
+    optouts,
+    quirks,
+    remapping,
+    returns,
+    rewriting,
+    wire,
+)
 from tests.simulation.side import LACKING
 
 WELL = "well"
@@ -71,6 +84,7 @@ _BESIDE = (
     rewriting.CUT,
     rewriting.ODD,
     *dates.NAMES,
+    *remapping.NAMES,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 

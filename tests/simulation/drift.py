@@ -32,7 +32,8 @@ SHARE = 0.08
 """Of all worlds, those of which a side loses a field."""
 MOST = 6
 """How often it goes or comes back, at most."""
-_UNIFIED = {"first": ("first_name",), "title": ("title", "held")}
+UNIFIED = {"first": ("first_name",), "title": ("title", "held")}
+"""What a lead calls them."""
 _BODIES = (
     select(streams.c.connection, records.c.id, leads.c.body)
     .join(streams, streams.c.id == records.c.stream)
@@ -126,7 +127,7 @@ class Drift:
         known = self._is_known(scenario)
         anew = known and not self.keeps
         if anew:
-            self._empty(scenario, side)
+            empty(scenario, side, self.field)
         elif not known:  # nobody asked meanwhile: a full read only tells what answers left out
             side.untold.update((id, self.field) for id in side.live())
         scenario.met[f"beside/{ANEW if anew else BACK}"] += 1
@@ -138,26 +139,6 @@ class Drift:
             told = frozen(tx, [self.name]).get(self.name, {})
         return all(self.field in told.get(object, ()) for object in scenario.sides[self.name].objects)
 
-    def _empty(self, scenario: Scenario, side: Side) -> None:
-        """All its values are gone, and no time has moved. Those that the engine had not made a lead's are lost."""
-        with scenario.workspace.state.read() as tx:
-            bodies = {id: orjson.loads(body) for name, id, body in tx.execute(_BODIES) if name == side.name}
-        for id, row in sorted(side.rows().items()):
-            body = bodies.get(id, {})
-            self._unheard(scenario, id, next((body[name] for name in _UNIFIED[self.field] if name in body), None))
-            side.filled.discard((id, self.field))
-            side.history[id].append(replace(row, at=side.clock.now(), values={**row.values, self.field: None}))
-
-    def _unheard(self, scenario: Scenario, id: str, stored: object) -> None:
-        """What was given there since what is stored stood there was given in vain."""
-        told = [row.values.get(self.field) for row in reversed(scenario.sides[self.name].history[id])]
-        same = _means_the_same if scenario.people.dated else _same
-        vain = list(takewhile(lambda value: not same(value, stored), told))
-        for edit in scenario.people.edits:
-            mine = (edit.side, edit.row, edit.field) == (self.name, id, self.field)
-            if mine and any(same(edit.value, value) for value in vain):
-                edit.mute = True
-
     def mutes(self, scenario: Scenario, side: Side, name: str) -> bool:
         """Whether a blank that somebody makes now tells nothing: the field was gone, as far as the engine knows, and it
         has not read all of it since."""
@@ -165,6 +146,29 @@ class Drift:
             return False
         with scenario.workspace.state.read() as tx:
             return any(name in str(told) for told in tx.execute(_NOTED, {"of": f"frozen:{side.name}/%"}).scalars())
+
+
+def empty(scenario: Scenario, side: Side, name: str) -> None:
+    """All values of a side's field are gone, and no time has moved. Those that the engine had not made a lead's are
+    lost."""
+    with scenario.workspace.state.read() as tx:
+        bodies = {id: orjson.loads(body) for of, id, body in tx.execute(_BODIES) if of == side.name}
+    for id, row in sorted(side.rows().items()):
+        body = bodies.get(id, {})
+        _unheard(scenario, side, id, name, next((body[one] for one in UNIFIED[name] if one in body), None))
+        side.filled.discard((id, name))
+        side.history[id].append(replace(row, at=side.clock.now(), values={**row.values, name: None}))
+
+
+def _unheard(scenario: Scenario, side: Side, id: str, name: str, stored: object) -> None:
+    """What was given there since what is stored stood there was given in vain."""
+    told = [row.values.get(name) for row in reversed(side.history[id])]
+    same = _means_the_same if scenario.people.dated else _same
+    vain = list(takewhile(lambda value: not same(value, stored), told))
+    for edit in scenario.people.edits:
+        mine = (edit.side, edit.row, edit.field) == (side.name, id, name)
+        if mine and any(same(edit.value, value) for value in vain):
+            edit.mute = True
 
 
 def _same(one: object, other: object) -> bool:
@@ -182,7 +186,7 @@ def drawn(seed: int, names: tuple[str, ...], *, allowed: bool) -> Drift | None:
         return None
     return Drift(
         rng.choice(names),
-        rng.choice(tuple(_UNIFIED)),
+        rng.choice(tuple(UNIFIED)),
         rng,
         rate=rng.choice((0.02, 0.06, 0.15)),
         strict=rng.random() < 0.5,

@@ -333,6 +333,8 @@ def _check_writes(scenario: Scenario, waiting: Waiting) -> None:
     said: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for edit in scenario.people.edits:
         said[edit.email][edit.field].add(_plain(edit))
+    for (email, field), value in scenario.people.decided.items():
+        said[email][field].add(plain(value))  # what a person answered is a word of theirs
     for name, side in scenario.sides.items():
         for verb, over, values in side.writes:
             if verb not in (Verb.CREATE, Verb.UPDATE):

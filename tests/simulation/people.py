@@ -55,6 +55,7 @@ class People:
     first: dict[str, int] = field(default_factory=dict)  # value that returned -> the edit that gave it first
     linked: Callable[[str], str | None] = lambda name: None  # of the engine's name of a lead, the person on its records
     mutes: Callable[[Side, str], bool] = lambda side, name: False  # whether a blank made there now tells nothing
+    owned: Callable[[Side, str], bool] = lambda side, name: False  # whether what is said of a field is no word there
     tail: str = ""  # what is behind every value that is given
     dated: Dated | None = None  # what titles are instead of texts
     acts: int = 0
@@ -99,7 +100,8 @@ class People:
 
     def _give(self, side: Side, id: str, name: str, *, blank: bool = False) -> None:
         value = None if blank else self._word(side, name)
-        self._enter(side, id, name, value, mute=blank and ((id, name) not in side.filled or self.mutes(side, name)))
+        tells = not (blank and ((id, name) not in side.filled or self.mutes(side, name)))
+        self._enter(side, id, name, value, mute=not tells or self.owned(side, name))
 
     def _word(self, side: Side, name: str) -> Any:
         """The next value, as it comes to stand on this side."""
