@@ -1,5 +1,6 @@
 """What befalls a pair of platforms beside the story of a seed: times ahead of all clocks, narrow pages, fields that go
-and come back, and what no update may take away. Each is drawn from a source of its own, where it is not left out."""
+and come back, what no update may take away, leads whose names do not ascend. Each is drawn from a source of its own,
+where it is not left out."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.api import Operation
 from connectors.sandbox import Call
+from tests.simulation import naming
 from tests.simulation.crowds import CROWD, Crowd
 from tests.simulation.futures import BEYOND, STAMPED, Futures
 from tests.simulation.keepsakes import KEPT, Keepsakes
@@ -18,8 +20,8 @@ from tests.simulation.narrow import AGED, NARROW, Narrow
 if TYPE_CHECKING:
     from tests.simulation.platforms import PairScenario
 
-KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd")
-NAMES = (STAMPED, BEYOND, KEPT, AGED, NARROW, GONE, BACK, CROWD)
+KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd", naming.KIND)
+NAMES = (STAMPED, BEYOND, KEPT, AGED, NARROW, GONE, BACK, CROWD, naming.DESCEND, naming.SHUFFLED)
 """What they are told as."""
 
 
@@ -43,6 +45,10 @@ class Beside:
         self.lacking.open(pair.made)
         known = "google_analytics" not in names  # it tells visitors, of whom it knows three here
         self.crowd = Crowd(seed, allowed("crowd") and known and bool(self.narrow.size))
+        leads, _ = naming.drawn(seed, allowed=allowed(naming.KIND))
+        self.number = naming.number(leads, f"{seed}-lead")
+        if leads:
+            met(leads)
         wire.taken = self._taken
 
     @contextmanager

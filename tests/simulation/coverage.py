@@ -12,7 +12,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import amounts, beside, drift, oddities, optouts, quirks, returns, rewriting, wire
+from tests.simulation import (
+    amounts,
+    beside,
+    dates,
+    drift,
+    naming,
+    oddities,
+    optouts,
+    quirks,
+    remapping,
+    returns,
+    rewriting,
+    wire,
+)
 from tests.simulation.side import LACKING
 
 WELL = "well"
@@ -70,6 +83,8 @@ _BESIDE = (
     drift.ANEW,
     rewriting.CUT,
     rewriting.ODD,
+    *dates.NAMES,
+    *remapping.NAMES,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
@@ -131,6 +146,8 @@ def _combinations(level: str) -> Iterator[str]:
     of = _LIKE.get(level, level)
     if level in ("rolled", "older"):
         yield "beside/rolled back"
+    if of in ("port", "deals"):
+        yield from (f"beside/{what}" for what in (naming.DESCEND, naming.SHUFFLED))
     if of == "deals":
         yield f"beside/{amounts.ROUNDED}"
     if of == "port":

@@ -164,7 +164,7 @@ class PairScenario:
 
     def _new_id(self) -> str:
         self._ids += 1
-        return f"ld_{self._ids:025d}"
+        return f"ld_{self.beside.number(self._ids, 25):025d}"
 
     def _boundary(self, name: str) -> None:
         self.events += 1

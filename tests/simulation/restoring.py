@@ -20,7 +20,7 @@ from sync.conflicts import listed
 from sync.rebaseline import rebaseline
 from sync.runs import Options, Runner
 from sync.state.schema import metadata, quarantine, records
-from tests.simulation import oddities, quirks
+from tests.simulation import naming, oddities, quirks
 from tests.simulation.oracle import Violation
 from tests.simulation.process import Crash
 from tests.simulation.quick import Memory
@@ -217,7 +217,7 @@ class _Restoring:
         return f"{self.rng.getrandbits(128):032x}"
 
 
-WITHOUT = {"takeover", *LATER, *oddities.KINDS, *quirks.KINDS}
+WITHOUT = {"takeover", *LATER, *oddities.KINDS, *quirks.KINDS} - {naming.KIND}
 
 
 def run(seed: int, without: frozenset[str] = frozenset()) -> Outcome:

@@ -25,7 +25,7 @@ from sync.rollback import ACCEPT, PUT_BACK
 from sync.runs import Options, Report, Runner
 from sync.state.schema import conflicts, leads, meta, records, streams
 from sync.workspace import Workspace
-from tests.simulation import oracle
+from tests.simulation import naming, oracle
 from tests.simulation.oracle import Violation
 from tests.simulation.people import FIELDS, Edit
 from tests.simulation.process import Crash
@@ -63,7 +63,7 @@ class RollingScenario(Scenario):
     """A world of which one side is rolled back, once."""
 
     def __post_init__(self) -> None:
-        self.without |= {"takeover", *BESIDE} - {"slow"}
+        self.without |= {"takeover", *BESIDE} - {"slow", naming.KIND}
         Scenario.__post_init__(self)
         self.planned = self.steps or Random(f"{self.seed}-rolled steps").choice((6, 9, 12, 16))
         self.rolling = Rolling(self, Random(f"{self.seed}-rolled"))

@@ -139,12 +139,12 @@ def test_nothing_is_lost_doubled_or_brought_back(first: int) -> None:
 @pytest.mark.parametrize("seed", ARCHIVE_OF_RESTORED)
 def test_a_restored_state_that_failed_once_holds(seed: int) -> None:
     """Without what came later."""
-    assert restoring.run(seed, without=frozenset({"addresses", "sharing"})).violation == ""
+    assert restoring.run(seed, without=frozenset({"addresses", "sharing"}) | seeds.NEWEST).violation == ""
 
 
 @pytest.mark.parametrize("seed", ARCHIVE_OF_SHARED)
 def test_a_restored_state_among_changing_addresses_that_failed_once_holds(seed: int) -> None:
-    assert restoring.run(seed).violation == ""
+    assert restoring.run(seed, without=seeds.NEWEST).violation == ""
 
 
 @pytest.mark.slow
