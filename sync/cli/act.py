@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sync.undo import Chosen, Reverse
     from sync.workspace import Workspace
 
-Limit = Annotated[int, typer.Option("--limit", help="Show so many operations.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="Show so many operations.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
@@ -163,9 +163,11 @@ def _show_erasure(made: Any) -> None:
     rows = [("/".join(place), why) for place, why in made.left]
     if rows:
         console.print(show.table("By hand: no program can remove these", ("record", "why"), rows))
-    if not made.person.records:
+    if made.person.records:
+        console.print("Here everything of the person goes; a keyed digest stays, so that nobody takes them in again.")
+    else:
         console.print("Nothing is held of this person, here or where their address can be looked up.")
-    console.print("Here everything of the person goes; a keyed digest stays, so that nobody takes them in again.")
+        console.print("A keyed digest of the address would be kept, so that nobody takes them in.")
 
 
 def _erasure_json(made: Any) -> dict[str, Any]:
