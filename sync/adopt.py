@@ -5,6 +5,7 @@ Its values count from when they were meant to, its record is its lead's, and wha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -102,7 +103,7 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
     held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
     after: Values = orjson.loads(row.after)
-    replaced = _replaced(row, after, body)
+    replaced = _replaced(row, after, body, held)
     undone = meant_undone(tx, row.lead, body) if row.verb == Verb.CREATE else {}
     let_go(tx, row, body, changed)
     before = dict(changed)
@@ -125,10 +126,12 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     return body
 
 
-def _replaced(row: Any, after: Values, body: Values) -> set[str]:
+def _replaced(row: Any, after: Values, body: Values, held: Mapping[str, Any]) -> set[str]:
     """The fields of a record in which somebody replaced what the write gave it. Was it an update whose fate is not
-    known, they did so or were unheard of when it was planned: either way what they said is the newer. What stands where
-    a create was to come may be somebody else's record, unless it bears the lead's name, which nobody else gives."""
+    known, they did so or were unheard of when it was planned: either way what they said is the newer; what the platform
+    has made of a value that we had given it before is nobody's. What stands where a create was to come may be somebody
+    else's record, unless it bears the lead's name, which nobody else gives."""
     before: Values = orjson.loads(row.before)
-    told = {name for name in after if body.get(name) not in (None, []) and body[name] != before.get(name)}
+    made = {name for name, (sent, holds) in held.items() if (sent, holds) == (before.get(name), body.get(name))}
+    told = {name for name in after if body.get(name) not in (None, []) and body[name] != before.get(name)} - made
     return told if row.verb == Verb.UPDATE or bears_name(row, body) else set()

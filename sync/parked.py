@@ -14,6 +14,8 @@ RESTORED = "restored"
 """In `conflicts.why`: asked because an older state may not decide it by itself."""
 IN_DOUBT = "in_doubt"
 """Asked because the fate of a write is not known, and a blank where it wrote may be a person's."""
+OLDER = "older"
+"""Asked because a record is told older than it is known: an edit, or something lost."""
 ROLLED_BACK = "rolled_back"
 """Decided by what a person said of a platform that was rolled back."""
 

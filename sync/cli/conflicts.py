@@ -52,9 +52,12 @@ def _options(row: dict[str, Any]) -> str:
 
 
 _WHY = {
-    "restored": "; asked since the state was restored",
-    "in_doubt": "; asked since nobody knows what became of a write",
+    "restored": "; asked because the state was restored",
+    "in_doubt": "; asked because nobody knows what came of a write",
+    "older": "; asked because a record is told older than it was known: restored there, perhaps",
+    "rolled_back": "; by what was said of a platform that was rolled back",
 }
+"""By `sync.parked`: why a question is asked whatever the rules."""
 
 
 @conflicts.command("show")
@@ -69,8 +72,7 @@ def conflicts_show(id: Id, json: Json = False) -> None:
         show.json(row)
         return
     console = show.stdout()
-    why = _WHY.get(row["why"], "")
-    told = f"{_about(row)}: {row['state']}, since {row['first_at'][:19]}{why}"
+    told = f"{_about(row)}: {row['state']}, since {row['first_at'][:19]}{_WHY.get(row['why'], '')}"
     console.print(f"[bold]{row['kind']}[/bold] {escape(told)}")
     for option in row["options"]:
         console.print("  " + escape(show.line(_option(row["kind"], option))))

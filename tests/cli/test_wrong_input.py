@@ -90,8 +90,8 @@ def test_a_project_that_has_not_begun_says_how_it_begins(call: Call) -> None:
     ("why", "told"),
     [
         ("", ""),
-        ("restored", "; asked since the state was restored"),
-        ("in_doubt", "; asked since nobody knows what became of a write"),
+        ("restored", "; asked because the state was restored"),
+        ("in_doubt", "; asked because nobody knows what came of a write"),
     ],
 )
 def test_a_question_says_how_it_is_decided_and_why_it_is_asked(call: Call, why: str, told: str) -> None:

@@ -14,6 +14,13 @@ from tests.planted.slices import SLICES
 BUGS = (
     # what is read
     Bug(
+        "a clock that is days off is told by nobody",
+        "sync/steps/pull.py",
+        "    heed(attempt.workspace, connection, health)\n",
+        "",
+        tests="tests/engine/test_timekeeping.py",
+    ),
+    Bug(
         "a lagging index overwrites what is newer",
         "sync/arrivals.py",
         "older = self._is_older(record, before)",

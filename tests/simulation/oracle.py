@@ -117,12 +117,12 @@ def _check_person(scenario: Scenario, person: _Person) -> None:
 
 
 def _check_records(scenario: Scenario, person: _Person) -> None:
+    strange = any(person.email in side.strangers for side in scenario.sides.values())  # seen before its conversion is
     for name, rows in person.rows.items():
         side = scenario.sides[name]
         made = side.created[person.email]
-        if (
-            made > 1 + side.unheard[person.email]
-        ):  # what was gone before anybody looked was not known to have been there
+        # what was gone before anybody looked was not known to have been there
+        if made > 1 + side.unheard[person.email] + strange:
             raise Violation(f"P3: {person.email} was created {made} times on {name}")
         if person.email in side.revived:
             raise Violation(f"P6: {person.email} came back on {name}")
@@ -348,6 +348,8 @@ def _check_writes(scenario: Scenario, waiting: Waiting) -> None:
     said: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for edit in scenario.people.edits:
         said[edit.email][edit.field].add(_plain(edit))
+    for (email, field), value in scenario.people.decided.items():  # it may be a blank that the account made
+        said[email][field].add(plain(value))
     for name, side in scenario.sides.items():
         for verb, over, values in side.writes:
             if verb not in (Verb.CREATE, Verb.UPDATE):
