@@ -41,6 +41,7 @@ def undo(
         chosen = Chosen(run, connection, object, _lead(workspace, lead))
         if chosen == Chosen():
             raise Misconfigured("Nothing is chosen.", fix="Name a run, or use --connection, --object or --lead.")
+        _be_written(workspace, connection)
         made, plan = _reversed(workspace, chosen, pull=pull)
         if not json:
             _show(made, plan, limit)
@@ -54,6 +55,19 @@ def undo(
     if json:
         show.json({**report_json(applied.report), "left": _left_json(made)})
     finish(applied.report, quietly=json, left=bool(made.left))
+
+
+def _be_written(workspace: Workspace, connection: str) -> None:
+    """Raises Misconfigured where there is no such connection, and never was one that something was written to."""
+    from sqlalchemy import select
+
+    from sync.state.schema import journal
+
+    if connection and connection not in workspace.connections:
+        with workspace.state.read() as tx:
+            if tx.execute(select(journal.c.id).where(journal.c.connection == connection).limit(1)).first() is None:
+                there = ", ".join(workspace.connections)
+                raise Misconfigured(f"There is no connection {connection!r}.", fix=f"Configured are: {there}.")
 
 
 def _lead(workspace: Workspace, who: str) -> str:

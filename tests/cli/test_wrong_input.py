@@ -47,6 +47,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         ("quarantine dismiss 7 3", "There is no entry 3, 7 that waits. Nothing was done."),
         ("quarantine replay 7", "There is no entry 7 that waits. Nothing was done."),
         ("conflicts resolve 7 --same", "There is no question 7."),
+        ("undo --connection nope", "There is no connection 'nope'. Configured are: hubspot."),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(call: Call, words: str, told: str) -> None:
@@ -123,3 +124,12 @@ def test_what_is_in_quarantine_says_what_to_do_and_is_dismissed_once(call: Call)
     assert printed.endswith("`closedloop quarantine show ID` says what to do.\n")
     assert call("quarantine", "dismiss", "1") == (0, "1 dismissed.\n")
     assert call("quarantine", "dismiss", "1")[0] == 2
+
+
+def test_a_mistake_of_the_project_is_told_once(call: Call) -> None:
+    file = Path("closedloop.yaml")
+    file.write_text(file.read_text().replace("survivorship: {}", "survivorship: {nofield: {rule: ask}}"))
+    code, printed = call("check")
+    assert code == 2
+    assert printed.count("lead.survivorship.nofield: there is no such field on the lead") == 1
+    assert printed.endswith("\n1 mistake.\n")
