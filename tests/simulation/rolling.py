@@ -305,8 +305,8 @@ class _Rolling:
         untouched = self.side.history[id][-1] is row and id not in self.unseen
         if not untouched:
             self._taken_at_its_word(id, row)
-        if row.gone is not None or (untouched and self.way == PUT_BACK):
-            return
+        if self.side.history[id][-1].gone is not None or (untouched and self.way == PUT_BACK):
+            return  # one that was away when it was remembered may have been brought back since
         for name in FIELDS:
             value = row.values.get(name)
             if value == over.values.get(name) or (untouched and name == "first" and not value):
