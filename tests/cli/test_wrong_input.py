@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,24 @@ from sync.workspace import Workspace
 Call = Callable[..., tuple[int, str]]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of one platform, with a state, as `init` and a first command leave it."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for words in ("init -p hubspot", "conflicts list"):
+            patch.setattr(sys, "argv", ["closedloop", *words.split()])
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert not ended.value.code
+    return folder
+
+
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+def call(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """A command in a new project of one platform: its exit code, and all that it prints."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HUBSPOT_TOKEN", "a token")
     monkeypatch.setenv("COLUMNS", "200")
@@ -30,7 +46,6 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         printed = capsys.readouterr()
         return int(ended.value.code or 0), printed.out + printed.err
 
-    assert call("init", "-p", "hubspot")[0] == 0
     return call
 
 

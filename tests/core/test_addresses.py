@@ -15,7 +15,7 @@ from sync.core.plan import plan_lead
 from sync.core.views import LeadView, Provenance, RecordView, inherited
 from tests.core.plans import nothing_refused, target
 
-STORIES = 60
+STORIES = 40
 STEPS = 12
 HUB = "hub/contacts/1"
 
