@@ -33,7 +33,7 @@ def pull(attempt: Attempt, connection: str) -> Iterator[str]:
     """All objects of a connection; what goes wrong there ends its part of the run and no other's."""
     attempt.progress.stage(connection, "pull")
     try:
-        calm = _bind(attempt, connection)
+        calm = bind(attempt, connection)
         if not calm:  # before its echoes are read and look like people's edits
             recover(attempt.workspace, connection, attempt.ledger)
         with attempt.workspace.fence.reading(connection, attempt.workspace.project.guards.pages):
@@ -60,9 +60,9 @@ def _objects(attempt: Attempt, connection: str, calm: bool) -> list[str]:
     return [name for name in names if name in told] if attempt.command == HINTS else names
 
 
-def _bind(attempt: Attempt, connection: str) -> bool:
+def bind(attempt: Attempt, connection: str) -> bool:
     """Check that the credentials still open the account that the links were made with (never another's), and that our
-    clock is right; whether it is known that no write there is in doubt and no hint waits."""
+    clock is right; whether it is known that no write there is in doubt and no hint waits. Raises Misconfigured."""
     health = attempt.workspace.connector(connection).check()
     with attempt.workspace.state.read() as tx:
         known = known_connection(tx, connection)

@@ -17,6 +17,7 @@ from sync.push import in_doubt, look_again, open_targets, recover, send
 from sync.steps import rolled_back
 from sync.steps.attempt import Attempt
 from sync.steps.decide import decide
+from sync.steps.pull import bind
 from sync.workspace import Workspace
 
 log = Log(__name__)
@@ -220,14 +221,17 @@ def _raise_epoch(attempt: Attempt) -> None:
 
 
 def write(attempt: Attempt, operations: list[Planned], stale: list[Planned]) -> None:
-    """Write these operations and no others."""
-    for name in attempt.connections:
+    """Write these operations and no others; none to another account than they were meant for, nor by a clock that is
+    off."""
+    broken = _each(attempt, attempt.connections, lambda workspace, name, ledger: bind(attempt, name))
+    for name in [name for name in attempt.connections if name not in broken]:
         recover(attempt.workspace, name, attempt.ledger)
     with attempt.workspace.state.begin() as tx:
         attempt.ledger.enter(tx)
         for op in stale:
             attempt.ledger.wrote(tx, op.connection, op.object, Written(planned=1, parked=1))
-    for name, error in _send(attempt, operations, Canary(attempt.workspace, attempt.ledger)).items():
+    sound = [op for op in operations if op.connection not in broken]
+    for name, error in _send(attempt, sound, Canary(attempt.workspace, attempt.ledger)).items():
         attempt.failed(name, error)
     for _ in decide(attempt):
         pass

@@ -57,6 +57,18 @@ def test_a_saved_plan_is_applied_exactly_and_stale_records_are_left(loop: Loop, 
     assert applied.report.needs_person
 
 
+@pytest.mark.parametrize(("account", "ahead"), [("acc-2", None), ("acc-1", 3 * 86_400.0), ("acc-1", None)])
+def test_it_is_applied_to_the_account_it_was_made_for_by_a_clock_that_is_right(
+    loop: Loop, account: str, ahead: float | None
+) -> None:
+    plan = planned(loop)
+    loop.beta.account_id, loop.beta.ahead = account, ahead
+    report = planfile.apply(loop.workspace, plan, Runner(loop.workspace)).report
+    sound = (account, ahead) == ("acc-1", None)
+    assert (report.state, len(loop.beta.writes)) == (("done", 3) if sound else ("failed", 0))
+    assert [error.connection for error in report.errors] == ([] if sound else ["beta"])
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"[]", b"null", b'{"closedloop_plan": 1}', b"\xff\x00", b'{"closedloop_plan": 9}']
 )
