@@ -231,11 +231,11 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
     rows = []
     for lead, name in sorted(losses):
         field, (body, reasons) = workspace.fields[name], known.get(lead, ({}, {}))
-        value = _held(field, body, reasons.get(name), losses[(lead, name)])
+        value, counted = _held(field, body, reasons.get(name), losses[(lead, name)])
         if value is _NOTHING or _goes_on(field, views[lead], value):
             continue
         lost_by = {f"{place}/{loss.record}" for loss in losses[(lead, name)]}
-        if _is_overtaken(field, views[lead], reasons.get(name), value, lost_by):
+        if _is_overtaken(field, views[lead], value, counted, lost_by):
             continue
         heard = [[view.name, said] for view in views[lead] for said in _said(view, name)]
         since = max([at, *(voice.at for voice in speaking(field, views[lead]))])
@@ -248,16 +248,17 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
             tx.execute(update(leads).where(leads.c.id.in_(some), leads.c.state == "live").values(dirty=1))
 
 
-def _held(known: Field, body: Values, why: Provenance | None, lost: Sequence[Loss]) -> Any:
-    """What the lead held of a field: as it was decided last, or what a record had said after that, of which nothing was
-    decided yet; or _NOTHING."""
-    value = body.get(known.name, _NOTHING)
+def _held(known: Field, body: Values, why: Provenance | None, lost: Sequence[Loss]) -> tuple[Any, str]:
+    """What the lead held of a field, and since when that counts ('' where nobody knows): as it was decided last, or
+    what a record had said after that, of which nothing was decided yet; or _NOTHING."""
+    value, at = body.get(known.name, _NOTHING), why.at if why else ""
     said = [loss for loss in lost if loss.value is not None]
     if known.rule in _LASTING:
         rank: dict[Any, int] = {option: number for number, option in enumerate(known.options)}
-        return max([value, *(loss.value for loss in said)], key=lambda one: rank.get(one, -1))
-    late = [loss for loss in said if known.rule is Rule.MOST_RECENT and (why is None or loss.at > why.at)]
-    return max(late, key=lambda loss: loss.at).value if late else value
+        return max([value, *(loss.value for loss in said)], key=lambda one: rank.get(one, -1)), at
+    late = [loss for loss in said if known.rule is Rule.MOST_RECENT and loss.at > at]
+    last = max(late, key=lambda loss: loss.at, default=None)
+    return (last.value, last.at) if last else (value, at)
 
 
 def _as_decided(tx: Connection, ids: Sequence[str]) -> dict[str, tuple[dict[str, Any], dict[str, Provenance]]]:
@@ -269,14 +270,13 @@ def _as_decided(tx: Connection, ids: Sequence[str]) -> dict[str, tuple[dict[str,
     return found
 
 
-def _is_overtaken(
-    known: Field, views: Iterable[RecordView], why: Provenance | None, value: Any, lost: Collection[str]
-) -> bool:
-    """Whether a record that lost nothing says something newer than `value`: it may have come in the same answer."""
-    if known.rule is not Rule.MOST_RECENT or why is None:
+def _is_overtaken(known: Field, views: Iterable[RecordView], value: Any, at: str, lost: Collection[str]) -> bool:
+    """Whether a record that lost nothing says something newer than `value`, which counts from `at`: it may have come in
+    the same answer."""
+    if known.rule is not Rule.MOST_RECENT or not at:
         return False
     told = [voice for voice in speaking(known, views) if voice.source not in lost]
-    return any(voice.at > why.at and voice.value != value for voice in told)
+    return any(voice.at > at and voice.value != value for voice in told)
 
 
 def _goes_on(known: Field, views: Sequence[RecordView], value: Any) -> bool:

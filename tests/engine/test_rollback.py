@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sync.pull import pull_object
 from sync.rollback import ACCEPT, PUT_BACK
 from sync.runs import Options, Report, Runner
 from tests.engine.conftest import Loop
@@ -238,6 +239,27 @@ def test_what_is_given_while_the_account_is_held_stands_when_it_is_put_back(loop
     loop_back.settled()
     assert {loop_back.alpha.rows["contacts"][id].values["title"] for id in ("a0", "z0")} == {"Boss"}
     assert loop_back.beta.rows["contacts"]["b0"].values["title"] == "Boss"
+
+
+@pytest.mark.parametrize("last", ["alpha", "beta"])
+def test_of_two_values_that_nothing_was_decided_of_the_newer_one_is_put_back(loop_back: Loop, last: str) -> None:
+    """A run had died between its pull and its decisions."""
+    kept = deepcopy(loop_back.alpha.rows)
+    loop_back.clock.advance(2 * HOUR)
+    said = [(loop_back.alpha, "a0", "Boss"), (loop_back.beta, "b0", "Chief")]
+    for side, id, title in said if last == "beta" else reversed(said):
+        loop_back.clock.advance(60)
+        side.edit("contacts", id, {"title": title})
+    known = loop_back.workspace
+    for name in ("alpha", "beta"):
+        mapped = known.mapped(name)["contacts"]
+        pull_object(known.state, known.connector(name), mapped, name, run="run_x", now=known.now)
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.rows.update(kept)
+    run(loop_back, "backfill", ("alpha",), choice=PUT_BACK)
+    loop_back.settled()
+    newer = "Chief" if last == "beta" else "Boss"
+    assert {side.rows["contacts"][id].values["title"] for side, id, _ in said} == {newer}
 
 
 def test_a_few_older_records_are_an_index_that_lags(loop_back: Loop) -> None:
