@@ -177,7 +177,7 @@ def plan_lead(
 
 def _apart(lead: LeadView, live: Sequence[RecordView], theirs: Sequence[Target]) -> set[str]:
     """The records of one connection that keep another address than the lead's main one, which another record there has
-    or is to have. Where that would be none, it is the first of them."""
+    or is to have. Where that would be none, it is one of them: the one that a record lives on as which had it."""
     why = lead.reasons.get(MAIN)
     if why is None or not why.beside:
         return set()
@@ -187,8 +187,19 @@ def _apart(lead: LeadView, live: Sequence[RecordView], theirs: Sequence[Target])
     others = [record for record in live if record.name not in beside]
     if any(record.body.get(MAIN) == lead.values.get(MAIN) or record.object in takes for record in others):
         return {record.name for record in apart}
-    heir = next((record for record in apart if record.object in takes), None)
+    heirs = _heirs(lead)
+    may = [record for record in apart if record.object in takes]
+    heir = min(may, key=lambda record: record.name not in heirs, default=None)
     return {record.name for record in apart if record is not heir}
+
+
+def _heirs(lead: LeadView) -> set[str]:
+    """The records that those live on as which had the main address."""
+    into = {one.name: f"{one.connection}/{one.into}" for one in lead.records if one.gone and one.into}
+    found = {one.name for one in lead.records if one.name in into and one.body.get(MAIN) == lead.values.get(MAIN)}
+    for _ in into:  # one may have lived on as another that does
+        found = {into.get(name, name) for name in found}
+    return found
 
 
 def _is_named(lead: LeadView, record: RecordView, live: Sequence[RecordView], target: Target) -> bool:

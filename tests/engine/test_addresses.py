@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -199,6 +200,22 @@ def test_of_two_that_are_merged_there_the_one_left_is_given_the_main_address(two
     edit(two, "two", "c@x.io")
     two.settled()
     assert held(two) == ("c@x.io", "c@x.io")
+
+
+@pytest.mark.parametrize("chain", [("one", "two"), ("one", "zoe"), ("one", "two", "zoe")])
+def test_of_several_that_are_left_it_is_the_one_that_was_merged(two: Loop, chain: tuple[str, ...]) -> None:
+    edit(two, "ana", "a@x.io", more="b@x.io;c@x.io;d@x.io")
+    for id, email in (("tom", "c@x.io"), ("zoe", "d@x.io")):
+        two.beta.put("contacts", {"email": email, "first": "Ana"}, id)
+    two.settled()
+    before = {id: two.beta.rows["contacts"][id].values["email"] for id in ids(two)}
+    two.clock.advance(5)
+    for gone, into in pairwise(chain):
+        two.beta.remove("contacts", gone, Gone.MERGED, into=into)
+    two.settled()
+    after = {id: two.beta.rows["contacts"][id].values["email"] for id in ids(two)}
+    assert after == {**{id: before[id] for id in after}, chain[-1]: "a@x.io"}
+    assert is_quiet(two)
 
 
 def test_a_merge_into_the_other_hangs_nowhere(two: Loop) -> None:
