@@ -40,6 +40,7 @@ from sync.state.schema import (
     strangers,
     streams,
 )
+from sync.steps.push import FORGET
 from sync.ties import touch_beside
 from sync.workspace import Workspace
 
@@ -191,7 +192,7 @@ def forget(workspace: Workspace, made: Erasure, runner: Runner) -> Report | None
             made.person.leads[0] if made.person.leads else workspace.suppression.digest("email", made.person.address)
         )
         options = Options(approve=True, choice=choice)
-        report = runner.send("forget", names, made.operations, [], options)
+        report = runner.send(FORGET, names, made.operations, [], options)
         if not all_done(report):
             return report
     with workspace.state.begin() as tx:

@@ -26,6 +26,8 @@ PUSH_CHUNK = 10_000
 """Operations handed to the connectors at once: enough for their bulk interfaces to pay."""
 LOOKED = "recover"
 """The step after which whoever goes on with the run looks again: a slice that ends there has come nowhere."""
+FORGET = "forget"
+"""The command that erases a person everywhere."""
 ROUNDS = 6
 """How often a run plans anew after pushing, before it leaves the rest to the next run."""
 
@@ -221,16 +223,21 @@ def _raise_epoch(attempt: Attempt) -> None:
 
 
 def write(attempt: Attempt, operations: list[Planned], stale: list[Planned]) -> None:
-    """Write these operations and no others; none to another account than they were meant for, nor by a clock that is
-    off."""
+    """Write these operations and no others; none to another account than they were meant for, by a clock that is off,
+    or while an account looks rolled back."""
+    if attempt.command != FORGET:  # nothing that an account lost brings back whom a person wants forgotten
+        rolled_back.hold(attempt)
     broken = _each(attempt, attempt.connections, lambda workspace, name, ledger: bind(attempt, name))
-    for name in [name for name in attempt.connections if name not in broken]:
+    for name in [name for name in attempt.connections if name not in broken | attempt.held.keys()]:
         recover(attempt.workspace, name, attempt.ledger)
+    held = [op for op in operations if op.connection in attempt.held]
     with attempt.workspace.state.begin() as tx:
         attempt.ledger.enter(tx)
         for op in stale:
             attempt.ledger.wrote(tx, op.connection, op.object, Written(planned=1, parked=1))
-    sound = [op for op in operations if op.connection not in broken]
+        for op in held:
+            attempt.ledger.wrote(tx, op.connection, op.object, Written(planned=1, held=1))
+    sound = [op for op in operations if op.connection not in broken | attempt.held.keys()]
     for name, error in _send(attempt, sound, Canary(attempt.workspace, attempt.ledger)).items():
         attempt.failed(name, error)
     for _ in decide(attempt):

@@ -13,6 +13,7 @@ from connectors.api import Notice
 from sync.forget import all_done, canonical, erasure, forget
 from sync.hints import keep, pending_of_all
 from sync.insight.export import export
+from sync.rollback import hold
 from sync.runs import Report, Runner
 from sync.state.schema import journal, leads, metadata
 from tests.engine.conftest import Loop
@@ -73,6 +74,16 @@ def test_nothing_is_left_of_the_person(known: Loop) -> None:
     assert not [mark for mark in MARKS if mark.lower() in after.lower()]
     assert "bob@x.io" in after
     assert known.sync().counts["write"] == {}
+
+
+def test_an_account_that_looks_rolled_back_keeps_nobody_from_being_forgotten(known: Loop) -> None:
+    with known.workspace.state.begin() as tx:
+        hold(tx, "alpha", "contacts", "it looks rolled back")
+    report = forgotten(known)
+    assert report is not None
+    assert all_done(report)
+    assert [row["email"] for row in known.alpha.all("contacts")] == ["bob@x.io"]
+    assert known.sync().state == "held"
 
 
 def test_nothing_is_left_in_the_files(known: Loop) -> None:

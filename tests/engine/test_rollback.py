@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sync import planfile
 from sync.pull import pull_object
 from sync.rollback import ACCEPT, PUT_BACK
 from sync.runs import Options, Report, Runner
@@ -239,6 +240,21 @@ def test_what_is_given_while_the_account_is_held_stands_when_it_is_put_back(loop
     loop_back.settled()
     assert {loop_back.alpha.rows["contacts"][id].values["title"] for id in ("a0", "z0")} == {"Boss"}
     assert loop_back.beta.rows["contacts"]["b0"].values["title"] == "Boss"
+
+
+@pytest.mark.parametrize("way", [ACCEPT, PUT_BACK])
+def test_a_saved_plan_waits_until_a_person_has_said_which_way(loop_back: Loop, way: str) -> None:
+    """It was made of what the account shows."""
+    rolled_back(loop_back)
+    loop_back.alpha.edit("contacts", "a3", {"phone": "+49 30 1234567"})
+    assert run(loop_back).state == "held"
+    plan = planfile.make_plan(loop_back.workspace, ["alpha", "beta"])
+    before = written(loop_back)
+    report = planfile.apply(loop_back.workspace, plan, Runner(loop_back.workspace)).report
+    assert (report.state, set(report.held), written(loop_back)) == ("held", {"beta"}, before)
+    assert report.counts["write"]["beta"]["contacts"]["held"] == len(plan.operations) == 1
+    assert run(loop_back, "backfill", ("alpha",), choice=way).state == "done"
+    assert planfile.apply(loop_back.workspace, plan, Runner(loop_back.workspace)).report.state == "done"
 
 
 @pytest.mark.parametrize("last", ["alpha", "beta"])
