@@ -30,6 +30,21 @@ def create(key: str, email: str, **more: Any) -> Operation:
     return Operation(key, Verb.CREATE, "contacts", {"email": email, **more}, match={"email": email})
 
 
+@pytest.mark.parametrize("address", ["p1@x.io", "old@x.io"])
+def test_an_address_that_another_contact_has_is_refused(
+    portal: HubSpotSandbox, hubspot: Connector, address: str
+) -> None:
+    """Its main one, or a further one; the other rows of the batch are written."""
+    ids = fill(portal, 3)
+    portal.edit("contacts", ids[1], {"email": "old@x.io"})
+    portal.edit("contacts", ids[1], {"email": "p1@x.io"})
+    results = push(hubspot, update("taken", ids[0], email=address), update("good", ids[2], firstname="New"))
+    assert [key for key, result in results.items() if result.error] == ["taken"]
+    assert isinstance(results["taken"].error, RecordRejected)
+    assert portal.get("contacts", ids[0])["email"] == "p0@x.io"
+    assert portal.get("contacts", ids[2])["firstname"] == "New"
+
+
 @pytest.mark.parametrize("status_207", [False, True])
 def test_a_bad_row_does_not_hold_up_the_others(portal: HubSpotSandbox, hubspot: Connector, status_207: bool) -> None:
     portal.status_207 = status_207
