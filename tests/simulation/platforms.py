@@ -114,7 +114,6 @@ class PairScenario:
         self.chance = Random(self.rng.random())
         self.healed = self.acting = False
         self.optouts = OptOuts(self.seed, self.faults)
-        self.beside = Beside(self)
         self.heard: set[int] = set()
         self._ids = 0
         self.marks = MemoryMarks()
@@ -123,6 +122,7 @@ class PairScenario:
         if isinstance(self.clock, clocks.Watch):
             self.behind = max(0.0, -self.clock.by)
             self.wire.met["beside/clock off"] += 1
+        self.beside = Beside(self)
         _memory().renew()
         self.workspace = self._opened()
         self.hand = self._opened(watched=False)  # with the same tokens: some platforms renew them with each use
@@ -198,6 +198,7 @@ class PairScenario:
 
     def _meanwhile(self, where: str) -> None:
         """What happens around a call: people, and other programs, edit while the engine is at work; it may die."""
+        self.beside.addresses.around(where, self.wire.at)
         free = where == "call.before" and self.wire.doing != "login" and not (self.healed or self.acting)
         if free and self.meddles and self.chance.random() < self.meddles:
             self.wire.met[f"{self.wire.doing}/somebody acts"] += 1
@@ -222,6 +223,7 @@ class PairScenario:
     def _shown(self, body: bytes) -> None:
         """The engine was told these values."""
         self.heard.update(int(number) for number in _SHOWN.findall(body))
+        self.beside.addresses.shown(self.wire.at, body)
 
     def _wear(self) -> None:
         """Access tokens have run out since, perhaps: the first call of each platform renews them."""
@@ -247,6 +249,7 @@ class PairScenario:
         self._by_hand(partial(self.optouts.act, self))
         self._by_hand(partial(self.beside.keepsakes.act, self))
         self.beside.crowd.act(self)
+        self.beside.addresses.act()
 
     def _by_hand(self, does: Callable[[], None]) -> None:
         """It is done, by somebody who connects the account again where the log-in was lost: they share it. What they
@@ -271,7 +274,8 @@ class PairScenario:
             self.told.append(f"{name}: {email} says {said}")
             return
         found = self._find(name, email)
-        if found is None and not (self.acting and name in TWINS):
+        addresses = self.beside.addresses
+        if found is None and not (self.acting and name in TWINS) and addresses.may_join(name, email):
             self._join(name, email)
         elif found is not None:
             target, id, values = found
@@ -284,7 +288,8 @@ class PairScenario:
             values["first_name"] = sources.client_of(email)
         remote, _, problems = target.express(values, True)
         assert not problems, problems
-        self._push(name, Operation("join", Verb.CREATE, target.object, remote, "", self._match(target, remote)))
+        operation = Operation("join", Verb.CREATE, target.object, remote, "", self._match(target, remote))
+        self.beside.addresses.joined(email, (name, self._push(name, operation)))
         self.told.append(f"{name}: {email} joins: {values}")
 
     def _match(self, target: Target, remote: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,7 +304,7 @@ class PairScenario:
 
     def _give(self, name: str, target: Target, id: str, one: str, held: Values) -> None:
         """Somebody gives a field a new value."""
-        email = str(held["email"])
+        email = self.beside.addresses.person(held)
         values = {one: self._value(email, one, held.get(one))}
         known = {key: held[key] for key in target.match if held.get(key)}
         remote, _, _ = target.express(values, False)
@@ -318,16 +323,18 @@ class PairScenario:
         found = re.fullmatch(r"Valüe (\d+)", str(value or ""))
         return int(found[1]) if found else None
 
-    def _push(self, name: str, operation: Operation) -> None:
+    def _push(self, name: str, operation: Operation) -> str:
+        """Somebody does this; the id of the record."""
         with self.beside.stamping(name, operation):
             [result] = list(self.hand.connector(name).push([operation], []))
         if result.error is not None:
             raise result.error
         self.post.changed(name, operation.object, result.id)
+        return result.id
 
     def _find(self, name: str, email: str) -> tuple[Target, str, Values] | None:
         for target, id, values in self._people(name):
-            if values.get("email") == email:
+            if self.beside.addresses.person(values) == email:
                 return target, id, values
         return None
 
@@ -378,6 +385,7 @@ class PairScenario:
                 self.sync()
             elif name := self._deliver():
                 self.sync("hints", name)
+        self.beside.addresses.live()
         self._heal()
         if waiting := self.beside.futures.waiting():
             self._check(waiting)
@@ -431,18 +439,29 @@ class PairScenario:
     def _check(self, waiting: Collection[str] = ()) -> None:
         """Judge all but those whose records nobody was told of yet, because they are of the future."""
         self.pair.clock.advance(600 + self.behind)
-        found = {name: [values for _, _, values in self._people(name)] for name in self.objects}
-        for email in sorted({said.email for said in self.said} - set(waiting)):
-            theirs = {name: [v for v in people if v.get("email") == email] for name, people in found.items()}
-            for name, rows in theirs.items():
-                if len(rows) != 1:
-                    raise Violation(f"{'P2' if not rows else 'P3'}: {email} stands {len(rows)} times on {name}")
-            for one in self.pair.spoken:
-                self._check_field(email, one, {name: rows[0].get(one) for name, rows in theirs.items()})
+        people, addresses = {name: list(self._people(name)) for name in self.objects}, self.beside.addresses
+        addresses.wait(people)
+        for email in sorted({said.email for said in self.said} - set(waiting) - addresses.mistaken):
+            self._check_person(email, people)
+        found = {name: [values for _, _, values in every] for name, every in people.items()}
         self.beside.keepsakes.check(self)
         if not waiting:
             self.optouts.check(self, found)
             self._check_outcomes()
+
+    def _check_person(self, email: str, people: Mapping[str, Sequence[tuple[Target, str, Values]]]) -> None:
+        addresses, theirs = self.beside.addresses, {}
+        for name, every in people.items():
+            rows = [one for one in every if addresses.person(one[2]) == email]
+            if not rows and (name, email) in addresses.waiting.unmade:
+                continue
+            if len(rows) != 1:
+                raise Violation(f"{'P2' if not rows else 'P3'}: {email} stands {len(rows)} times on {name}")
+            theirs[name] = rows[0]
+        for one in self.pair.spoken:
+            self._check_field(email, one, {name: values.get(one) for name, (_, _, values) in theirs.items()})
+        if addresses.rate:
+            addresses.check(email, theirs)
 
     def _check_clients(self) -> None:
         """Nobody waited for ever, or went to another host than the platform's."""

@@ -18,7 +18,7 @@ from sync.state.schema import identities, quarantine, records, streams
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
 
-_OWNED = (
+OWNED = (
     select(streams.c.connection, records.c.id, identities.c.value)
     .join(streams, streams.c.id == records.c.stream)
     .join(identities, identities.c.lead == records.c.lead)
@@ -34,7 +34,7 @@ def owned(scenario: Scenario) -> dict[tuple[str, str], set[str]]:
     if scenario.taking_up:
         return found
     with scenario.workspace.state.read() as tx:
-        for side, id, address in map(tuple, tx.execute(_OWNED).all()):
+        for side, id, address in map(tuple, tx.execute(OWNED).all()):
             if scenario.kept is None or (side, id) in scenario.kept:
                 found[(side, id)].add(address)
     return found
