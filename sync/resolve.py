@@ -7,7 +7,7 @@ it belongs to enters the dirty set in the same one. A crash repeats a batch or d
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,6 +87,11 @@ def _dirty(tx: Connection, limit: int) -> list[Any]:
     return list(tx.execute(_DIRTY, {"limit": limit}))
 
 
+_ENDED = (
+    select(streams.c.connection, streams.c.object, records.c.id, records.c.body, records.c.lead)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), records.c.into == bindparam("into"))
+)
 _OWNERS = select(identities).where(
     identities.c.kind == bindparam("of"), identities.c.value.in_(bindparam("some", expanding=True))
 )
@@ -138,13 +143,15 @@ class _Batch:
         self.done.records += 1
         found = self._keys[(row.stream, row.id)]
         decision = resolve.match(found, self._owners, self._moved.get(row.lead, row.lead))
+        if decision.rivals and (lead := self._merged_into(row)):
+            decision = resolve.Match(lead=lead)
         if decision.rivals:
             self._park(row, decision.rivals)
             self._links.append({"s": row.stream, "i": row.id, "l": None})
             return
         lead = decision.lead or self._new_lead()
         if decision.by and decision.by[0] == "record":
-            lead = self._joined(lead, found)
+            lead = self._joined(lead, found, row)
         self._links.append({"s": row.stream, "i": row.id, "l": lead})
         self._touched.add(lead)
         if row.lead is None and ("closedloop_id", lead) in found:
@@ -163,13 +170,27 @@ class _Batch:
         self.done.created += 1
         return lead
 
-    def _joined(self, lead: str, found: Iterable[Key]) -> str:
+    def _joined(self, lead: str, found: Iterable[Key], row: Any) -> str:
         """Somebody lives on as this record, which nobody had seen before: whoever else is known by its keys is they, as
-        if it had been seen first. Of several others a person decides which."""
-        others = {self._owners[key] for key in found if key in self._owners} - {lead}
+        if it had been seen first. Of several others a person decides which; and a key that they bore before themselves
+        says nothing new: it was asked then whose it is."""
+        if not {self._owners[key] for key in found if key in self._owners} - {lead}:
+            return lead
+        borne = {key for ended in self._ended(row) for key in self._keys_of(ended)}
+        others = {self._owners[key] for key in found if key in self._owners and key not in borne} - {lead}
         if len(others) != 1:
             return lead
         return self._unite(lead, *others)
+
+    def _ended(self, row: Any) -> Sequence[Any]:
+        """The records that live on as this one, by the platform's word."""
+        return self.tx.execute(_ENDED, {"of": row.connection, "into": f"{row.object}/{row.id}"}).all()
+
+    def _merged_into(self, row: Any) -> str:
+        """The lead of those who live on as this record, where there is one: that says whose it is, whoever else has had
+        one of its addresses."""
+        leads = {self._moved.get(ended.lead, ended.lead) for ended in self._ended(row) if ended.lead}
+        return leads.pop() if len(leads) == 1 else ""
 
     def _claim(self, lead: str, found: Iterable[Key], row: Any) -> None:
         """Give the lead the keys that are free. A key of another lead stays there: a shared or reused address."""
