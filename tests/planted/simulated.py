@@ -40,4 +40,11 @@ SIMULATED = (
         'self._path(f"members/{subscriber_hash(email_of(operation))}")',
         tests="tests/simulation/test_addresses.py::test_an_address_that_changes_hands_takes_nothing_along",
     ),
+    Bug(
+        "whose a record is that another lives on as, its addresses alone say",
+        "sync/resolve.py",
+        "if decision.rivals and (lead := self._merged_into(row)):",
+        'if decision.rivals and (lead := ""):',
+        tests="tests/simulation/test_further.py::test_nobody_is_there_twice_for_an_address_beside_the_main_one",
+    ),
 )

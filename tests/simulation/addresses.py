@@ -95,13 +95,14 @@ class Addresses:
         self.rng = Random(f"{self.scenario.seed}-addresses over HTTP")
         drawn = self.rng.choice((0.0, 0.0, 0.0, 0.6, 1.0)), self.rng.choice((0.0, 0.4, 0.7))
         self.rate, self.shares = drawn if self.allowed else (0.0, 0.0)
+        self.judged = self.rate > 0  # a record is whoever's values it holds, and not whoever's address it has
 
     # whose a record is
 
     def person(self, values: Mapping[str, Any]) -> str:
         """The address that its person joined with."""
         email = str(values.get("email"))
-        if not self.rate:
+        if not self.judged:
             return email
         return next(iter(self._givers(values)), email)
 
@@ -113,27 +114,28 @@ class Addresses:
     def may_join(self, name: str, email: str) -> bool:
         """Whether nobody on this platform has the address. Nor may anybody come by their first address who has another
         by now, while the engine is at work: between its look and its create nothing tells that they are one."""
-        if not self.rate:
+        if not self.judged:
             return True
         moved = any(move.person == email != move.address for move in self.moves)
         free = all(email not in _every(values) for _, _, values in self.scenario._people(name))
         return free and not (moved and self.scenario.acting)
 
-    def joined(self, person: str, place: Place) -> None:
-        """Somebody was entered with their first address."""
-        if self.rate:
-            self.moves.append(Move(person, person, place, frozenset()))
+    def joined(self, person: str, address: str, place: Place) -> None:
+        """Somebody was entered, with their first address or a further one."""
+        if self.judged:
+            self.moves.append(Move(person, address, place, frozenset()))
 
     # what people do
 
     def live(self) -> None:
         """The story goes on for a while: it takes a world of which the engine knows somebody."""
-        if not self.rate:
+        if not self.judged:
             return
         self._sync()
         for _ in range(self.rng.choice((3, 5, 8))):
             if self.rng.random() < 0.7:
                 self.act()
+                self.scenario.beside.further.act()
                 self.scenario.pair.clock.advance(self.rng.choice((3, 15)))
             if self.rng.random() < 0.3:
                 self.scenario.act()
@@ -150,7 +152,7 @@ class Addresses:
         if self.rate and self.rng.random() < self.rate:
             self.scenario._by_hand(self._share if self.rng.random() < self.shares else self._move)
 
-    def _known(self) -> dict[Place, set[str]]:
+    def known(self) -> dict[Place, set[str]]:
         """The addresses that the engine has stored as those of the lead whose record it is."""
         found: dict[Place, set[str]] = defaultdict(set)
         with self.scenario.workspace.state.read() as tx:
@@ -158,7 +160,7 @@ class Addresses:
                 found[(name, id)].add(address)
         return found
 
-    def _here(self, known: Collection[Place]) -> list[tuple[str, Person]]:
+    def here(self, known: Collection[Place]) -> list[tuple[str, Person]]:
         """Whoever may get another address, and where."""
         names = [name for name in sorted(self.scenario.objects) if _keeps_ids(self.scenario.pair.sandboxes[name])]
         everybody = [(name, one) for name in names for one in self.scenario._people(name)]
@@ -170,50 +172,54 @@ class Addresses:
 
     def _move(self) -> None:
         """Somebody gets an address that nobody had; the one that is free by that somebody else, perhaps."""
-        known = self._known()
-        if not (here := self._here(known)):
+        known = self.known()
+        if not (here := self.here(known)):
             return
         name, one = self.rng.choice(here)
         address = self.person(one[2]).replace("@", f"+{len(self.moves)}@")
-        self._readdress(name, one, address, CHANGED, known)
+        self.readdress(name, one, address, CHANGED, known)
         others = [other for where, other in here if where == name and self.person(other[2]) != self.person(one[2])]
         if others and str(one[2]["email"]) in known[(name, one[1])] and self.rng.random() < self.shares:
-            self._readdress(name, self.rng.choice(others), str(one[2]["email"]), SHARED, known)
+            self.readdress(name, self.rng.choice(others), str(one[2]["email"]), SHARED, known)
 
     def _share(self) -> None:
         """Somebody gets an address of another's: mostly one that nobody has on this platform, which may refuse two."""
-        known = self._known()
-        if not (here := self._here(known)):
+        known = self.known()
+        if not (here := self.here(known)):
             return
         name, one = self.rng.choice(here)
         every = {each for addresses in known.values() for each in addresses if each.startswith("p")}
         stand = {address for where, other in here if where == name for address in _every(other[2])}
         theirs = every - known[(name, one[1])]
         if chosen := sorted(theirs - stand if self.rng.random() < 0.8 else theirs):
-            self._readdress(name, one, self.rng.choice(chosen), SHARED, known)
+            self.readdress(name, one, self.rng.choice(chosen), SHARED, known)
 
-    def _readdress(self, name: str, one: Person, address: str, what: str, known: Collection[Place]) -> None:
-        """The address is changed; where the platform refuses it nobody has said anything. What was entered where the
-        engine has not looked (`known`) is replaced by nobody."""
+    def readdress(self, name: str, one: Person, address: str, what: str, known: Collection[Place]) -> bool:
+        """Whether the address is changed; where the platform refuses it nobody has said anything. What was entered
+        where the engine has not looked (`known`) is replaced by nobody."""
         target, id, held = one
         person, before = self.person(held), str(held["email"])
         if before == address:
-            return
+            return False
         remote, _, _ = target.express({"email": address}, False)
         match = self.scenario._match(target, target.express({"email": before}, False)[0])
         try:
             self.scenario._push(name, Operation("moves", Verb.UPDATE, target.object, remote, id, match))
         except RecordRejected as error:
             self.scenario.told.append(f"{name}: refuses {address} to {person} ({error.code})")
-            return
-        same = (n for n, move in enumerate(self.moves) if (move.person, move.address) == (person, before))
-        stood = [n for n in same if self.moves[n].place in {(name, id), *known}]
-        replaced = frozenset(stood).union(*(self.moves[number].replaced for number in stood))
-        self.moves.append(Move(person, address, (name, id), replaced))
+            return False
+        self.moves.append(Move(person, address, (name, id), self.replaced(person, before, {(name, id), *known})))
         if what == SHARED:
             self.fresh.append(self.moves[-1])
         self.scenario.wire.met[f"beside/{what}"] += 1
         self.scenario.told.append(f"{name}: {person} at {id} has the address {address}")
+        return True
+
+    def replaced(self, person: str, address: str, places: Collection[Place]) -> frozenset[int]:
+        """The moves that are over when somebody replaces this address of a person, which was entered at `places`."""
+        same = (n for n, move in enumerate(self.moves) if (move.person, move.address) == (person, address))
+        stood = [number for number in same if self.moves[number].place in places]
+        return frozenset(stood).union(*(self.moves[number].replaced for number in stood))
 
     # what the engine was told
 
@@ -256,7 +262,7 @@ class Addresses:
 
     def wait(self, people: Mapping[str, Iterable[Person]]) -> None:
         """What the engine says now that it has not done."""
-        if not self.rate:
+        if not self.judged:
             return
         whose = {(name, id): self.person(values) for name, every in people.items() for _, id, values in every}
         held: dict[Place, frozenset[str]] = {}

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.api import Operation
 from connectors.sandbox import Call
+from tests.simulation import further
 from tests.simulation.addresses import CHANGED, SHARED, Addresses
 from tests.simulation.crowds import CROWD, Crowd
+from tests.simulation.further import Further
 from tests.simulation.futures import BEYOND, STAMPED, Futures
 from tests.simulation.keepsakes import KEPT, Keepsakes
 from tests.simulation.lacking import BACK, GONE, Lacking
@@ -20,8 +22,8 @@ from tests.simulation.pairs import writable
 if TYPE_CHECKING:
     from tests.simulation.platforms import PairScenario
 
-KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd", "addresses")
-NAMES = (STAMPED, BEYOND, KEPT, AGED, NARROW, GONE, BACK, CROWD, CHANGED, SHARED)
+KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd", "addresses", "further")
+NAMES = (STAMPED, BEYOND, KEPT, AGED, NARROW, GONE, BACK, CROWD, CHANGED, SHARED, *further.NAMES)
 """What they are told as."""
 
 
@@ -48,6 +50,8 @@ class Beside:
         # both sides' addresses can be changed, and people see all that stands there
         settled = set(names) <= set(writable()) and not (self.futures.rate or scenario.behind)
         self.addresses = Addresses(scenario, allowed("addresses") and settled)
+        self.further = Further(scenario, allowed("further") and settled)
+        self.addresses.judged |= self.further.rate > 0
         wire.taken = self._taken
 
     @contextmanager

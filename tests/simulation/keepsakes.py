@@ -248,6 +248,12 @@ class Keepsakes:
         scenario.wire.met[f"beside/{KEPT}"] += 1
         scenario.told.append(f"{name}: {word} is put on {id}, place {number}")
 
+    def merged(self, name: str, id: str, into: str) -> None:
+        """What stood on a record stands on the one that it became."""
+        for place in [place for place in self.put if place[:2] == (name, id)]:
+            self.put[(name, into, place[2])] = self.put.pop(place)
+        self.whose[(name, into)] = self.whose.get((name, id), "")
+
     def check(self, scenario: PairScenario) -> None:
         """Nothing of it is gone."""
         for (name, id, number), words in self.put.items():

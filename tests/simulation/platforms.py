@@ -250,6 +250,7 @@ class PairScenario:
         self._by_hand(partial(self.beside.keepsakes.act, self))
         self.beside.crowd.act(self)
         self.beside.addresses.act()
+        self.beside.further.act()
 
     def _by_hand(self, does: Callable[[], None]) -> None:
         """It is done, by somebody who connects the account again where the log-in was lost: they share it. What they
@@ -281,15 +282,16 @@ class PairScenario:
             target, id, values = found
             self._say(name, target, id, values)
 
-    def _join(self, name: str, email: str) -> None:
+    def _join(self, name: str, email: str, address: str = "") -> None:
+        """Somebody is entered, with another address than their first, perhaps."""
         target = next(target for target in self.objects[name] if target.can_create)
-        values = {"email": email} | {one: self._value(email, one, None) for one in ("last_name",)}
+        values = {"email": address or email} | {one: self._value(email, one, None) for one in ("last_name",)}
         if self.names[0] == "google_analytics":
             values["first_name"] = sources.client_of(email)
         remote, _, problems = target.express(values, True)
         assert not problems, problems
         operation = Operation("join", Verb.CREATE, target.object, remote, "", self._match(target, remote))
-        self.beside.addresses.joined(email, (name, self._push(name, operation)))
+        self.beside.addresses.joined(email, address or email, (name, self._push(name, operation)))
         self.told.append(f"{name}: {email} joins: {values}")
 
     def _match(self, target: Target, remote: Mapping[str, Any]) -> dict[str, Any]:
@@ -445,6 +447,7 @@ class PairScenario:
             self._check_person(email, people)
         found = {name: [values for _, _, values in every] for name, every in people.items()}
         self.beside.keepsakes.check(self)
+        self.beside.further.check()
         if not waiting:
             self.optouts.check(self, found)
             self._check_outcomes()
@@ -460,7 +463,7 @@ class PairScenario:
             theirs[name] = rows[0]
         for one in self.pair.spoken:
             self._check_field(email, one, {name: values.get(one) for name, (_, _, values) in theirs.items()})
-        if addresses.rate:
+        if addresses.judged:
             addresses.check(email, theirs)
 
     def _check_clients(self) -> None:
