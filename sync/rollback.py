@@ -21,15 +21,16 @@ from config.clock import stamp
 from config.errors import PermissionMissing
 from connectors.api import Gone, Record
 from mappings.model import Field, Kind, Rule
+from sync.absorb import Absorbed, absorb_found
 from sync.arrivals import LAGS, Back, Loss, went_back
 from sync.core.merge import speaking
 from sync.core.views import Provenance, RecordView
 from sync.guards import known_records
 from sync.load import chunks, provenances, record_views
-from sync.resolve import ROLLED_BACK
+from sync.parked import OLDER, ROLLED_BACK
 from sync.state.database import upsert
 from sync.state.schema import conflicts, leads, meta, records, streams
-from sync.withheld import note
+from sync.withheld import contest, note
 from sync.workspace import Workspace
 
 ACCEPT, PUT_BACK = "accept", "put-back"
@@ -57,6 +58,7 @@ class Lost:
     older: int = 0
     missing: int = 0
     newer: tuple[Record, ...] = ()  # those told alive and newer: no pull has brought that yet
+    back: tuple[Record, ...] = ()  # those told older
 
     @property
     def number(self) -> int:
@@ -128,7 +130,8 @@ def look(workspace: Workspace, connection: str, object: str, told: int) -> Lost:
     for some in chunks(_known(workspace, connection, object, _NEWEST)):
         more = _look(workspace, connection, object, some)
         looked, older, missing = found.looked + len(some), found.older + more.older, found.missing + more.missing
-        found = replace(found, looked=looked, older=older, missing=missing, newer=(*found.newer, *more.newer))
+        found = replace(found, looked=looked, older=older, missing=missing)
+        found = replace(found, newer=(*found.newer, *more.newer), back=(*found.back, *more.back))
         if workspace.project.guards.rolled_back.breaks(found.number, found.known):
             break
     return found
@@ -146,10 +149,10 @@ def _look(workspace: Workspace, connection: str, object: str, known: Sequence[An
     ids, fields = sorted(row.id for row in known), workspace.mapped(connection)[object].remote_fields
     found = workspace.connector(connection).read(object, "id", ids, fields)
     told = [(row, found[row.id]) for row in known if row.id in found]
-    older = sum(went_back(one.version, row.version) for row, one in told if not (row.gone and one.gone))
+    back = tuple(one for row, one in told if went_back(one.version, row.version) and not (row.gone and one.gone))
     missing = sum(row.id not in found for row in known if not row.gone)
     newer = tuple(one for row, one in told if one.gone is None and one.version > row.version)
-    return Lost(len(known), len(known), older, missing, newer)
+    return Lost(len(known), len(known), len(back), missing, newer, back)
 
 
 # what is known of it: from the first sign on until a whole look finds nothing, or a person says which way
@@ -185,6 +188,25 @@ def _name(connection: str, object: str) -> str:
 def _place(name: str) -> tuple[str, str]:
     connection, _, object = name.removeprefix("rolled_back:").partition("/")
     return connection, object
+
+
+# a few records alone
+
+
+def ask(
+    tx: Connection, workspace: Workspace, connection: str, object: str, found: Sequence[Record], run: str
+) -> Absorbed:
+    """Take in what these few records are told to hold, older than they are known though no index lags so long: somebody
+    restored them, or their times had been ahead. It may be an edit or a loss, so a person is asked; consents and stages
+    are put back."""
+    counts = absorb_found(tx, workspace, connection, object, found, run=run, back=Back(anew=True, kept=None))
+    lasting = [loss for loss in counts.lost if workspace.fields[loss.field].rule in _LASTING]
+    keep(tx, workspace, f"{connection}/{object}", lasting)
+    asked = [(loss.lead, loss.field) for loss in counts.lost if workspace.fields[loss.field].rule not in _LASTING]
+    if asked:
+        note(tx, workspace.now())
+        contest(tx, asked, workspace.now(), OLDER)
+    return counts
 
 
 # what a person said

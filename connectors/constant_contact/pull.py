@@ -5,7 +5,7 @@ A cursor of contacts is one of
     {"start": a, "began": b, "next": link}                in the middle of the walk that began at b
     {"start": a, "began": b, "optouts": link}             the walk is done, opt-outs are looked at
 No order is promised, so that `since` moves only when a whole walk is done. A page link that is refused has grown old:
-the walk begins anew, up to three times in a pull. (Counted over several, a cursor whose link is refused would stay so.)
+the walk begins anew, up to three times ("again"). A fourth refusal ends the pull, and is none of the next one's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from connectors.constant_contact.objects import CONTACTS, Known, included, momen
 
 OVERLAP = timedelta(seconds=300)
 AGAIN = 3
-"""How often a walk begins anew in one pull because its links are refused."""
+"""How often a walk begins anew because its links are refused."""
 SUMMARIES = ("reports/summary_reports/email_campaign_summaries", "bulk_email_campaign_summaries")
 
 State = dict[str, Any]
@@ -83,22 +83,24 @@ def _walked(
     source: Source, query: Mapping[str, str], walk: State, state: State, place: str
 ) -> Iterator[tuple[Rows, State | None]]:
     """The pages of a walk, each with the state after it (None after the last)."""
-    link, again = str(state.get(place) or ""), 0
+    link, again = str(state.get(place) or ""), int(state.get("again") or 0)
     include = included(source.fields)
     asked = {**query, **({"include": ",".join(include)} if include else {})}
     while True:
-        page = source.client.following(link, CONTACTS) if link and again >= AGAIN else _page(source, link, asked)
-        if page is None:
+        try:
+            page = source.client.following(link, CONTACTS) if link else source.client.rows(CONTACTS, CONTACTS, asked)
+        except RecordRejected:
+            if not link:
+                raise
+            if again >= AGAIN:
+                yield Rows(()), {**walk, place: link}
+                raise
             link, again = "", again + 1
             continue
         link = page.next
-        yield page, {**walk, place: link} if link else None
+        yield page, {**walk, place: link, **({"again": again} if again else {})} if link else None
         if not link:
             return
-
-
-def _page(source: Source, link: str, query: Mapping[str, str]) -> Rows | None:
-    return followed(source.client, link, CONTACTS) if link else source.client.rows(CONTACTS, CONTACTS, query)
 
 
 def _records(source: Source, rows: Rows) -> list[Record]:

@@ -38,8 +38,8 @@ ROLLED = (
     Bug(
         "a record that came back with a roll-back is left out",
         "sync/rollback.py",
-        "if not (row.gone and one.gone))",
-        "if not row.gone)",
+        "went_back(one.version, row.version) and not (row.gone and one.gone)",
+        "went_back(one.version, row.version) and not row.gone",
         tests=_SEEN,
     ),
     Bug(
@@ -48,6 +48,13 @@ ROLLED = (
         "        rollback.suspect(tx, connection, object)\n    if counts.lost",
         "    if counts.lost",
         tests=_SEEN,
+    ),
+    Bug(
+        "a few records that are told older stay as they were known, and nobody is asked",
+        "sync/steps/rolled_back.py",
+        "            rollback.ask(tx, attempt.workspace, connection, object, lost.back, attempt.run)\n",
+        "",
+        tests="tests/engine/test_older_records.py",
     ),
     Bug(
         "who is not there any more is let go the wrong way",

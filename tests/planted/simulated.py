@@ -41,10 +41,11 @@ SIMULATED = (
         tests="tests/simulation/test_addresses.py::test_an_address_that_changes_hands_takes_nothing_along",
     ),
     Bug(
-        "whose a record is that another lives on as, its addresses alone say",
+        "an address that a record bore before its merge makes two people one",
         "sync/resolve.py",
-        "if decision.rivals and (lead := self._merged_into(row)):",
-        'if decision.rivals and (lead := ""):',
-        tests="tests/simulation/test_further.py::test_nobody_is_there_twice_for_an_address_beside_the_main_one",
+        "if key in self._owners and key not in borne} - {lead}",
+        "if key in self._owners} - {lead}",
+        tests="tests/engine/test_identity.py::"
+        "test_a_merge_that_brings_an_address_of_another_along_says_whose_the_record_is",
     ),
 )
