@@ -117,7 +117,7 @@ class Addresses:
         if not self.judged:
             return True
         moved = any(move.person == email != move.address for move in self.moves)
-        free = all(email not in _every(values) for _, _, values in self.scenario._people(name))
+        free = all(email not in addresses_of(values) for _, _, values in self.scenario._people(name))
         return free and not (moved and self.scenario.acting)
 
     def joined(self, person: str, address: str, place: Place) -> None:
@@ -189,7 +189,7 @@ class Addresses:
             return
         name, one = self.rng.choice(here)
         every = {each for addresses in known.values() for each in addresses if each.startswith("p")}
-        stand = {address for where, other in here if where == name for address in _every(other[2])}
+        stand = {address for where, other in here if where == name for address in addresses_of(other[2])}
         theirs = every - known[(name, one[1])]
         if chosen := sorted(theirs - stand if self.rng.random() < 0.8 else theirs):
             self.readdress(name, one, self.rng.choice(chosen), SHARED, known)
@@ -254,9 +254,13 @@ class Addresses:
             self.scenario.wire.calm = calm
 
     def _is_stored(self, move: Move) -> bool:
+        return any(values.get("email") == move.address for values in self.stored(move.place))
+
+    def stored(self, place: Place) -> list[Values]:
+        """What the engine has stored of a record."""
         with self.scenario.workspace.state.read() as tx:
-            bodies = tx.execute(_KNOWN, {"of": move.place[0], "id": move.place[1]}).scalars()
-        return any(orjson.loads(body).get("email") == move.address for body in bodies)
+            bodies = tx.execute(_KNOWN, {"of": place[0], "id": place[1]}).scalars()
+        return [orjson.loads(body) for body in bodies]
 
     # what must hold
 
@@ -268,7 +272,8 @@ class Addresses:
         held: dict[Place, frozenset[str]] = {}
         for name, every in people.items():
             for _, id, values in every:
-                held |= {(name, a): held.get((name, a), frozenset()) | {whose[(name, id)]} for a in _every(values)}
+                for address in addresses_of(values):
+                    held[(name, address)] = held.get((name, address), frozenset()) | {whose[(name, id)]}
         with self.scenario.workspace.state.read() as tx:
             told, linked = tx.execute(_TOLD).all(), tx.execute(_LINKED).all()
         person = {row.lead: whose[(row.connection, row.id)] for row in linked if (row.connection, row.id) in whose}
@@ -282,8 +287,8 @@ class Addresses:
         """P1, P4 of the address: wherever somebody stands they have the same one, and none that was replaced knowingly.
         `rows` are by platform."""
         has = {(name, id): str(values["email"]) for name, (_, id, values) in rows.items()}
-        every = set(has.values())
-        free = {place: own for place, own in has.items() if not self.waiting.keeps(place, person, every - {own})}
+        stand = set(has.values())
+        free = {place: own for place, own in has.items() if not self.waiting.keeps(place, person, stand - {own})}
         if len(set(free.values())) > 1:
             raise Violation(f"P1: the address of {person} differs: {free}")
         mine = {number: move for number, move in enumerate(self.moves) if move.person == person}
@@ -301,7 +306,7 @@ def _keeps_ids(sandbox: Any) -> bool:
     return getattr(sandbox.store, "with_contact_ids", True) is not False
 
 
-def _every(values: Values) -> set[str]:
+def addresses_of(values: Values) -> set[str]:
     return {str(values.get("email")), *map(str, values.get("emails") or ())}
 
 

@@ -8,8 +8,8 @@ from connectors.hubspot import sandbox_store
 from tests.simulation import further, platforms
 
 NAMES = ("hubspot", "mailchimp")
-MERGED = 236
-"""A seed where a contact is merged that has had an address of another's."""
+MERGED = 98
+"""A seed where a contact gets further addresses, changes to one, and is merged."""
 
 
 def test_nobody_is_there_twice_for_an_address_beside_the_main_one() -> None:
