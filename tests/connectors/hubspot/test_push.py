@@ -45,6 +45,18 @@ def test_an_address_that_another_contact_has_is_refused(
     assert portal.get("contacts", ids[2])["firstname"] == "New"
 
 
+def test_what_was_the_main_address_is_told_as_a_further_one(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    """By it HubSpot finds the contact: whoever gets it next must not be written there."""
+    ids = fill(portal, 2)
+    results = push(hubspot, update("moves", ids[0], email="new@x.io"), update("stays", ids[1], firstname="New"))
+    assert values(results["moves"].record)["hs_additional_emails"] == "p0@x.io"
+    assert "hs_additional_emails" not in values(results["stays"].record)
+    portal.inject(
+        "answer", "POST .*/batch/read", times=9, answer=Answer(400, b"{}", {"content-type": "application/json"})
+    )
+    assert isinstance(push(hubspot, update("moves", ids[0], email="newer@x.io"))["moves"].error, InDoubt)
+
+
 @pytest.mark.parametrize("status_207", [False, True])
 def test_a_bad_row_does_not_hold_up_the_others(portal: HubSpotSandbox, hubspot: Connector, status_207: bool) -> None:
     portal.status_207 = status_207
