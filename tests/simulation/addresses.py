@@ -208,17 +208,19 @@ class Addresses:
         except RecordRejected as error:
             self.scenario.told.append(f"{name}: refuses {address} to {person} ({error.code})")
             return False
-        self.moves.append(Move(person, address, (name, id), self.replaced(person, before, {(name, id), *known})))
+        self.moves.append(Move(person, address, (name, id), self.replaced(person, before, (name, id), known)))
         if what == SHARED:
             self.fresh.append(self.moves[-1])
         self.scenario.wire.met[f"beside/{what}"] += 1
         self.scenario.told.append(f"{name}: {person} at {id} has the address {address}")
         return True
 
-    def replaced(self, person: str, address: str, places: Collection[Place]) -> frozenset[int]:
-        """The moves that are over when somebody replaces this address of a person, which was entered at `places`."""
+    def replaced(self, person: str, address: str, here: Place, known: Collection[Place]) -> frozenset[int]:
+        """The moves that are over when somebody replaces this address of a person `here`: those made here, and those of
+        records that the engine knows, as far as it was told of them."""
         same = (n for n, move in enumerate(self.moves) if (move.person, move.address) == (person, address))
-        stood = [number for number in same if self.moves[number].place in places]
+        told = [(number, self.moves[number]) for number in same]
+        stood = [number for number, move in told if move.place == here or (move.heard and move.place in known)]
         return frozenset(stood).union(*(self.moves[number].replaced for number in stood))
 
     # what the engine was told

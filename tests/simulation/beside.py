@@ -22,7 +22,7 @@ from tests.simulation.pairs import writable
 if TYPE_CHECKING:
     from tests.simulation.platforms import PairScenario
 
-KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd", "addresses", "further")
+KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd", "addresses", "further", "aimed")
 NAMES = (STAMPED, BEYOND, KEPT, AGED, NARROW, GONE, BACK, CROWD, CHANGED, SHARED, *further.NAMES)
 """What they are told as."""
 

@@ -106,7 +106,7 @@ class Further:
         if not wins:
             del self.scenario.said[-1]  # what stands is what stood
         else:
-            over = addresses.replaced(person, str(held["email"]), {(HUBSPOT, id), *addresses.known()})
+            over = addresses.replaced(person, str(held["email"]), (HUBSPOT, id), addresses.known())
             addresses.moves.append(Move(person, address, (HUBSPOT, new), over))
         for move in addresses.moves:
             if move.place == (HUBSPOT, id):

@@ -113,6 +113,9 @@ class PairScenario:
         self.post = Post(Random(self.rng.random()))
         self.chance = Random(self.rng.random())
         self.healed = self.acting = False
+        self.aiming = Random(f"{self.seed}-aimed")
+        self.aimed = self.aiming.choice((0.0, 0.0, 0.0, 0.2)) if self.faults and "aimed" not in self.without else 0.0
+        self.worn = 0.5 if self.aimed else self.worn
         self.optouts = OptOuts(self.seed, self.faults)
         self.heard: set[int] = set()
         self._ids = 0
@@ -170,10 +173,15 @@ class PairScenario:
         self.events += 1
         self.trace.update(name.encode())
         chance = self.crash_rate and not self.healed and self.chance.random() < self.crash_rate
-        if chance or self.events == self.die_at:
+        if chance or self._is_aimed_at() or self.events == self.die_at:
             self.crashes += 1
             self.wire.met[f"{self.wire.doing}/{self.wire.struck or 'well'}/died at {name}"] += 1
             raise Crash(name)
+
+    def _is_aimed_at(self) -> bool:
+        """Whether it dies just here, in the wake of a log-in or a write that was struck: those are few."""
+        here = self.aimed and not self.healed and self.wire.struck and self.wire.doing in ("login", "write")
+        return bool(here) and self.aiming.random() < self.aimed
 
     def sync(self, command: str = "sync", *names: str) -> Report | None:
         """One run over both platforms, or those named; None when the process died in it."""
