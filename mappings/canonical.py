@@ -23,7 +23,10 @@ _EMAIL = re.compile(r"[^@\s\"(),:;<>\[\\\]]+@[^@\s\"(),:;<>\[\\\]]+\.[^@\s\"(),:
 """What precedes the last dot may hold dots. To repeat `label.` instead would take for ever over "a@a.a.a.a(", which
 anybody may write into a form."""
 _PLAIN_EMAIL = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9-]+\.)+[a-z0-9-]{2,}")
-_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+STAMP = re.compile(
+    r"[1-9]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII
+)
+"""A stamp on a day that every month has."""
 _UPPER = re.compile(r"[A-Z]")
 
 
@@ -162,7 +165,7 @@ def _no_date() -> str:
 
 def instant(value: Any) -> str | None:
     """A stamp, from any ISO instant; one without a zone counts as UTC."""
-    if isinstance(value, str) and _STAMP.fullmatch(value):
+    if isinstance(value, str) and STAMP.fullmatch(value):
         return value
     written = text(value)
     if written is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -121,7 +121,7 @@ def _date(argument: Any, _: Context) -> Transform:
     if not isinstance(formats, list) or not all(isinstance(item, str) and "%" in item for item in formats):
         raise ValueError("takes epoch_ms, or one or more formats like %d.%m.%Y")
     return Transform(
-        lambda value: _parse_day(_word(value), formats), lambda day: date.fromisoformat(day).strftime(formats[0])
+        lambda value: _parse_day(_word(value), formats), lambda day: _in_form(date.fromisoformat(day), formats[0])
     )
 
 
@@ -134,11 +134,16 @@ def _parse_day(value: str, formats: list[str]) -> str:
     raise Unreadable("invalid_date", "is no date in any of the mapping's formats")
 
 
+def _in_form(day: date, form: str) -> str:
+    """With all four digits of its year, which not every system writes of the first centuries."""
+    return day.strftime(form.replace("%Y", f"{day.year:04d}"))
+
+
 def _day_of_epoch(value: Any) -> str | None:
     """HubSpot's date properties: midnight UTC in epoch milliseconds, or YYYY-MM-DD."""
     word = _word(value)
-    if re.fullmatch(r"-?\d{9,15}", word):
-        return _from_epoch(int(word) / 1000)[:10]
+    if _MILLISECONDS.fullmatch(word):
+        return _from_epoch(int(word))[:10]
     return canonical.day(word)
 
 
@@ -146,10 +151,15 @@ def _epoch_of_day(day: str) -> str:
     return str(int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000))
 
 
-def _from_epoch(seconds: float) -> str:
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECONDS = re.compile(r"-?\d{1,15}", re.ASCII)
+"""Of a field that is kept in them: also few of them, which are a time of 1970."""
+
+
+def _from_epoch(milliseconds: int) -> str:
     try:
-        return stamp(datetime.fromtimestamp(seconds, UTC))
-    except (OverflowError, ValueError, OSError) as error:
+        return stamp(_EPOCH + timedelta(milliseconds=milliseconds))
+    except OverflowError as error:
         raise Unreadable("invalid_datetime", "is out of range") from error
 
 
@@ -159,10 +169,14 @@ def _datetime(argument: Any, context: Context) -> Transform:
     style = options.pop("write", "iso")
     if options or style not in _WRITE_INSTANT:
         raise ValueError(f"takes zone: and write: ({', '.join(_WRITE_INSTANT)})")
-    write, is_stamp = _WRITE_INSTANT[style], _STAMP.fullmatch
+    write, is_stamp, counted = _WRITE_INSTANT[style], canonical.STAMP.fullmatch, style == "epoch_ms"
 
     def read(value: Any) -> str:
-        return value if value.__class__ is str and is_stamp(value) else _parse_instant(value, zone)
+        if value.__class__ is str and is_stamp(value):
+            return value
+        if counted and _MILLISECONDS.fullmatch(word := _word(value)):
+            return _from_epoch(int(word))
+        return _parse_instant(value, zone)
 
     return Transform(read, lambda at: write(unstamp(at), zone), gives=FieldType.DATETIME)
 
@@ -174,10 +188,6 @@ def _zone(name: str) -> ZoneInfo:
         raise ValueError(f"there is no time zone {name!r}") from error
 
 
-_STAMP = re.compile(
-    r"[1-9]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII
-)
-"""A stamp on a day that every month has."""
 _LATE = re.compile(r"[1-9]\d{3}-\d\d-(?:29|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII)
 
 
@@ -194,9 +204,9 @@ def _parse_instant(told: Any, zone: ZoneInfo) -> str:
     if _LATE.fullmatch(value) and _is_day(value[:10]):
         return value
     if re.fullmatch(r"-?\d{9,10}", value):
+        return _from_epoch(int(value) * 1000)
+    if re.fullmatch(r"-?\d{12,15}", value):
         return _from_epoch(int(value))
-    if re.fullmatch(r"-?\d{12,14}", value):
-        return _from_epoch(int(value) / 1000)
     try:
         at = datetime.fromisoformat(value)
         return stamp(at if at.tzinfo else at.replace(tzinfo=zone))
@@ -207,10 +217,17 @@ def _parse_instant(told: Any, zone: ZoneInfo) -> str:
 _WRITE_INSTANT: Mapping[str, Callable[[datetime, ZoneInfo], str]] = {
     "iso": lambda at, zone: stamp(at),
     "epoch_ms": lambda at, zone: str(round(at.timestamp() * 1000)),
-    "seconds": lambda at, zone: at.strftime("%Y-%m-%dT%H:%M:%S+00:00"),
+    "seconds": lambda at, zone: at.isoformat(timespec="seconds"),
     "salesforce": lambda at, zone: stamp(at)[:-1] + "+0000",
-    "local": lambda at, zone: at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
+    "local": lambda at, zone: _local(at, zone),
 }
+
+
+def _local(at: datetime, zone: ZoneInfo) -> str:
+    try:
+        return at.astimezone(zone).replace(tzinfo=None).isoformat(" ", "seconds")
+    except OverflowError as error:
+        raise Unreadable("invalid_datetime", "is out of the range of its zone's calendar") from error
 
 
 def _split_name(value: Any) -> tuple[str | None, str | None]:

@@ -1,14 +1,16 @@
 """Fields that an account no longer has: frozen, so that the rest goes on.
 
 A mapped field that vanished is neither asked for nor written, and what was known of it stays: an absent field is not a
-blank one. When it is back its object is read from the beginning, for what changed meanwhile.
+blank one. When it is back its object is read from the beginning, for what changed meanwhile. So it is where a person
+changes the mapping: a field that was not read for a while, or that takes another's place, says nothing by being blank.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, bindparam, delete, literal_column, select, update
@@ -29,21 +31,37 @@ Frozen = Mapping[str, list[str]]
 """Object -> remote fields, sorted."""
 
 
-_NOTES = select(meta.c.name, meta.c.value).where(meta.c.name.in_([bindparam("one"), bindparam("other")]))
+_NOTES = select(meta.c.name, meta.c.value).where(
+    meta.c.name.in_([bindparam("one"), bindparam("other"), bindparam("third")])
+)
 
 
-def compare(workspace: Workspace, connection: str, object: str, *, first: Callable[[], None] = lambda: None) -> None:
-    """Compare the object's mapping with the account's live fields, at most every `guards.describe_every`. Freezes what
-    is gone; where a field came back the object is read anew. `first` is done as often, before it is noted that it was.
+def compare(
+    workspace: Workspace,
+    connection: str,
+    object: str,
+    *,
+    remapped: bool = False,
+    first: Callable[[], None] = lambda: None,
+) -> None:
+    """Compare the object's mapping with the account's live fields, at most every `guards.describe_every`, and always
+    where the object was `remapped` since it was read. Freezes what is gone; where a field came back the object is read
+    anew. `first` is done as often, before it is noted that it was.
     """
     place = f"{connection}/{object}"
     now = workspace.clock.now()
     with workspace.state.read() as tx:
-        notes = dict(tx.execute(_NOTES, {"one": f"described:{place}", "other": f"frozen:{place}"}).all())
+        names = {"one": f"described:{place}", "other": f"frozen:{place}", "third": f"read:{place}"}
+        notes = dict(tx.execute(_NOTES, names).all())
     described, held = notes.get(f"described:{place}"), notes.get(f"frozen:{place}")
-    if is_known(workspace, connection, object, described, held):
+    if not remapped and is_known(workspace, connection, object, described, held):
         return
-    before = Noted.of(held)
+    mapped = workspace.compiled(connection)[object]
+    before = Noted.of(held).unread(_unread(mapped, notes.get(f"read:{place}")) if remapped else [])
+    if remapped:  # also where the account tells nothing now: what is read next, is read by this mapping
+        with workspace.state.begin() as tx:
+            _keep(tx, f"frozen:{place}", str(before))
+            _keep(tx, f"read:{place}", _entries(mapped))
     try:
         schema = workspace.connector(connection).describe(object)
     except (PermissionMissing, RetryLater) as error:  # pulling will tell; what was frozen stays so
@@ -51,7 +69,7 @@ def compare(workspace: Workspace, connection: str, object: str, *, first: Callab
         workspace.freeze(connection, object, before.gone, before.back)
         first()
         return
-    gone = vanished(workspace.compiled(connection)[object], schema)
+    gone = vanished(mapped, schema)
     if gone != before.gone:
         log.warning("drift.frozen", connection=connection, object=object, fields=gone, before=before.gone)
     thawed = set(before.gone) - set(gone)
@@ -61,8 +79,29 @@ def compare(workspace: Workspace, connection: str, object: str, *, first: Callab
     with workspace.state.begin() as tx:
         _keep(tx, f"described:{place}", stamp(now))
         _keep(tx, f"frozen:{place}", str(noted))
+        _keep(tx, f"read:{place}", _entries(mapped))
         if thawed:
             _thaw(tx, workspace, connection, object)
+
+
+_WAYS = {"direction", "on_blank", "about"}
+"""What of an entry says nothing of what a field holds."""
+
+
+def _entries(mapped: Mapped) -> str:
+    """What is noted of how an object is read: by which mapping, and each field's entry."""
+    told = {name: entry.model_dump(mode="json", exclude=_WAYS) for name, entry in mapped.entries.items()}
+    return orjson.dumps({"by": mapped.fingerprint, "entries": told}, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _unread(mapped: Mapped, noted: str | None) -> list[str]:
+    """The remote fields of entries that are new, or others, since the object was read as `noted`; without a note all
+    may be."""
+    before: dict[str, Any] = orjson.loads(noted) if noted else {"by": "", "entries": {}}
+    if before["by"] == mapped.fingerprint:
+        return []
+    now = orjson.loads(_entries(mapped))["entries"]
+    return sorted({told["remote"] for name, told in now.items() if before["entries"].get(name) != told} - {""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +116,10 @@ class Noted:
     def of(cls, held: str | None) -> Noted:
         told = orjson.loads(held) if held else []
         return cls(told, []) if isinstance(told, list) else cls(told["gone"], told["back"])
+
+    def unread(self, fields: Iterable[str]) -> Noted:
+        """The same, where these fields were not read by the mapping as it is now, either."""
+        return Noted(self.gone, sorted({*self.back, *fields} - set(self.gone)))
 
     def __str__(self) -> str:
         if self.back:
@@ -94,11 +137,21 @@ def is_known(workspace: Workspace, connection: str, object: str, described: str 
     return True
 
 
-def recall(tx: Connection, workspace: Workspace, connections: Iterable[str]) -> None:
+def recall(tx: Connection, workspace: Workspace, connections: Collection[str]) -> None:
     """Whoever begins knows what is noted of fields, before any record is read: one in doubt is looked up first."""
-    for (connection, object), noted in _all_noted(tx, connections).items():
+    noted = _all_noted(tx, connections)
+    for name, value in tx.execute(_READ):
+        connection, _, object = name.removeprefix("read:").partition("/")
+        if connection in connections and (fields := _unread_by(workspace, connection, object, value)):
+            noted[(connection, object)] = noted.get((connection, object), Noted([], [])).unread(fields)
+    for (connection, object), told in noted.items():
         if object in workspace.compiled(connection):
-            workspace.freeze(connection, object, noted.gone, noted.back)
+            workspace.freeze(connection, object, told.gone, told.back)
+
+
+def _unread_by(workspace: Workspace, connection: str, object: str, noted: str) -> list[str]:
+    mapped = workspace.compiled(connection).get(object)
+    return _unread(mapped, noted) if mapped is not None else []
 
 
 def _thaw(tx: Connection, workspace: Workspace, connection: str, object: str) -> None:
@@ -111,7 +164,7 @@ def _thaw(tx: Connection, workspace: Workspace, connection: str, object: str) ->
 def read_whole(tx: Connection, workspace: Workspace, connection: str, object: str) -> None:
     """The object has been read from the beginning: from now on the blanks of all its fields tell something."""
     place = f"{connection}/{object}"
-    held = tx.execute(_NOTES, {"one": f"frozen:{place}", "other": ""}).all()
+    held = tx.execute(_NOTES, {"one": f"frozen:{place}", "other": "", "third": ""}).all()
     noted = Noted.of(held[0].value if held else None)
     _keep(tx, f"frozen:{place}", str(Noted(noted.gone, [])))
     workspace.freeze(connection, object, noted.gone, [])
@@ -134,6 +187,7 @@ def _there(remote: str, live: Mapping[str, object], open_ended: Iterable[str]) -
     return remote in live or remote.split(".", 1)[0] in live or remote.startswith(tuple(open_ended))
 
 
+_READ = select(meta.c.name, meta.c.value).where(meta.c.name.like(literal_column("'read:%'")))
 _FROZEN = select(meta.c.name, meta.c.value).where(meta.c.name.like(literal_column("'frozen:%'")))
 
 

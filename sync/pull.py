@@ -15,7 +15,7 @@ from mappings.model import Kind
 from sync.absorb import Absorbed, absorb_pages
 from sync.arrivals import Back
 from sync.state.database import State
-from sync.state.schema import records, streams
+from sync.state.schema import leads, records, streams
 from sync.state.suppression import Suppression
 from sync.streams import StreamRow, known_stream, stream_for
 
@@ -46,6 +46,7 @@ def restart_in(tx: Connection, connection: str, object: str, kind: str) -> None:
         stream_for(tx, connection, object, kind)
 
 
+_DECIDE_ANEW = update(leads).where(leads.c.dirty != 1, leads.c.state == "live").values(dirty=1)
 _READ_BY = update(streams).where(streams.c.id == bindparam("stream")).values(mapping=bindparam("by"))
 _RESTART = (
     update(streams)
@@ -77,7 +78,8 @@ def pull_object(
 
     Each group of pages commits with its cursor. `inside(tx, counts)` is called in every such transaction with what the
     group brought, and may raise Fenced, or to have it taken again; `on_group` after it, with the sum so far.
-    A stream whose mapping changed since is read anew from the beginning: the new mapping fills old records too.
+    A stream whose mapping changed since is read anew from the beginning: the new mapping fills old records too. And all
+    leads are decided anew: of a field that goes another way now no record need be another.
     A pull that was cut off goes on where it stood, which ends where it would have ended then; what came since follows.
     `known` is the stream where it has just been looked up.
     """
@@ -115,6 +117,7 @@ def _stream(state: State, connection: str, mapped: Mapped, known: StreamRow | No
             if mapped.kind is Kind.FIGURE:  # other dimensions make other rows; the old ones would count twice
                 tx.execute(delete(records).where(records.c.stream == stream.id))
             tx.execute(update(records).where(records.c.stream == stream.id).values(raw_hash=0))
+            tx.execute(_DECIDE_ANEW)
             stream = replace(stream, cursor=None, complete=False)
         tx.execute(_READ_BY, {"stream": stream.id, "by": mapped.fingerprint})
         return replace(stream, mapping=mapped.fingerprint)

@@ -49,8 +49,8 @@ def is_moved(sent: str, value: str) -> bool:
     clocks show it. A day may begin at midnight of any zone."""
     one, other = datetime.fromisoformat(sent), datetime.fromisoformat(value)
     apart = other - one
-    if not apart % _QUARTER:
-        return -_WEST <= apart <= _EAST
+    if not apart % _QUARTER and -_WEST <= apart <= _EAST:
+        return True
     whole = next((unit for unit in (_QUARTER, _MINUTE, _SECOND) if not _past(other, unit)), None)
     if whole is _QUARTER and (-_DAY < apart <= timedelta(0) or (not _past(other, _DAY) and _is_its_day(apart))):
         return True

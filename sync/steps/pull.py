@@ -93,9 +93,10 @@ def _pull_object(attempt: Attempt, connection: str, object: str) -> Iterator[str
 def _pulled(attempt: Attempt, connection: str, object: str) -> Iterator[str]:
     finished = False
     seen = _look(attempt, connection, object)
-    if seen is None or not is_known(attempt.workspace, connection, object, seen.described, seen.frozen):
+    remapped = seen is not None and seen.stream.mapping not in ("", _mapping_of(attempt, connection, object))
+    if seen is None or remapped or not is_known(attempt.workspace, connection, object, seen.described, seen.frozen):
         probe = partial(rolled_back.probe, attempt, connection, object)
-        compare(attempt.workspace, connection, object, first=probe if seen else _nothing)
+        compare(attempt.workspace, connection, object, remapped=remapped, first=probe if seen else _nothing)
         seen = _look(attempt, connection, object) if seen else None
     mapped = attempt.workspace.mapped(connection)[object]
     try:
@@ -136,6 +137,10 @@ def _pulled(attempt: Attempt, connection: str, object: str) -> Iterator[str]:
     except PermissionMissing as error:
         attempt.failed(connection, error)
     attempt.workspace.refresh_owners(connection)
+
+
+def _mapping_of(attempt: Attempt, connection: str, object: str) -> str:
+    return attempt.workspace.compiled(connection)[object].fingerprint
 
 
 def _trust(attempt: Attempt, connection: str, object: str) -> None:

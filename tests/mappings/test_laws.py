@@ -5,7 +5,7 @@ Over every ready mapping of every installed platform, and over chains of transfo
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC
 from functools import cache
 from typing import Any
 
@@ -57,10 +57,8 @@ VALUES: dict[FieldType, st.SearchStrategy[Any]] = {
         st.sampled_from(["EUR", "USD"]),
     ),
     FieldType.BOOLEAN: st.booleans(),
-    FieldType.DATE: st.dates(date(1900, 1, 1), date(2200, 1, 1)).map(str),
-    FieldType.DATETIME: st.datetimes(datetime(2002, 1, 1), datetime(2200, 1, 1)).map(
-        lambda at: stamp(at.replace(tzinfo=UTC, microsecond=0))
-    ),
+    FieldType.DATE: st.dates().map(str),
+    FieldType.DATETIME: st.datetimes().map(lambda at: stamp(at.replace(tzinfo=UTC, microsecond=0))),
     FieldType.COUNTRY: st.sampled_from(["DE", "US", "GB", "NO", "BR", "JP", "CI", "TR"]),
     FieldType.LIST: st.lists(texts, max_size=4),
 }

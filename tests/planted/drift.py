@@ -44,8 +44,8 @@ DRIFT = (
     Bug(
         "a time that a platform tells by another zone is taken for an edit",
         "sync/core/rounding.py",
-        "        return -_WEST <= apart <= _EAST\n",
-        "        return not apart\n",
+        "    if not apart % _QUARTER and -_WEST <= apart <= _EAST:\n",
+        "    if not apart:\n",
         tests="tests/engine/test_writes.py::test_a_number_or_a_time_that_a_platform_rounds_does_not_go_back",
     ),
     Bug(

@@ -50,6 +50,13 @@ ROLLED = (
         tests=_SEEN,
     ),
     Bug(
+        "an opt-out of which nothing was decided yet is forgotten with what a record lost",
+        "sync/rollback.py",
+        "return max([value, *(loss.value for loss in said)], key=lambda one: rank.get(one, -1))",
+        "return value",
+        tests="tests/simulation/test_older.py::test_what_failed_once_holds",
+    ),
+    Bug(
         "a few records that are told older stay as they were known, and nobody is asked",
         "sync/steps/rolled_back.py",
         "            rollback.ask(tx, attempt.workspace, connection, object, lost.back, attempt.run)\n",

@@ -1,5 +1,6 @@
 """What befalls a pair of platforms beside the story of a seed: times ahead of all clocks, narrow pages, fields that go
-and come back, and what no update may take away. Each is drawn from a source of its own, where it is not left out."""
+and come back, what no update may take away, leads whose names do not ascend. Each is drawn from a source of its own,
+where it is not left out."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.api import Operation
 from connectors.sandbox import Call
-from tests.simulation import further
+from tests.simulation import further, naming
 from tests.simulation.addresses import CHANGED, SHARED, Addresses
 from tests.simulation.crowds import CROWD, Crowd
 from tests.simulation.further import Further
@@ -22,8 +23,23 @@ from tests.simulation.pairs import writable
 if TYPE_CHECKING:
     from tests.simulation.platforms import PairScenario
 
-KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd", "addresses", "further", "aimed")
-NAMES = (STAMPED, BEYOND, KEPT, AGED, NARROW, GONE, BACK, CROWD, CHANGED, SHARED, *further.NAMES)
+KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd", "addresses", "further", "aimed", naming.KIND)
+
+NAMES = (
+    STAMPED,
+    BEYOND,
+    KEPT,
+    AGED,
+    NARROW,
+    GONE,
+    BACK,
+    CROWD,
+    CHANGED,
+    SHARED,
+    *further.NAMES,
+    naming.DESCEND,
+    naming.SHUFFLED,
+)
 """What they are told as."""
 
 
@@ -52,6 +68,10 @@ class Beside:
         self.addresses = Addresses(scenario, allowed("addresses") and settled)
         self.further = Further(scenario, allowed("further") and settled)
         self.addresses.judged |= self.further.rate > 0
+        leads, _ = naming.drawn(seed, allowed=allowed(naming.KIND))
+        self.number = naming.number(leads, f"{seed}-lead")
+        if leads:
+            met(leads)
         wire.taken = self._taken
 
     @contextmanager

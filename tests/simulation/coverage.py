@@ -12,7 +12,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation import amounts, beside, drift, oddities, optouts, quirks, returns, rewriting, wire
+from tests.simulation import (
+    amounts,
+    beside,
+    dates,
+    drift,
+    naming,
+    oddities,
+    optouts,
+    quirks,
+    remapping,
+    returns,
+    rewriting,
+    wire,
+)
 from tests.simulation.side import LACKING
 
 WELL = "well"
@@ -70,13 +83,15 @@ _BESIDE = (
     drift.ANEW,
     rewriting.CUT,
     rewriting.ODD,
+    *dates.NAMES,
+    *remapping.NAMES,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
 ACTS = "somebody acts"
 """What happens at the level of HTTP before a call that reads or writes, instead of striking it."""
 
-_LIKE = {"restored": "port", "rolled": "port"}
+_LIKE = {"restored": "port", "rolled": "port", "older": "port"}
 """Level -> the level whose calls and faults it has."""
 
 _LATER = frozenset(
@@ -156,8 +171,10 @@ def _combinations(level: str) -> Iterator[str]:
         yield from (f"beside/{what}" for what in ("clock off", optouts.NAME, *beside.NAMES))
         yield from (f"{operation}/{ACTS}" for operation in ("read", "write"))
     of = _LIKE.get(level, level)
-    if level == "rolled":
+    if level in ("rolled", "older"):
         yield "beside/rolled back"
+    if of in ("port", "deals"):
+        yield from (f"beside/{what}" for what in (naming.DESCEND, naming.SHUFFLED))
     if of == "deals":
         yield f"beside/{amounts.ROUNDED}"
     if of == "port":

@@ -21,7 +21,7 @@ from config.clock import ManualClock
 from sync.state.database import State
 from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
-from tests.simulation import amounts, deals_oracle, folders, sales, sales_oracle, twins
+from tests.simulation import amounts, deals_oracle, folders, naming, sales, sales_oracle, twins
 from tests.simulation.desk import Desk, DeskSeat
 from tests.simulation.process import Life, Watched, plain
 from tests.simulation.sales import Sales
@@ -179,7 +179,8 @@ class DealScenario(Scenario):
         self.deeds: list[int] = []  # boundaries after a call or commit, until the world first came to rest
         self.rested = False
         self.handed = "" if sales.KIND in self.without else sales.drawn(self.seed)
-        self.without |= set(BESIDE)  # one clock, and people who keep their addresses: the port level is for those
+        # one clock, and people who keep their addresses: the port level is for those
+        self.without |= set(BESIDE) - {naming.KIND}
         Scenario.__post_init__(self)
         self.planned = self.steps or self.rng.choice((6, 9, 12, 16))
         number, listed = self.rng.choice((1, 2, 3)), self.rng.random() < 0.5

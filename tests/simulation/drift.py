@@ -9,7 +9,6 @@ blank everywhere, which nobody meant. Nothing of it may be lost elsewhere, and n
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
 from functools import partial
 from itertools import takewhile
 from random import Random
@@ -22,7 +21,7 @@ from config.project import Project
 from connectors.api import Operation, Record
 from sync.drift import frozen
 from sync.state.schema import leads, meta, records, streams
-from tests.simulation.side import NAMES, Row, Side
+from tests.simulation.side import NAMES, Row, Side, plain
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
@@ -33,7 +32,8 @@ SHARE = 0.08
 """Of all worlds, those of which a side loses a field."""
 MOST = 6
 """How often it goes or comes back, at most."""
-_UNIFIED = {"first": "first_name", "title": "title"}
+UNIFIED = {"first": ("first_name",), "title": ("title", "held")}
+"""What a lead calls them."""
 _BODIES = (
     select(streams.c.connection, records.c.id, leads.c.body)
     .join(streams, streams.c.id == records.c.stream)
@@ -44,10 +44,7 @@ _NOTED = select(meta.c.value).where(meta.c.name.like(bindparam("of")))
 
 @dataclass
 class Drifting(Side):
-    """A side whose `lacking` field is gone just now. `anew` is the field that was made anew, and when: an index that
-    lags does not show what its like had held before."""
-
-    anew: tuple[str, datetime] | None = None
+    """A side whose `lacking` field is gone just now."""
 
     @classmethod
     def of(cls, side: Side, *, strict: bool) -> Drifting:
@@ -58,9 +55,7 @@ class Drifting(Side):
 
     def shown_rows(self, object: str) -> list[Row]:
         shown = Side.shown_rows(self, object)
-        if self.lacking:
-            return [self._bare(row) for row in shown]
-        return [self._blank(row) for row in shown] if self.anew else shown
+        return [self._bare(row) for row in shown] if self.lacking else shown
 
     def told(self, row: Row) -> Record:
         if not self.lacking:
@@ -75,11 +70,6 @@ class Drifting(Side):
     def apply(self, operation: Operation) -> tuple[Row | None, bool]:
         """A write that comes late, and of a field that is gone by then, is not done."""
         return (None, False) if self.lacking in operation.values else Side.apply(self, operation)
-
-    def _blank(self, row: Row) -> Row:
-        assert self.anew is not None
-        name, at = self.anew
-        return row if row.at >= at else replace(row, values={**row.values, name: None})
 
     def _bare(self, row: Row) -> Row:
         return replace(row, values={name: value for name, value in row.values.items() if name != self.lacking})
@@ -137,7 +127,7 @@ class Drift:
         known = self._is_known(scenario)
         anew = known and not self.keeps
         if anew:
-            self._empty(scenario, side)
+            empty(scenario, side, self.field)
         elif not known:  # nobody asked meanwhile: a full read only tells what answers left out
             side.untold.update((id, self.field) for id in side.live())
         scenario.met[f"beside/{ANEW if anew else BACK}"] += 1
@@ -149,26 +139,6 @@ class Drift:
             told = frozen(tx, [self.name]).get(self.name, {})
         return all(self.field in told.get(object, ()) for object in scenario.sides[self.name].objects)
 
-    def _empty(self, scenario: Scenario, side: Side) -> None:
-        """All its values are gone, and no time has moved. Those that the engine had not made a lead's are lost."""
-        assert isinstance(side, Drifting)
-        side.anew = (self.field, side.clock.now())
-        with scenario.workspace.state.read() as tx:
-            bodies = {id: orjson.loads(body) for name, id, body in tx.execute(_BODIES) if name == side.name}
-        for id, row in sorted(side.rows().items()):
-            self._unheard(scenario, id, bodies.get(id, {}).get(_UNIFIED[self.field]))
-            side.filled.discard((id, self.field))
-            side.history[id].append(replace(row, at=side.clock.now(), values={**row.values, self.field: None}))
-
-    def _unheard(self, scenario: Scenario, id: str, stored: object) -> None:
-        """What was given there since what is stored stood there was given in vain."""
-        told = [row.values.get(self.field) for row in reversed(scenario.sides[self.name].history[id])]
-        vain = list(takewhile(lambda value: not _same(value, stored), told))
-        for edit in scenario.people.edits:
-            mine = (edit.side, edit.row, edit.field) == (self.name, id, self.field)
-            if mine and any(_same(edit.value, value) for value in vain):
-                edit.mute = True
-
     def mutes(self, scenario: Scenario, side: Side, name: str) -> bool:
         """Whether a blank that somebody makes now tells nothing: the field was gone, as far as the engine knows, and it
         has not read all of it since."""
@@ -178,8 +148,36 @@ class Drift:
             return any(name in str(told) for told in tx.execute(_NOTED, {"of": f"frozen:{side.name}/%"}).scalars())
 
 
+def empty(scenario: Scenario, side: Side, name: str) -> None:
+    """All values of a side's field are gone, and no time has moved. Those that the engine had not made a lead's are
+    lost."""
+    side.anew[name] = side.clock.now()
+    with scenario.workspace.state.read() as tx:
+        bodies = {id: orjson.loads(body) for of, id, body in tx.execute(_BODIES) if of == side.name}
+    for id, row in sorted(side.rows().items()):
+        body = bodies.get(id, {})
+        _unheard(scenario, side, id, name, next((body[one] for one in UNIFIED[name] if one in body), None))
+        side.filled.discard((id, name))
+        side.history[id].append(replace(row, at=side.clock.now(), values={**row.values, name: None}))
+
+
+def _unheard(scenario: Scenario, side: Side, id: str, name: str, stored: object) -> None:
+    """What was given there since what is stored stood there was given in vain."""
+    told = [row.values.get(name) for row in reversed(side.history[id])]
+    same = _means_the_same if scenario.people.dated else _same
+    vain = list(takewhile(lambda value: not same(value, stored), told))
+    for edit in scenario.people.edits:
+        mine = (edit.side, edit.row, edit.field) == (side.name, id, name)
+        if mine and any(same(edit.value, value) for value in vain):
+            edit.mute = True
+
+
 def _same(one: object, other: object) -> bool:
     return str(one or "").casefold() == str(other or "").casefold()
+
+
+def _means_the_same(one: object, other: object) -> bool:
+    return plain(one) == plain(other)
 
 
 def drawn(seed: int, names: tuple[str, ...], *, allowed: bool) -> Drift | None:
@@ -189,7 +187,7 @@ def drawn(seed: int, names: tuple[str, ...], *, allowed: bool) -> Drift | None:
         return None
     return Drift(
         rng.choice(names),
-        rng.choice(tuple(_UNIFIED)),
+        rng.choice(tuple(UNIFIED)),
         rng,
         rate=rng.choice((0.02, 0.06, 0.15)),
         strict=rng.random() < 0.5,

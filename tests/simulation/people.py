@@ -7,10 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connectors.api import Gone
+from tests.simulation.moments import number_of
 from tests.simulation.side import Side, email_of
+
+if TYPE_CHECKING:
+    from tests.simulation.dates import Dated
 
 FIELDS = ("first", "title")
 STAGES = ("subscriber", "lead", "marketing_qualified", "opportunity", "customer")
@@ -51,7 +55,9 @@ class People:
     first: dict[str, int] = field(default_factory=dict)  # value that returned -> the edit that gave it first
     linked: Callable[[str], str | None] = lambda name: None  # of the engine's name of a lead, the person on its records
     mutes: Callable[[Side, str], bool] = lambda side, name: False  # whether a blank made there now tells nothing
+    owned: Callable[[Side, str], bool] = lambda side, name: False  # whether what is said of a field is no word there
     tail: str = ""  # what is behind every value that is given
+    dated: Dated | None = None  # what titles are instead of texts
     acts: int = 0
 
     def act(self) -> None:
@@ -93,10 +99,15 @@ class People:
         self._give(side, id, name, blank=name == "title" and self.rng.random() < 0.1)
 
     def _give(self, side: Side, id: str, name: str, *, blank: bool = False) -> None:
-        value = None if blank else f"Value {len(self.edits)}{self.tail}"
-        if value and side.cuts:
-            value = value[: side.cuts]
-        self._enter(side, id, name, value, mute=blank and ((id, name) not in side.filled or self.mutes(side, name)))
+        value = None if blank else self._word(side, name)
+        tells = not (blank and ((id, name) not in side.filled or self.mutes(side, name)))
+        self._enter(side, id, name, value, mute=not tells or self.owned(side, name))
+
+    def _word(self, side: Side, name: str) -> Any:
+        """The next value, as it comes to stand on this side."""
+        if self.dated is not None and name == "title":
+            return self.dated.given(side.name, len(self.edits))
+        return f"Value {len(self.edits)}{self.tail}"[: side.cuts or None]
 
     def give_again(self, side: Side, id: str, name: str, value: str) -> None:
         """Somebody gives a record a value that the person has had before; that it was shown then tells nobody of it."""
@@ -176,7 +187,7 @@ class People:
 
     def edit_of(self, value: Any) -> int | None:
         """The number of the edit that gave this value last; None for a blank."""
-        number = int(str(value).split()[1]) if value else None
+        number = self.dated.nth(value) if self.dated and not str(value)[:1].isalpha() else number_of(value)
         return None if number is None else self.anew.get(number, number)
 
     def again(self, edit: Edit) -> None:

@@ -37,6 +37,7 @@ from tests.simulation.marks import MemoryMarks
 from tests.simulation.optouts import OptOuts
 from tests.simulation.oracle import Violation, check_account
 from tests.simulation.pairs import START, pair, pairs, writable
+from tests.simulation.pairs_oracle import check_person
 from tests.simulation.post import Post
 from tests.simulation.process import Crash
 from tests.simulation.quick import Memory
@@ -49,9 +50,6 @@ REST = {"linkedin": 86_400}
 TWINS = ("salesforce",)
 """Platforms that take a second record of one address without a word: who joins there between the engine's look and its
 create cannot be seen by anybody."""
-WHOLE = frozenset({"constant_contact"})
-"""Platforms that take whole records only: what was found blank there goes back as a blank, over whatever somebody wrote
-into it since."""
 _SHOWN = re.compile("Valüe (\\d+)".encode())
 
 
@@ -167,7 +165,7 @@ class PairScenario:
 
     def _new_id(self) -> str:
         self._ids += 1
-        return f"ld_{self._ids:025d}"
+        return f"ld_{self.beside.number(self._ids, 25):025d}"
 
     def _boundary(self, name: str) -> None:
         self.events += 1
@@ -452,27 +450,13 @@ class PairScenario:
         people, addresses = {name: list(self._people(name)) for name in self.objects}, self.beside.addresses
         addresses.wait(people)
         for email in sorted({said.email for said in self.said} - set(waiting) - addresses.mistaken):
-            self._check_person(email, people)
+            check_person(self, email, people)
         found = {name: [values for _, _, values in every] for name, every in people.items()}
         self.beside.keepsakes.check(self)
         self.beside.further.check()
         if not waiting:
             self.optouts.check(self, found)
             self._check_outcomes()
-
-    def _check_person(self, email: str, people: Mapping[str, Sequence[tuple[Target, str, Values]]]) -> None:
-        addresses, theirs = self.beside.addresses, {}
-        for name, every in people.items():
-            rows = [one for one in every if addresses.person(one[2]) == email]
-            if not rows and (name, email) in addresses.waiting.unmade:
-                continue
-            if len(rows) != 1:
-                raise Violation(f"{'P2' if not rows else 'P3'}: {email} stands {len(rows)} times on {name}")
-            theirs[name] = rows[0]
-        for one in self.pair.spoken:
-            self._check_field(email, one, {name: values.get(one) for name, (_, _, values) in theirs.items()})
-        if addresses.judged:
-            addresses.check(email, theirs)
 
     def _check_clients(self) -> None:
         """Nobody waited for ever, or went to another host than the platform's."""
@@ -485,24 +469,6 @@ class PairScenario:
             emails = {row.id: str(orjson.loads(row.body).get("email")) for row in bodies}
             for name in self.names:
                 sources.check_outcomes(tx, name, self.pair.sandboxes[name], emails, self.optouts.said)
-
-    def _check_field(self, email: str, name: str, held: Mapping[str, Any]) -> None:
-        values = set(held.values())
-        if len(values) > 1:
-            raise Violation(f"P1: {name} of {email} differs: {held}")
-        [value] = values
-        mine = {number for number, said in enumerate(self.said) if (said.email, said.name) == (email, name)}
-        if not mine:
-            if self._number(value) is not None:
-                raise Violation(f"P5: {name} of {email} is {value!r}, which nobody said of it")
-            return
-        # what was said while the engine was at work, and written over before anybody was shown it, it cannot have heard
-        heard = {number for number in mine if not self.meddles or number in self.heard}
-        if value is None and not heard and WHOLE.intersection(self.names):
-            return
-        standing = mine - {other for number in heard for other in self.said[number].replaced}
-        if self._number(value) not in standing:
-            raise Violation(f"P4: {name} of {email} is {value!r}; may be {sorted(standing)}")
 
 
 def run(seed: int, **options: Any) -> Outcome:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sync.state.database import State
-from tests.simulation.side import Seat
+from sync.workspace import Workspace
+from tests.simulation.side import Seat, Side
 from tests.simulation.world import memory
 
 if TYPE_CHECKING:
@@ -82,3 +83,15 @@ def plain(state: State) -> Iterator[Any]:
             yield tx
     finally:
         state.__dict__["begin"] = wrapped
+
+
+def place(side: Side | None) -> str:
+    """The operation under way or last, and what struck it."""
+    return f"{side.doing}/{side.struck or 'well'}" if side is not None else "start/well"
+
+
+def forget(workspace: Workspace, life: Life) -> None:
+    """Take apart what a process held that is over, so that it goes at once and not by the garbage collector."""
+    life.seats.clear()
+    vars(workspace.state).clear()
+    vars(workspace).clear()

@@ -16,7 +16,7 @@ from tests.simulation.side import email_of
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
 
-_FIELDS = {"first_name": "first", "title": "title", "email": "email"}
+_FIELDS = {"first_name": "first", "title": "title", "held": "title", "email": "email"}
 
 
 def answered(scenario: Scenario) -> bool:

@@ -17,6 +17,7 @@ import orjson
 
 from config.errors import RecordRejected
 from connectors.api import FieldSchema, ObjectSchema, Operation, Page, Record, Result
+from tests.simulation.moments import number_of
 from tests.simulation.oracle import Violation
 from tests.simulation.side import Seat, Side
 
@@ -99,7 +100,7 @@ class Quirks:
 
     def takes(self, side: Side, title: Any) -> bool:
         """Whether a picklist has this value; once the world is healed it has all."""
-        return side.healed or side.name != self.picky or not title or int(str(title).split()[1]) % 3 > 0
+        return side.healed or side.name != self.picky or not title or (number_of(title) or 0) % 3 > 0
 
     def check(self) -> None:
         """P1 of roll-ups: every side tells what each comes to; of one that was deleted in silence nobody knows."""

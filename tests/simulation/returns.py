@@ -36,7 +36,9 @@ class Returns:
         self.scenario, self.struck = scenario, 0
         self.rng = Random(f"{scenario.seed}-{KIND}")
         drawn = self.rng.choice(RATES)
-        self.rate = drawn if allowed and not scenario.people.tail else 0.0  # a text cut off is no value that was given
+        self.rate = (
+            drawn if allowed and not (scenario.people.tail or scenario.people.dated) else 0.0
+        )  # a text cut off is no value that was given
 
     def strike(self) -> bool:
         """Perhaps somebody gives a value again; whether anybody does. Where an index lags nobody does: it tells an

@@ -38,7 +38,7 @@ ODDITIES = (
 def draw(scenario: Scenario) -> None:
     """Let one side cut texts off, in some worlds; in others let all values be odd."""
     rng = Random(f"{scenario.seed}-cuts")
-    drawn = rng.random() if scenario._befalls(KIND) else 1.0
+    drawn = rng.random() if scenario._befalls(KIND) and scenario.people.dated is None else 1.0
     if drawn >= SHARE:
         if drawn < 2 * SHARE:
             scenario.people.tail = TAIL + rng.choice(ODDITIES)

@@ -25,7 +25,7 @@ from sync.rollback import ACCEPT, PUT_BACK
 from sync.runs import Options, Report, Runner
 from sync.state.schema import conflicts, leads, meta, records, streams
 from sync.workspace import Workspace
-from tests.simulation import oracle
+from tests.simulation import naming, oracle
 from tests.simulation.oracle import Violation
 from tests.simulation.people import FIELDS, Edit
 from tests.simulation.process import Crash
@@ -63,10 +63,10 @@ class RollingScenario(Scenario):
     """A world of which one side is rolled back, once."""
 
     def __post_init__(self) -> None:
-        self.without |= {"takeover", *BESIDE} - {"slow"}
+        self.without |= {"takeover", *BESIDE} - {"slow", naming.KIND}
         Scenario.__post_init__(self)
         self.planned = self.steps or Random(f"{self.seed}-rolled steps").choice((6, 9, 12, 16))
-        self.rolling = _Rolling(self, Random(f"{self.seed}-rolled"))
+        self.rolling = Rolling(self, Random(f"{self.seed}-rolled"))
         self.each = self.rolling.each
 
     def opened(self) -> Workspace:
@@ -105,7 +105,7 @@ def _guarded(project: Project) -> Project:
 
 
 @dataclass
-class _Rolling:
+class Rolling:
     """Which side of a scenario is rolled back, to when, and which way it goes then."""
 
     scenario: RollingScenario
@@ -156,8 +156,7 @@ class _Rolling:
         scenario.clock.advance(AWAY)
         side.catch_up()
         self.over, known = side.rows(), self._known()
-        for id, row in sorted(self.over.items()):
-            self._put(id, row)
+        self.put(self.over)
         self._unhear(known)
         self.known = known
         self.staged = {id: len(scenario.people.staged.get((side.name, id), ())) for id in self.back}
@@ -165,6 +164,11 @@ class _Rolling:
         scenario.met["beside/rolled back"] += 1
         scenario._say(f"{side.name} is rolled back: {sorted(self.back)}; not there any more: {sorted(self.gone)}")
         scenario.clock.advance(AWAY)
+
+    def put(self, rows: dict[str, Row]) -> None:
+        """All that is there is as it was."""
+        for id, row in sorted(rows.items()):
+            self._put(id, row)
 
     def _put(self, id: str, row: Row) -> None:
         kept = self.kept.get(id)
@@ -305,8 +309,9 @@ class _Rolling:
         untouched = self.side.history[id][-1] is row and id not in self.unseen
         if not untouched:
             self._taken_at_its_word(id, row)
-        if self.side.history[id][-1].gone is not None or (untouched and self.way == PUT_BACK):
-            return  # one that was away when it was remembered may have been brought back since
+        away = all(one.gone is not None for one in (row, self.side.history[id][-1]))  # and nobody brought it back since
+        if away or (untouched and self.way == PUT_BACK):
+            return
         for name in FIELDS:
             value = row.values.get(name)
             if value == over.values.get(name) or (untouched and name == "first" and not value):

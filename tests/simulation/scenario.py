@@ -24,17 +24,31 @@ from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.schema import leases, quarantine, records, runs, streams
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, drift, oddities, oracle, questions, quirks, returns, rewriting, slices
+from tests.simulation import (
+    clocks,
+    dates,
+    drift,
+    naming,
+    oddities,
+    oracle,
+    questions,
+    quirks,
+    remapping,
+    returns,
+    rewriting,
+    sharing,
+    slices,
+)
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
-from tests.simulation.process import Crash, Life, Watched, plain
-from tests.simulation.sharing import linked, owned
+from tests.simulation.process import Crash, Life, Watched, forget, place, plain
+from tests.simulation.sharing import owned
 from tests.simulation.side import Side
 from tests.simulation.swarm import drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND)
+LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND, naming.KIND, dates.KIND, remapping.KIND)
 BESIDE = ("clocks", "addresses", "sharing", "slow", *LATER, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 ANSWERS = 3
@@ -106,7 +120,7 @@ class Scenario:
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
         self.trace = hashlib.sha256()
-        self.world: World = (self.rng.choice((2, 2, 3)), self.rng.random() < 0.3, False)
+        self.world: World = (self.rng.choice((2, 2, 3)), self.rng.random() < 0.3, False, "")
         self.crash_rate = self._rate("crash", (0.0, 0.0, 0.01, 0.05))
         self.takeover_rate = self._rate("takeover", (0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 0.03))
         self.meddles = self._rate("meddling", (0.0, 0.0, 0.05, 0.2), always=True)
@@ -132,21 +146,18 @@ class Scenario:
         if self.drift:
             self.drift.watch(self)
         self.chance = Random(self.rng.random())
-        self.moving = Random(f"{self.seed}-addresses")
-        self.moves = self.moving.choice((0.0, 0.0, 0.0, 0.0, 0.1, 0.3)) if self._befalls("addresses") else 0.0
-        self.sharing = Random(f"{self.seed}-sharing")
-        shared = self._befalls("sharing") and not self.world[1]  # a record that is converted is known by its address
-        self.shares = self.sharing.choice((0.0, 0.0, 0.3, 0.6)) if shared else 0.0
-        if self.shares:
-            self.people.linked = partial(linked, self)
-            for side in self.sides.values():
-                side.identify = self.people.of
+        self.moving, self.moves = sharing.drawn_moves(self)
+        self.sharing, self.shares = sharing.drawn_shares(self)
+        dates.draw(self, dates.drawn(self.seed, names, allowed=self._befalls(dates.KIND)))
         rewriting.draw(self)
         self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)
         self.quirks = quirks.Quirks(self)
         self.returns = returns.Returns(self, allowed=self._befalls(returns.KIND))
-        self.world = (*self.world[:2], self.quirks.rolls)
+        dated = self.people.dated
+        self.world = (*self.world[:2], self.quirks.rolls, dated.world if dated else "")
         self.slice = slices.drawn(self.seed) if self._befalls(slices.KIND) else 0.0
+        self.number = naming.draw(self)
+        self.remapping = remapping.drawn(self)
         self._ids = 0
         self._after_takeover: dict[str, int] = {}
         self._side: Side | None = None
@@ -185,14 +196,15 @@ class Scenario:
         workspace = Workspace(self.folder, project, state, clock, made.fields, made.order, self._new_id, find)
         workspace.marks = self.marks
         workspace._owners = {name: Owners(state, name) for name in self.sides}
-        workspace._compiled = {name: made._compiled[name] for name in self.sides}
-        workspace._mapped = {name: dict(made._compiled[name]) for name in self.sides}
+        changed = self.remapping.compiled if self.remapping else lambda name, mapped: mapped
+        workspace._compiled = {name: changed(name, made._compiled[name]) for name in self.sides}
+        workspace._mapped = {name: dict(workspace._compiled[name]) for name in self.sides}
         state.__dict__["begin"] = partial(Watched, self, life, state.begin)
         return workspace
 
     def _new_id(self) -> str:
         self._ids += 1
-        return f"ld_{self._ids:025d}"
+        return f"ld_{self.number(self._ids, 25):025d}"
 
     def _boundary(self, side: Side | None, name: str) -> None:
         """A point at which a process may die: before and after each commit and each call."""
@@ -211,7 +223,7 @@ class Scenario:
     def _die(self, side: Side | None, name: str) -> None:
         self.crashes += 1
         self.life.end()
-        where = _place(side)
+        where = place(side)
         self.met[f"{where}/died at {name}"] += 1
         self._say(f"dies at boundary {self.boundaries}, {name} ({where})")
         raise Crash(name)
@@ -220,7 +232,7 @@ class Scenario:
         """This process stops for a while; another finds its leases expired, works, and is done when it goes on."""
         self._taken = True
         self._say(f"is taken over at {name}")
-        self.met[f"{_place(side)}/taken over at {name}"] += 1
+        self.met[f"{place(side)}/taken over at {name}"] += 1
         with plain(self.workspace.state) as tx:
             held = dict(map(tuple, tx.execute(_HELD).all()))
             tx.execute(_EXPIRE)
@@ -233,7 +245,7 @@ class Scenario:
         except ClosedloopError as error:
             self._say(f"the other fails: {type(error).__name__}")
         finally:
-            _forget(other, self.life)
+            forget(other, self.life)
             self._taken, self.life, self._side = False, mine, side
             for one, (doing, struck) in zip(self.sides.values(), calls, strict=True):
                 one.doing, one.struck = doing, struck  # the calls of this process go on
@@ -247,7 +259,7 @@ class Scenario:
         with plain(self.workspace.state) as tx:
             tx.execute(_EXPIRE)
         self.workspace.state.engine.dispose()
-        _forget(self.workspace, self.life)
+        forget(self.workspace, self.life)
         self.workspace = self.opened()
 
     def sync(self, command: str = "sync", options: Options | None = None) -> Report | None:
@@ -299,14 +311,14 @@ class Scenario:
         if self.meddles and not (self.healed or self._acting) and self.chance.random() < self.meddles:
             self.act()
         if self.meddles and not (self.healed or self._acting):
-            self._strike(_place(self._side))
+            self._strike(place(self._side))
         if self.clocks.rate and not (self.healed or any(side.late for side in self.sides.values())):
             self._set_clock(held=any(side.lags for side in self.sides.values()))
 
     def _set_clock(self, *, held: bool) -> None:
         """What a late write made may be hidden by an index that lags: the clock is `held` until that shows it."""
         if by := self.clocks.moved(held=held):
-            self.met[f"{_place(self._side)}/clock set"] += 1
+            self.met[f"{place(self._side)}/clock set"] += 1
             self.met["beside/clock set"] += 1
             self._say(f"the engine's clock is set by {by} s")
 
@@ -355,6 +367,8 @@ class Scenario:
                     self.act()
                     self._strike("")
                     self.returns.strike()
+                    if self.remapping:
+                        self.remapping.strike()
                 else:
                     self._some_run()
             self._heal()
@@ -397,6 +411,8 @@ class Scenario:
         self.healed = True
         if self.drift:
             self.drift.back(self)
+        if self.remapping:
+            self.remapping.back()
         for side in self.sides.values():
             side.healed = True
             due, side.late = side.late, []
@@ -459,6 +475,7 @@ class Scenario:
         oracle.check(self)
         self.quirks.check()
         rewriting.check(self)
+        dates.check(self)
 
 
 def unsettled(state: State) -> set[str]:
@@ -468,18 +485,6 @@ def unsettled(state: State) -> set[str]:
         return in_doubt(tx)
 
 
-def _place(side: Side | None) -> str:
-    """The operation under way or last, and what struck it."""
-    return f"{side.doing}/{side.struck or 'well'}" if side is not None else "start/well"
-
-
-def _forget(workspace: Workspace, life: Life) -> None:
-    """Take apart what a process held that is over, so that it goes at once and not by the garbage collector."""
-    life.seats.clear()
-    vars(workspace.state).clear()
-    vars(workspace).clear()
-
-
 def run(seed: int, **options: Any) -> Outcome:
     """The scenario of `seed`. Of its world nothing is left then: all of it hangs together, and would have to be looked
     for by the garbage collector."""
@@ -487,7 +492,7 @@ def run(seed: int, **options: Any) -> Outcome:
     try:
         return scenario.run()
     finally:
-        _forget(scenario.workspace, scenario.life)
+        forget(scenario.workspace, scenario.life)
         for side in scenario.sides.values():
             del side.boundary
         scenario.sides.clear()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
+from random import Random
 from typing import TYPE_CHECKING
 
 import orjson
@@ -18,6 +20,24 @@ from sync.state.schema import identities, leads, quarantine, records, streams
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
+
+
+def drawn_moves(scenario: Scenario) -> tuple[Random, float]:
+    """How often people of this seed change their address, and by what it is drawn."""
+    rng = Random(f"{scenario.seed}-addresses")
+    return rng, rng.choice((0.0, 0.0, 0.0, 0.0, 0.1, 0.3)) if scenario._befalls("addresses") else 0.0
+
+
+def drawn_shares(scenario: Scenario) -> tuple[Random, float]:
+    """How often they get another's; a record that is converted is known by its address, and nobody does there."""
+    rng = Random(f"{scenario.seed}-sharing")
+    rate = rng.choice((0.0, 0.0, 0.3, 0.6)) if scenario._befalls("sharing") and not scenario.world[1] else 0.0
+    if rate:
+        scenario.people.linked = partial(linked, scenario)
+        for side in scenario.sides.values():
+            side.identify = scenario.people.of
+    return rng, rate
+
 
 OWNED = (
     select(streams.c.connection, records.c.id, identities.c.value)

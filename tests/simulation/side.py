@@ -32,6 +32,8 @@ from connectors.api import (
 )
 from sync.push import DOUBT
 from tests.simulation.clocks import Watch
+from tests.simulation.moments import number_of
+from tests.simulation.naming import Number, ascending
 from tests.simulation.swarm import Habits
 
 OVERLAP = timedelta(seconds=90)
@@ -92,6 +94,7 @@ class Side:
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
     filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
+    anew: dict[str, datetime] = field(default_factory=dict)  # fields that were made anew, and when
     revived: set[str] = field(default_factory=set)  # people made anew after that, by e-mail
     whose: dict[str, str] = field(default_factory=dict)  # record -> the address that its person joined with
     stood: dict[str, tuple[str, str]] = field(
@@ -110,6 +113,7 @@ class Side:
     boundary: Callable[[str], None] = lambda name: None
     identify: Callable[[Mapping[str, Any]], str] = lambda values: email_of(values)  # of whom a create speaks
     then: Callable[[Side, Row, frozenset[str]], Row] = lambda side, row, written: row  # what a write sets off there
+    taken: Callable[[Operation], Operation] = lambda operation: operation  # what it makes of a write
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
     slow: float = 0.0  # seconds that a write takes beside that: of some written at once, the last leave late
     moment: datetime | None = None  # when what is being done was done; None for now
@@ -119,6 +123,7 @@ class Side:
     cuts: int = 0  # letters after which it cuts names and titles off; 0 where it does not
     lacking: str = ""  # a field that is gone just now
     strict: bool = False  # it refuses to be asked for such a field
+    number: Number = ascending  # the number in the id of its nth record
     _ids: int = 0
 
     # people
@@ -132,7 +137,7 @@ class Side:
 
     def put(self, values: dict[str, Any], object: str = "", person: str = "") -> str:
         self._ids += 1
-        id = f"{self.name[0]}{self._ids:03d}"
+        id = f"{self.name[0]}{self.number(self._ids, 9):03d}"
         self.history[id] = []
         self.whose[id] = person or email_of(values)
         self._store(id, object or self.objects[0], values)
@@ -231,8 +236,13 @@ class Side:
                 continue
             past = [row for row in told if row.at <= seen and row.object == object]
             if past:
-                shown.append(past[-1])
+                shown.append(self._of_now(past[-1]))
         return shown
+
+    def _of_now(self, row: Row) -> Row:
+        """A row as it was, without what a field had held that was made anew since: its namesake is not shown."""
+        blank = [name for name, at in self.anew.items() if row.at < at]
+        return replace(row, values={**row.values, **dict.fromkeys(blank)}) if blank else row
 
     def told(self, row: Row) -> Record:
         """The row as an answer."""
@@ -246,6 +256,7 @@ class Side:
 
     def apply(self, operation: Operation) -> tuple[Row | None, bool]:
         """Carry out a write: the row it came to (None when there is none any more), and whether it is new."""
+        operation = self.taken(operation)
         if operation.verb is Verb.CREATE:
             return self._create(operation)
         row = self.history[operation.id][-1]
@@ -323,7 +334,10 @@ def _address(values: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> str:
-    """A value as it is compared: whatever its case, and cut off or whole."""
+    """A value as it is compared: whatever its case, cut off or whole, and however a date or a number is written."""
+    if value.__class__ is not str or value[:1].isdecimal() or value[:1] == "-":
+        number = number_of(value)
+        return "" if number is None else f"value {number}"
     return str(value or "").casefold().partition(TAIL)[0]
 
 

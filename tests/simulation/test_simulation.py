@@ -110,6 +110,8 @@ ARCHIVE_OF_SHARED = (
     # brought back between a look-up and a create; left out of what the restored state was told; an answer that frees
     # somebody else's address
     *(132_002_599, 132_010_351, 141_000_144, 144_000_547),
+    # the world: a value that was left out when the state was taken up looks as if it was given when it is told
+    200_003_708,
 )
 """Of restored states around which people change addresses, too."""
 RESTORED = 60
@@ -139,12 +141,12 @@ def test_nothing_is_lost_doubled_or_brought_back(first: int) -> None:
 @pytest.mark.parametrize("seed", ARCHIVE_OF_RESTORED)
 def test_a_restored_state_that_failed_once_holds(seed: int) -> None:
     """Without what came later."""
-    assert restoring.run(seed, without=frozenset({"addresses", "sharing"})).violation == ""
+    assert restoring.run(seed, without=frozenset({"addresses", "sharing"}) | seeds.NEWEST).violation == ""
 
 
 @pytest.mark.parametrize("seed", ARCHIVE_OF_SHARED)
 def test_a_restored_state_among_changing_addresses_that_failed_once_holds(seed: int) -> None:
-    assert restoring.run(seed).violation == ""
+    assert restoring.run(seed, without=seeds.NEWEST).violation == ""
 
 
 @pytest.mark.slow

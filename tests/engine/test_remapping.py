@@ -1,0 +1,94 @@
+"""A person changes a mapping: what its new form says is carried through, and nothing is emptied by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectors.api import Verb
+from sync.drift import frozen
+from sync.state.schema import meta
+from tests.engine.conftest import Loop
+
+TITLE = "      - {remote: title, field: title, direction: both, on_blank: clear}\n"
+
+
+@pytest.fixture(autouse=True)
+def _past_the_first_run(loop: Loop) -> None:
+    with loop.workspace.state.begin() as tx:
+        tx.execute(meta.insert(), [{"name": f"canary:{name}", "value": "before"} for name in ("alpha", "beta")])
+
+
+def remap(loop: Loop, old: str, new: str, name: str = "alpha") -> None:
+    """Somebody writes another entry into a connection's mapping, and the program starts again."""
+    path = loop.folder / "mappings" / f"{name}.yaml"
+    told = path.read_text()
+    assert old in told
+    path.write_text(told.replace(old, new, 1))
+    loop.reopen()
+
+
+def known(loop: Loop, title: str | None) -> tuple[str, str]:
+    """Somebody who is known on both sides, whose title only alpha may have had."""
+    theirs = loop.beta.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": None})
+    loop.clock.advance(5)
+    ours = loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": title})
+    return ours, theirs
+
+
+def titles(loop: Loop) -> list[object]:
+    return [memory.all("contacts")[0].get("title") for memory in (loop.alpha, loop.beta)]
+
+
+def test_an_entry_that_goes_both_ways_now_is_written_though_no_record_changed(loop: Loop) -> None:
+    remap(loop, TITLE, TITLE.replace("both", "pull"))
+    ours, _ = known(loop, None)
+    loop.settled()
+    loop.clock.advance(10)
+    loop.beta.edit("contacts", next(iter(loop.beta.rows["contacts"])), {"title": "Chief"})
+    loop.settled()
+    assert titles(loop) == [None, "Chief"]
+    remap(loop, TITLE.replace("both", "pull"), TITLE)
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ours].values["title"] == "Chief"
+
+
+@pytest.mark.parametrize("between", [True, False])
+def test_a_field_that_takes_anothers_place_empties_nothing(loop: Loop, between: bool) -> None:
+    """Nor does one that comes back blank; and once all of it was read, a blank is a person's again."""
+    ours, _ = known(loop, "Chief")
+    loop.settled()
+    assert titles(loop) == ["Chief", "Chief"]
+    other = TITLE.replace("remote: title", "remote: job")
+    if between:
+        remap(loop, TITLE, "")
+        loop.settled()
+        loop.alpha.edit("contacts", ours, {"title": None})
+        remap(loop, "      - {remote: phone", f"{TITLE}      - {{remote: phone")
+    else:
+        loop.alpha.edit("contacts", ours, {"job": None})
+        remap(loop, TITLE, other)
+    loop.settled()
+    read = "title" if between else "job"
+    assert loop.beta.all("contacts")[0]["title"] == "Chief"
+    assert loop.alpha.rows["contacts"][ours].values[read] == "Chief"
+    loop.clock.advance(60)
+    loop.alpha.edit("contacts", ours, {read: None})
+    loop.settled()
+    assert loop.beta.all("contacts")[0]["title"] is None
+
+
+def test_a_field_that_is_gone_is_found_gone_where_its_entry_is_put_back(loop: Loop) -> None:
+    """Though the account was asked for its fields not long ago: nothing is written to it."""
+    known(loop, "Chief")
+    loop.settled()
+    remap(loop, TITLE, "")
+    loop.settled()
+    loop.alpha.schema["contacts"] = ["email", "first", "phone", "source", "stage", "consent", "customer_since"]
+    remap(loop, "      - {remote: phone", f"{TITLE}      - {{remote: phone")
+    loop.beta.edit("contacts", next(iter(loop.beta.rows["contacts"])), {"title": "Boss"})
+    written = len(loop.alpha.writes)
+    loop.settled()
+    with loop.workspace.state.read() as tx:
+        assert frozen(tx, ["alpha"]) == {"alpha": {"contacts": ["title"]}}
+    later = loop.alpha.writes[written:]
+    assert not any("title" in one.values for one in later if one.verb is Verb.UPDATE)

@@ -1,0 +1,59 @@
+"""Dates, times and numbers as values: that they come back as they were given, and that the oracle would see others."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from mappings import transforms
+from sync.core import echo
+from tests.simulation import dates, moments
+from tests.simulation.scenario import run
+
+MOVED, ROUNDED, COUNTED = 161000224, 161000008, 161001908
+"""Worlds where a side takes its own clocks' time for the common one, where one rounds numbers, and no answer tells
+either; where one keeps dates in epoch milliseconds."""
+
+
+@pytest.mark.parametrize(
+    ("seed", "met"), [(MOVED, dates.REWRITTEN), (ROUNDED, dates.REWRITTEN), (COUNTED, "values of type date")]
+)
+def test_dates_and_numbers_come_back_as_they_were_given(seed: int, met: str) -> None:
+    outcome = run(seed)
+    assert outcome.violation == ""
+    assert outcome.met[f"beside/{met}"]
+
+
+@pytest.mark.parametrize(("seed", "name"), [(MOVED, "is_moved"), (ROUNDED, "is_rounded")])
+def test_the_oracle_sees_what_a_side_rewrote_come_back(seed: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(echo, name, lambda sent, value: False)
+    assert "P20: title came back" in run(seed).violation
+
+
+def test_the_oracle_sees_a_day_that_is_read_as_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transforms, "_from_epoch", lambda count: "2026-03-01T00:00:00.000Z")
+    assert run(COUNTED).violation
+
+
+@pytest.mark.parametrize("type", sorted(moments.STYLES))
+def test_each_value_is_known_again_however_it_is_written_or_rewritten(type: str) -> None:
+    names = ("alpha", "beta")
+    for place in range(len(moments.STYLES[type])):
+        for rewriting in (None, *dates.REWRITINGS[type]):
+            dated = dates.Dated(f"{type}/{place}", names, 5, "alpha", rewriting)
+            for n in range(len(moments.moments())):
+                assert dated.nth(dated.given("alpha", n)) == n
+
+
+def test_no_two_moments_are_near() -> None:
+    found = sorted(moments.moments())
+    assert all(after - before >= timedelta(days=3) for before, after in pairwise(found))
+    assert len({moments.number(n) for n in range(len(found))}) == len(found)
+
+
+@pytest.mark.parametrize("told", ["p3+1@x.example", "customer", "subscribed", "2026-03-01", "", None, "Sum 3"])
+def test_what_is_none_of_them_is_none(told: Any) -> None:
+    assert moments.number_of(told) is None

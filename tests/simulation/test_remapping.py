@@ -1,0 +1,33 @@
+"""A person changes the mapping between two runs: that nothing is lost or emptied by it, and that the oracle would see
+it."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import update
+
+from sync import drift, pull
+from sync.state.schema import leads
+from tests.simulation import remapping
+from tests.simulation.scenario import run
+
+BLANK, STALE = 165000068, 166002779
+"""Worlds where an entry comes back and its field is blank; where one goes both ways again and no record changed."""
+
+
+@pytest.mark.parametrize(("seed", "met"), [(BLANK, remapping.EMPTIED), (BLANK, remapping.OUT), (STALE, remapping.PULL)])
+def test_a_mapping_that_is_changed_and_changed_back_loses_nothing(seed: int, met: str) -> None:
+    outcome = run(seed)
+    assert outcome.violation == ""
+    assert outcome.met[f"beside/{met}"]
+
+
+def test_the_oracle_sees_a_blank_that_empties_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drift, "_unread", lambda mapped, noted: [])
+    assert "P5/P19: title=None was written" in run(BLANK).violation
+
+
+def test_the_oracle_sees_what_no_record_tells_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = update(leads).where(leads.c.id == "").values(dirty=1)
+    monkeypatch.setattr(pull, "_DECIDE_ANEW", nobody)
+    assert "P1: first" in run(STALE).violation
