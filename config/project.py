@@ -221,6 +221,9 @@ class Guards(_Part):
         ge=0,
         description="Pages of one object, or calls for a page, after which a run stops; 0 for no bound.",
     )
+    clock: Duration = Field(
+        6 * 3600, description="How far this machine's clock may be from a platform's; 0 for no bound."
+    )
     describe_every: Duration = Field(3600, description="How often the mapped fields are compared with the account's.")
 
 

@@ -164,7 +164,8 @@ class Quota:
 class Health:
     """What the credentials open: the account's identity, what is missing, how many calls are left.
 
-    `extra_scopes` were granted, where the platform tells, and no call of the connector needs them.
+    `extra_scopes` were granted, where the platform tells, and no call of the connector needs them. `ahead` are the
+    seconds by which our clock is ahead of the platform's (negative: behind), where its answers tell.
     """
 
     account_id: str
@@ -173,6 +174,7 @@ class Health:
     quotas: tuple[Quota, ...] = ()
     notes: tuple[str, ...] = ()
     extra_scopes: tuple[str, ...] = ()
+    ahead: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -25,14 +25,18 @@ class HostClock:
     """The time of the platform's host, never later than ours; ours until an answer was heard."""
 
     ours: Clock
-    _ahead: timedelta = field(default=timedelta(0))
+    _ahead: timedelta | None = None
 
     def heard(self, headers: Mapping[str, str]) -> None:
         """An answer came just now, with these headers. Without a `Date` that can be read all stays as it was."""
         with suppress(ValueError):
             told = parsedate_to_datetime(headers.get("date") or "")
-            ahead = self.ours.now() - (told if told.tzinfo else told.replace(tzinfo=UTC))
-            self._ahead = ahead if ahead > SLACK else timedelta(0)
+            self._ahead = self.ours.now() - (told if told.tzinfo else told.replace(tzinfo=UTC))
+
+    @property
+    def ahead(self) -> float | None:
+        """Seconds by which ours is ahead of the host's, negative where it is behind; None until an answer was heard."""
+        return None if self._ahead is None else self._ahead.total_seconds()
 
     def now(self) -> datetime:
-        return self.ours.now() - self._ahead
+        return self.ours.now() - (self._ahead if self._ahead is not None and self._ahead > SLACK else timedelta(0))

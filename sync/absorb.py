@@ -73,12 +73,19 @@ def absorb_pages(
 
 
 def absorb_found(
-    tx: Connection, workspace: Workspace, connection: str, object: str, found: Iterable[Record], *, run: str
+    tx: Connection,
+    workspace: Workspace,
+    connection: str,
+    object: str,
+    found: Iterable[Record],
+    *,
+    run: str,
+    back: Back | None = None,
 ) -> Absorbed:
     """Absorb records of a connection's object that were asked for by key: they come with no page and no cursor."""
     mapped, at = workspace.mapped(connection)[object], workspace.now()
     stream = stream_for(tx, connection, object, mapped.kind)
-    return absorb_records(tx, stream, list(found), mapped, run=run, at=at, forgotten=workspace.suppression)
+    return absorb_records(tx, stream, list(found), mapped, run=run, at=at, forgotten=workspace.suppression, back=back)
 
 
 def absorb_records(

@@ -46,11 +46,13 @@ def went_back(told: str, known: str) -> bool:
 
 
 class Loss(NamedTuple):
-    """The value of a lead's field that a record held and does not hold any more."""
+    """The value of a lead's field that a record held, which counted from `at`, and does not hold any more."""
 
     lead: str
     field: str
     record: str
+    value: Any
+    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,10 +301,12 @@ class Arrivals:
 
     def _note_loosened(self, record: Record, before: _Known, old: Values, body: Values) -> None:
         """Note the consents that say less now than they did."""
+        told: dict[str, str] = orjson.loads(before.changed) if self.consents and before.changed else {}
         for name, options in self.consents.items() if before.lead else ():
             rank: dict[Any, int] = {option: number for number, option in enumerate(options)}
             if rank.get(body.get(name), -1) < rank.get(old.get(name), -1):
-                self.loosened.append(Loss(before.lead or "", name, record.id))
+                since = told.get(name, before.first_at)
+                self.loosened.append(Loss(before.lead or "", name, record.id, old[name], since))
 
     def _take_back(self, record: Record, raw_hash: int, before: _Known, read: Reading) -> None:
         """A record that was rolled back: it holds again what it held before."""
@@ -324,7 +328,8 @@ class Arrivals:
             self.associations[record.id] = body
         kept = self.back.kept
         lasting = [name for name in names if kept is None or name in kept]
-        self.lost += [Loss(before.lead, name, record.id) for name in lasting if before.lead]
+        for name in lasting if before.lead else ():
+            self.lost.append(Loss(before.lead or "", name, record.id, old.get(name), told.get(name, before.first_at)))
         self.changed += not read[1]
         self.reader.quarantined += bool(read[1])
 

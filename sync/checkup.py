@@ -25,6 +25,7 @@ from mappings.model import ACTIVITY_TYPES, Kind
 from mappings.transforms import Defaults
 from sync.hooks import problems as hook_problems
 from sync.state.schema import leads
+from sync.timekeeping import heed
 from sync.workspace import PROJECT_FILE, Workspace
 
 
@@ -200,6 +201,7 @@ def check_online(workspace: Workspace) -> Findings:
     for name in workspace.connections:
         try:
             found.accounts[name] = workspace.connector(name).check()
+            heed(workspace, name, found.accounts[name])
             _check_mapping(workspace, name, held, found)
         except ClosedloopError as error:
             error.connection = error.connection or name

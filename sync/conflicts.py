@@ -18,8 +18,9 @@ from config.errors import Misconfigured
 from mappings.canonical import Unreadable, canonical
 from sync.core.merge import Decision, Undecided
 from sync.load import chunks
-from sync.resolve import ROLLED_BACK, park, unite
+from sync.parked import ROLLED_BACK, park
 from sync.state.schema import conflicts, leads, records, streams
+from sync.unite import unite
 from sync.withheld import WRITE, decide_write
 from sync.workspace import Workspace
 

@@ -23,7 +23,7 @@ from mappings.compiler import Mapped
 from mappings.model import Kind, Values
 from sync.core.echo import came_of, later
 from sync.load import chunks
-from sync.resolve import IN_DOUBT
+from sync.parked import IN_DOUBT
 from sync.state.database import NOTE, upsert
 from sync.state.schema import journal, leads, meta, records, runs, streams
 from sync.withheld import contest, note

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, delete, select
 from config.errors import Misconfigured
 from sync.core.duplicates import Pair, Similarity, pairs, person
 from sync.insight.explain import find
-from sync.resolve import unite
 from sync.state.database import upsert
 from sync.state.schema import conflicts, leads, strangers
+from sync.unite import unite
 from sync.workspace import Workspace
 
 

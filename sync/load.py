@@ -100,6 +100,8 @@ def provenances(text: str) -> dict[str, Provenance]:
             why["rule"],
             tuple((source, value, at) for source, value, at in why.get("over", ())),
             why.get("cleared", False),
+            tuple((source, value) for source, value in why.get("beside", ())),
+            tuple(why["holders"]) if "holders" in why else None,
         )
         for name, why in orjson.loads(text).items()
     }
@@ -114,6 +116,10 @@ def provenance_json(reasons: Mapping[str, Provenance]) -> str:
             entry["over"] = why.over
         if why.cleared:
             entry["cleared"] = True
+        if why.beside:
+            entry["beside"] = why.beside
+        if why.holders is not None:
+            entry["holders"] = why.holders
         plain[name] = entry
     return orjson.dumps(plain).decode()
 

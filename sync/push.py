@@ -27,12 +27,13 @@ from config.log import Log
 from connectors.api import Operation, Result, Verb
 from mappings.model import Field, Kind, Values
 from sync.absorb import absorb_found
+from sync.adopt import adopt, date, uncounted
 from sync.core.echo import came_of
 from sync.core.plan import Change, Planned
 from sync.doubt import ask_about_blanks, bears_name, unmade, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
-from sync.settle import AWAY, adopt, date, settle, uncounted
+from sync.settle import AWAY, settle
 from sync.state.schema import OPEN_WRITES, identities, journal, records, streams
 from sync.streams import stream_for
 from sync.workspace import Workspace

@@ -16,30 +16,25 @@ from sqlalchemy import Connection, Table, bindparam, exists, select, update
 
 from connectors.api import Gone
 from mappings.model import Kind
-from sync import clashes
-from sync.conversions import tell_once
 from sync.copies import Changed, follow, kin, recognise, welcome_back
 from sync.core import resolve
 from sync.core.resolve import Key
-from sync.entries import pass_on
 from sync.load import chunks
+from sync.parked import close_match, park
 from sync.state.database import upsert
 from sync.state.schema import (
     DIRTY_ACTIVITIES,
     DIRTY_RECORDS,
     activities,
-    conflicts,
-    conversions,
     deal_people,
     dirty_leads,
-    handoffs,
     identities,
-    journal,
     leads,
     records,
     streams,
 )
 from sync.ties import touch_beside
+from sync.unite import unite
 from sync.workspace import Workspace
 
 BATCH = 500
@@ -185,11 +180,24 @@ class _Batch:
         object, _, record_id = row.into.partition("/")
         key = resolve.record_key(row.connection, object, record_id)
         survivor = self._survivor_lead(row.connection, object, record_id)
-        if survivor and survivor != lead:
-            self._unite(lead, survivor)
-        elif not survivor:
-            self._owners[key] = lead
-            self._new_keys[key] = lead
+        if survivor:
+            if survivor != lead:
+                self._unite(lead, survivor)
+            return
+        others = self._owners if key in self._owners else self._known([key])
+        if (other := others.get(key, lead)) != lead:  # both live on as a record that is nobody's yet
+            lead = self._unite(lead, other)
+        self._owners[key] = self._new_keys[key] = lead
+        self._ask_no_more(row.connection, object, record_id)
+
+    def _ask_no_more(self, connection: str, object: str, id: str) -> None:
+        """The platform has said whose this record is: if it is nobody's yet, it is linked anew."""
+        mine = [link for link in self._links if link["i"] == id and self._name(link["s"]) == (connection, object)]
+        if mine:
+            self._links = [link for link in self._links if link not in mine]
+            self._parked -= {(link["s"], id) for link in mine}
+            self.done.parked[(connection, object)] -= 1
+        close_match(self.tx, connection, object, id, self.at)
 
     def _survivor_lead(self, connection: str, object: str, record_id: str) -> str | None:
         for link in self._links:
@@ -259,94 +267,6 @@ class _Batch:
         if not self._links:
             return
         self.tx.execute(_LINK, self._links)
-
-
-def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
-    """Make two leads one: everything of `lose` becomes `keep`'s; `lose` stays as a pointer to it."""
-    for table in (records, identities, journal, conversions):
-        tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
-    _inherit(tx, keep, lose)
-    _inherit_outcomes(tx, keep, lose)
-    _inherit_handoff(tx, keep, lose)
-    clashes.end(tx, lose, at)
-    pass_on(tx, keep, lose, at)
-    tell_once(tx, keep)
-    moot = conflicts.c.kind.in_(["field", "write"]) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
-    tx.execute(update(conflicts).where(moot).values(state="closed", last_at=at))  # asked anew of `keep` if need be
-    taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)
-    tx.execute(update(handoffs).where(handoffs.c.lead == lose, handoffs.c.connection.not_in(taken)).values(lead=keep))
-    tx.execute(update(leads).where(leads.c.id == lose).values(state="merged", into=keep, dirty=0, updated_at=at))
-    tx.execute(update(leads).where(leads.c.id == keep).values(dirty=1, updated_at=at))
-
-
-RESTORED = "restored"
-"""In `conflicts.why`: asked because an older state may not decide it by itself."""
-IN_DOUBT = "in_doubt"
-"""Asked because the fate of a write is not known, and a blank where it wrote may be a person's."""
-ROLLED_BACK = "rolled_back"
-"""Decided by what a person said of a platform that was rolled back."""
-
-
-def _inherit(tx: Connection, keep: str, lose: str) -> None:
-    """What was asked of one lead, whatever its rules, is asked of the one that it became."""
-    mine = (conflicts.c.why != "") & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
-    for row in tx.execute(select(conflicts).where(mine)).all():
-        options = orjson.loads(row.options)
-        place = {"connection": row.connection, "field": row.field}
-        park(tx, kind=row.kind, lead=keep, options=options, at=row.last_at, why=row.why, **place)
-
-
-def _inherit_outcomes(tx: Connection, keep: str, lose: str) -> None:
-    """Of whom it was told what came of them, it is taken back where no deal is left, whichever of the two it was."""
-    known = tx.execute(select(leads.c.id, leads.c.reasons).where(leads.c.id.in_([keep, lose]))).all()
-    reasons = {row.id: orjson.loads(row.reasons) for row in known}
-    told = reasons.get(lose, {}).get("is_customer")
-    if told and keep in reasons and "is_customer" not in reasons[keep]:
-        text = orjson.dumps({**reasons[keep], "is_customer": told}).decode()
-        tx.execute(update(leads).where(leads.c.id == keep).values(reasons=text))
-
-
-def _inherit_handoff(tx: Connection, keep: str, lose: str) -> None:
-    """Whoever of the two qualified, and reached sales, did so for both, and at first: sales were promised them."""
-    when = select(leads.c.qualified_at, leads.c.handed_off_at).where(leads.c.id.in_([keep, lose]))
-    known = tx.execute(when).all()
-    for name in ("qualified_at", "handed_off_at"):
-        if first := min((at for row in known if (at := getattr(row, name))), default=""):
-            tx.execute(update(leads).where(leads.c.id == keep).values({name: first}))
-
-
-def park(
-    tx: Connection,
-    *,
-    kind: str,
-    at: str,
-    options: list[Any],
-    connection: str = "",
-    object: str = "",
-    record: str = "",
-    lead: str = "",
-    field: str = "",
-    why: str = "",
-) -> None:
-    """Leave a question for a person; asking it again only renews it."""
-    row = {
-        "kind": kind,
-        "connection": connection,
-        "object": object,
-        "record": record,
-        "lead": lead,
-        "field": field,
-        "options": orjson.dumps(options).decode(),
-        "state": "open",
-        "first_at": at,
-        "last_at": at,
-        "why": why,
-    }
-    renewed = ["options", "last_at", *(["why", "state"] if why else [])]
-    tx.execute(upsert(conflicts, tx, key=_QUESTION, update=renewed), [row])
-
-
-_QUESTION = ["kind", "connection", "object", "record", "lead", "field"]
 
 
 _STIRRED = select(

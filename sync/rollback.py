@@ -20,16 +20,17 @@ from sqlalchemy import Connection, bindparam, delete, func, literal_column, sele
 from config.clock import stamp
 from config.errors import PermissionMissing
 from connectors.api import Gone, Record
-from mappings.model import Field, Kind, Rule
+from mappings.model import Field, Kind, Rule, Values
+from sync.absorb import Absorbed, absorb_found
 from sync.arrivals import LAGS, Back, Loss, went_back
 from sync.core.merge import speaking
 from sync.core.views import Provenance, RecordView
 from sync.guards import known_records
 from sync.load import chunks, provenances, record_views
-from sync.resolve import ROLLED_BACK
+from sync.parked import OLDER, ROLLED_BACK
 from sync.state.database import upsert
 from sync.state.schema import conflicts, leads, meta, records, streams
-from sync.withheld import note
+from sync.withheld import contest, note
 from sync.workspace import Workspace
 
 ACCEPT, PUT_BACK = "accept", "put-back"
@@ -38,6 +39,7 @@ PROBED = 20
 """Records that are looked at now and then: the newest of those that every index shows by now."""
 LATER = "The next run that can read the account looks again; nothing is written anywhere until then."
 _LASTING = (Rule.MOST_RESTRICTIVE, Rule.FURTHEST)
+_NOTHING: Any = object()
 
 
 def back(fields: Iterable[Field], way: str) -> Back | None:
@@ -57,6 +59,7 @@ class Lost:
     older: int = 0
     missing: int = 0
     newer: tuple[Record, ...] = ()  # those told alive and newer: no pull has brought that yet
+    back: tuple[Record, ...] = ()  # those told older
 
     @property
     def number(self) -> int:
@@ -128,7 +131,8 @@ def look(workspace: Workspace, connection: str, object: str, told: int) -> Lost:
     for some in chunks(_known(workspace, connection, object, _NEWEST)):
         more = _look(workspace, connection, object, some)
         looked, older, missing = found.looked + len(some), found.older + more.older, found.missing + more.missing
-        found = replace(found, looked=looked, older=older, missing=missing, newer=(*found.newer, *more.newer))
+        found = replace(found, looked=looked, older=older, missing=missing)
+        found = replace(found, newer=(*found.newer, *more.newer), back=(*found.back, *more.back))
         if workspace.project.guards.rolled_back.breaks(found.number, found.known):
             break
     return found
@@ -146,10 +150,10 @@ def _look(workspace: Workspace, connection: str, object: str, known: Sequence[An
     ids, fields = sorted(row.id for row in known), workspace.mapped(connection)[object].remote_fields
     found = workspace.connector(connection).read(object, "id", ids, fields)
     told = [(row, found[row.id]) for row in known if row.id in found]
-    older = sum(went_back(one.version, row.version) for row, one in told if not (row.gone and one.gone))
+    back = tuple(one for row, one in told if went_back(one.version, row.version) and not (row.gone and one.gone))
     missing = sum(row.id not in found for row in known if not row.gone)
     newer = tuple(one for row, one in told if one.gone is None and one.version > row.version)
-    return Lost(len(known), len(known), older, missing, newer)
+    return Lost(len(known), len(known), len(back), missing, newer, back)
 
 
 # what is known of it: from the first sign on until a whole look finds nothing, or a person says which way
@@ -187,6 +191,25 @@ def _place(name: str) -> tuple[str, str]:
     return connection, object
 
 
+# a few records alone
+
+
+def ask(
+    tx: Connection, workspace: Workspace, connection: str, object: str, found: Sequence[Record], run: str
+) -> Absorbed:
+    """Take in what these few records are told to hold, older than they are known though no index lags so long: somebody
+    restored them, or their times had been ahead. It may be an edit or a loss, so a person is asked; consents and stages
+    are put back."""
+    counts = absorb_found(tx, workspace, connection, object, found, run=run, back=Back(anew=True, kept=None))
+    lasting = [loss for loss in counts.lost if workspace.fields[loss.field].rule in _LASTING]
+    keep(tx, workspace, f"{connection}/{object}", lasting)
+    asked = [(loss.lead, loss.field) for loss in counts.lost if workspace.fields[loss.field].rule not in _LASTING]
+    if asked:
+        note(tx, workspace.now())
+        contest(tx, asked, workspace.now(), OLDER)
+    return counts
+
+
 # what a person said
 
 
@@ -200,27 +223,41 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
     them. What only tightens or goes forward is not taken back to a value that lies behind what stands there now; and
     whoever has said something newer by now is heard."""
     at = workspace.now()
-    where: dict[tuple[str, str], set[str]] = defaultdict(set)
+    losses: dict[tuple[str, str], list[Loss]] = defaultdict(list)
     for loss in lost:
-        where[(loss.lead, loss.field)].add(f"{place}/{loss.record}")
-    ids = sorted({lead for lead, _ in where})
+        losses[(loss.lead, loss.field)].append(loss)
+    ids = sorted({lead for lead, _ in losses})
     views, known = record_views(tx, workspace, ids), _as_decided(tx, ids)
     rows = []
-    for lead, name in sorted(where):
-        body, reasons = known.get(lead, ({}, {}))
-        if name not in body or _goes_on(workspace.fields[name], views[lead], body[name]):
+    for lead, name in sorted(losses):
+        field, (body, reasons) = workspace.fields[name], known.get(lead, ({}, {}))
+        value = _held(field, body, reasons.get(name), losses[(lead, name)])
+        if value is _NOTHING or _goes_on(field, views[lead], value):
             continue
-        if _is_overtaken(workspace.fields[name], views[lead], reasons.get(name), body[name], where[(lead, name)]):
+        lost_by = {f"{place}/{loss.record}" for loss in losses[(lead, name)]}
+        if _is_overtaken(field, views[lead], reasons.get(name), value, lost_by):
             continue
         heard = [[view.name, said] for view in views[lead] for said in _said(view, name)]
-        since = max([at, *(voice.at for voice in speaking(workspace.fields[name], views[lead]))])
-        decision = {"value": body[name], "at": since, "source": "", "always": False, "heard": heard}
+        since = max([at, *(voice.at for voice in speaking(field, views[lead]))])
+        decision = {"value": value, "at": since, "source": "", "always": False, "heard": heard}
         rows.append(_decided(lead, name, decision, at))
     if rows:
         note(tx, at)
         tx.execute(upsert(conflicts, tx, key=_KEY, update=_DECIDED), rows)
         for some in chunks(ids):
             tx.execute(update(leads).where(leads.c.id.in_(some), leads.c.state == "live").values(dirty=1))
+
+
+def _held(known: Field, body: Values, why: Provenance | None, lost: Sequence[Loss]) -> Any:
+    """What the lead held of a field: as it was decided last, or what a record had said after that, of which nothing was
+    decided yet; or _NOTHING."""
+    value = body.get(known.name, _NOTHING)
+    said = [loss for loss in lost if loss.value is not None]
+    if known.rule in _LASTING:
+        rank: dict[Any, int] = {option: number for number, option in enumerate(known.options)}
+        return max([value, *(loss.value for loss in said)], key=lambda one: rank.get(one, -1))
+    late = [loss for loss in said if known.rule is Rule.MOST_RECENT and (why is None or loss.at > why.at)]
+    return max(late, key=lambda loss: loss.at).value if late else value
 
 
 def _as_decided(tx: Connection, ids: Sequence[str]) -> dict[str, tuple[dict[str, Any], dict[str, Provenance]]]:
@@ -274,7 +311,7 @@ def _decided(lead: str, name: str, decision: dict[str, Any], at: str) -> dict[st
 
 
 _LIVE = (
-    select(records.c.stream, records.c.id, records.c.lead)
+    select(records.c.stream, records.c.id, records.c.lead, records.c.body, records.c.changed, records.c.first_at)
     .join(streams, streams.c.id == records.c.stream)
     .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
     .where(records.c.gone.is_(None))
@@ -320,14 +357,17 @@ def let_go(tx: Connection, workspace: Workspace, place: str, lost: Sequence[Any]
 
 
 def _said_alone(tx: Connection, workspace: Workspace, place: str, lost: Sequence[Any]) -> list[Loss]:
-    """What the leads of these records have from them."""
+    """What the leads of these records have from them, or would have once it was decided."""
     known = _as_decided(tx, sorted({row.lead for row in lost}))
-    return [
-        Loss(row.lead, name, row.id)
-        for row in lost
-        for name, why in known[row.lead][1].items()
-        if why.source == f"{place}/{row.id}" and name in workspace.fields
-    ]
+    found = []
+    for row in lost:
+        body, changed = orjson.loads(row.body), orjson.loads(row.changed or "{}")
+        reasons, name_of = known[row.lead][1], f"{place}/{row.id}"
+        for name in {*body, *reasons} & set(workspace.fields):
+            why, at = reasons.get(name), changed.get(name, row.first_at)
+            if why is None or why.source == name_of or at > why.at or workspace.fields[name].rule in _LASTING:
+                found.append(Loss(row.lead, name, row.id, body.get(name), at))
+    return found
 
 
 def _elsewhere(tx: Connection, lost: Sequence[Any]) -> set[str]:

@@ -21,7 +21,7 @@ from sync.core import resolve
 from sync.core.resolve import Key
 from sync.core.views import RecordView
 from sync.load import lead_rows, provenance_json, provenances, record_views
-from sync.resolve import park
+from sync.parked import park
 from sync.state.schema import conflicts, handoffs, identities, journal, leads, records, streams
 from sync.ties import touch_beside
 from sync.workspace import Workspace

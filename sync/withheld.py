@@ -21,7 +21,7 @@ from connectors.api import Verb
 from sync.core.plan import Outcome, Planned
 from sync.core.views import LeadView
 from sync.load import chunks
-from sync.resolve import RESTORED, park
+from sync.parked import RESTORED, park
 from sync.state.database import NOTE, upsert
 from sync.state.schema import conflicts, leads, meta, records
 

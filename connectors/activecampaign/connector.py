@@ -125,7 +125,9 @@ class ActiveCampaignConnector:
         page = self._client.rows("contacts", "contacts", {"limit": 1, **people.query})
         if page.rows and not all(side in page.beside or page.rows[0].get(side) == [] for side in people.sides):
             notes.append("lists, tags and custom fields do not come along with contacts: each contact takes calls more")
-        return Health(host, host.partition(".")[0], (), self._client.quotas, tuple(notes))
+        return Health(
+            host, host.partition(".")[0], (), self._client.quotas, tuple(notes), ahead=self._client.rest.clock.ahead
+        )
 
     def describe(self, object: str) -> ObjectSchema:
         self._facts(object)

@@ -76,7 +76,13 @@ class CalendlyConnector:
         missing = self._missing_scopes()
         notes = ("lists of the whole organization need an owner or admin, else whose: user",) if missing else ()
         return Health(
-            uuid(next(iter(self._client.whose().values()))), name, missing, self._client.quotas, notes, self._extra()
+            uuid(next(iter(self._client.whose().values()))),
+            name,
+            missing,
+            self._client.quotas,
+            notes,
+            self._extra(),
+            self._client.rest.clock.ahead,
         )
 
     def _extra(self) -> tuple[str, ...]:

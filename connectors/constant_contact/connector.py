@@ -93,7 +93,15 @@ class ConstantContactConnector:
         if not self._client.scopes():
             notes.append("the log-in does not tell which scopes it has")
         id = str(told["encoded_account_id"])
-        return Health(id, str(told.get("organization_name") or id), self._missing(), (), tuple(notes), self._extra())
+        return Health(
+            id,
+            str(told.get("organization_name") or id),
+            self._missing(),
+            (),
+            tuple(notes),
+            self._extra(),
+            self._client.rest.clock.ahead,
+        )
 
     def _extra(self) -> tuple[str, ...]:
         return beyond(manifest.load(platform.folder), self._client.scopes())

@@ -5,7 +5,7 @@ A cursor of contacts is one of
     {"start": a, "began": b, "next": link}                in the middle of the walk that began at b
     {"start": a, "began": b, "optouts": link}             the walk is done, opt-outs are looked at
 No order is promised, so that `since` moves only when a whole walk is done. A page link that is refused has grown old:
-the walk begins anew, up to three times ("again").
+the walk begins anew, up to three times ("again"). A fourth refusal ends the pull, and is none of the next one's.
 """
 
 from __future__ import annotations
@@ -87,18 +87,20 @@ def _walked(
     include = included(source.fields)
     asked = {**query, **({"include": ",".join(include)} if include else {})}
     while True:
-        page = source.client.following(link, CONTACTS) if link and again >= AGAIN else _page(source, link, asked)
-        if page is None:
+        try:
+            page = source.client.following(link, CONTACTS) if link else source.client.rows(CONTACTS, CONTACTS, asked)
+        except RecordRejected:
+            if not link:
+                raise
+            if again >= AGAIN:
+                yield Rows(()), {**walk, place: link}
+                raise
             link, again = "", again + 1
             continue
         link = page.next
         yield page, {**walk, place: link, **({"again": again} if again else {})} if link else None
         if not link:
             return
-
-
-def _page(source: Source, link: str, query: Mapping[str, str]) -> Rows | None:
-    return followed(source.client, link, CONTACTS) if link else source.client.rows(CONTACTS, CONTACTS, query)
 
 
 def _records(source: Source, rows: Rows) -> list[Record]:

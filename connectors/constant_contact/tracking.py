@@ -62,16 +62,15 @@ def activity(source: Source, state: State) -> Iterator[Page]:
     if "began" not in state:
         back = "" if "seen" in state else state.get("since") or ""
         state = {**state, "began": stamp(source.at), "back": back, "summaries": ""}
-    while True:
-        if state.get("jobs"):
-            records, state = _job(source, state)
-            yield Page(records, cursor_of(state), more=True)
-        elif "summaries" in state:
-            state = _look(source, state)
-            yield Page([], cursor_of(state), more=True)
-        else:
-            yield Page([], cursor_of({"since": state["began"], "seen": _young(source, state)}), more=False)
-            return
+    while state.get("jobs") or "summaries" in state:
+        try:
+            records, state = _job(source, state) if state.get("jobs") else ([], _look(source, state))
+        except RecordRejected:
+            if state.get("again", 0) >= AGAIN:  # this pull ends; the next one may begin anew as often again
+                yield Page([], cursor_of({name: told for name, told in state.items() if name != "again"}), more=True)
+            raise
+        yield Page(records, cursor_of(state), more=True)
+    yield Page([], cursor_of({"since": state["began"], "seen": _young(source, state)}), more=False)
 
 
 def kinds(source: Source) -> list[str]:

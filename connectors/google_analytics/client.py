@@ -71,6 +71,11 @@ class Client:
     def calls(self) -> int:
         return sum(rest.calls for rest in self._rests.values())
 
+    @property
+    def ahead(self) -> float | None:
+        """Seconds by which our clock is ahead of that of the host that reports, if it was asked."""
+        return self._rests["data"].clock.ahead if "data" in self._rests else None
+
     def close(self) -> None:
         for rest in self._rests.values():
             rest.close()

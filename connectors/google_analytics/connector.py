@@ -90,6 +90,7 @@ class GoogleAnalyticsConnector:
             shown,
             (*self._notes(), *self._notes_of_sessions()),
             beyond(manifest.load(platform.folder), granted),
+            self._client.ahead,
         )
 
     def _notes(self) -> tuple[str, ...]:

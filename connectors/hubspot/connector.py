@@ -94,6 +94,7 @@ class HubSpotConnector:
             quotas=self._client.quotas,
             notes=() if granted else (_UNTOLD,),
             extra_scopes=beyond(manifest.load(platform.folder), granted),
+            ahead=self._client.clock.ahead,
         )
 
     def describe(self, object: str) -> ObjectSchema:

@@ -145,7 +145,7 @@ class LinkedInConnector:
         self._check_rules()
         notes = (*self._ends(token), *self._roles(), *self._capabilities(token))
         extra = beyond(manifest.load(platform.folder), _scopes(token) if token else ())
-        return Health(id, name, self._missing_scopes(token), (), notes, extra)
+        return Health(id, name, self._missing_scopes(token), (), notes, extra, self._client.api.clock.ahead)
 
     def _identity(self) -> tuple[str, str]:
         if not self._ad_accounts:

@@ -90,7 +90,8 @@ class MailchimpConnector:
                 fix="Audience > Settings > Audience name and defaults shows its id.",
                 connection=self._account.connection,
             ) from error
-        return Health(f"{told['account_id']}/{self._audience}", str(told.get("account_name") or told["account_id"]))
+        name = str(told.get("account_name") or told["account_id"])
+        return Health(f"{told['account_id']}/{self._audience}", name, ahead=self._client.clock.ahead)
 
     def describe(self, object: str) -> ObjectSchema:
         if object != "members":

@@ -79,7 +79,15 @@ class OutreachConnector:
         first = next(iter(page.rows), {"id": "", "attributes": {}})
         name = str(attribute(first, "email") or "").rpartition("@")[2] or "Outreach"
         notes = () if self._client.scopes() else ("the log-in does not tell which scopes it has",)
-        return Health(f"user-{first['id']}", name, self._missing_scopes(), self._client.quotas, notes, self._extra())
+        return Health(
+            f"user-{first['id']}",
+            name,
+            self._missing_scopes(),
+            self._client.quotas,
+            notes,
+            self._extra(),
+            self._client.rest.clock.ahead,
+        )
 
     def _extra(self) -> tuple[str, ...]:
         return beyond(manifest.load(platform.folder), self._client.scopes())

@@ -83,7 +83,9 @@ class SalesforceConnector:
         notes = [f"{org['OrganizationType']}{', a sandbox org' if org.get('IsSandbox') else ''}"]
         missing = [*_missing_objects(seen), *self._missing_fields(notes)]
         quota = Quota("day", daily["Max"] - daily["Remaining"], daily["Max"])
-        return Health(org["Id"], org["Name"], tuple(missing), (quota,), tuple(notes), self._extra())
+        return Health(
+            org["Id"], org["Name"], tuple(missing), (quota,), tuple(notes), self._extra(), self._client.clock.ahead
+        )
 
     def _extra(self) -> tuple[str, ...]:
         """`offline_access` is another word for `refresh_token`."""

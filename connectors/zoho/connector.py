@@ -117,7 +117,9 @@ class ZohoConnector:
         left = self._client.left
         quotas = (Quota("24 hours", max(0, limit - left), limit),) if limit and left is not None else ()
         id, name = str(org.get("zgid") or org.get("id") or ""), str(org.get("company_name") or "Zoho CRM")
-        return Health(id, name, self._missing_scopes(), quotas, tuple(notes), self._extra())
+        return Health(
+            id, name, self._missing_scopes(), quotas, tuple(notes), self._extra(), self._client.rest.clock.ahead
+        )
 
     def _extra(self) -> tuple[str, ...]:
         return beyond(manifest.load(platform.folder), self._client.scopes())

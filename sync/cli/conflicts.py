@@ -46,6 +46,15 @@ def _options(row: dict[str, Any]) -> str:
     return "; ".join(dict.fromkeys(option["lead"] for option in row["options"]))
 
 
+_WHY = {
+    "restored": "; asked because the state was restored",
+    "in_doubt": "; asked because nobody knows what came of a write",
+    "older": "; asked because a record is told older than it was known: restored there, perhaps",
+    "rolled_back": "; by what was said of a platform that was rolled back",
+}
+"""By `sync.parked`: why a question is asked whatever the rules."""
+
+
 @conflicts.command("show")
 def conflicts_show(id: Id, json: Json = False) -> None:
     """One question with all that is known for its answer."""
@@ -57,8 +66,7 @@ def conflicts_show(id: Id, json: Json = False) -> None:
         show.json(row)
         return
     console = show.stdout()
-    why = "; asked since the state was restored" if row["why"] else ""
-    told = f"{_about(row)}: {row['state']}, since {row['first_at'][:19]}{why}"
+    told = f"{_about(row)}: {row['state']}, since {row['first_at'][:19]}{_WHY.get(row['why'], '')}"
     console.print(f"[bold]{row['kind']}[/bold] {escape(told)}")
     for option in row["options"]:
         console.print("  " + escape(show.line(_option(row["kind"], option))))

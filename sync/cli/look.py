@@ -152,6 +152,10 @@ def show_lead(found: dict[str, Any], console: Console) -> None:
     columns = ("field", "value", "who says so", "since", "rule", "over")
     whole = () if console.width < NARROW else ("field", "who says so", "since")
     console.print(show.table("Fields", columns, rows, whole=whole))
+    for field in found["fields"]:
+        for other in field["beside"]:
+            told = f"{short(other['source'])} keeps {show.text(other['value'])}, another of their addresses."
+            console.print(show.line(told), markup=False)
     _show_outcomes(found, short, console)
     _show_writes(found, console)
     for row in found["quarantine"]:

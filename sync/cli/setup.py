@@ -129,6 +129,7 @@ def _findings_json(found: Any) -> dict[str, Any]:
                 "name": h.account_name,
                 "missing_scopes": h.missing_scopes,
                 "extra_scopes": h.extra_scopes,
+                "clock_ahead": h.ahead,
             }
             for name, h in found.accounts.items()
         },
@@ -137,13 +138,15 @@ def _findings_json(found: Any) -> dict[str, Any]:
 
 
 def _show_findings(found: Any, online: bool) -> None:
+    from sync.timekeeping import difference
+
     console = show.stdout()
     for name, health in found.accounts.items():
         quota = "; ".join(f"{q.used} of {q.limit} calls used per {q.window}" for q in health.quotas)
         account = f"{escape(health.account_name)} ({escape(health.account_id)})"
         console.print(f"[green]✓[/green] {escape(name)}: {account} {quota}".rstrip())
         show.scopes(health, console)
-        for note in health.notes:
+        for note in filter(None, (difference(health), *health.notes)):
             console.print(f"  {note}", style="yellow", markup=False)
     for error in found.errors.values():
         console.print(f"✗ {error}", style="red", markup=False)

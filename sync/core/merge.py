@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from mappings.model import Field, FieldType, Rule, Values
+from sync.core import addresses
 from sync.core.views import UNDECIDED, Provenance, RecordView
 
 PERSON = "a person"
@@ -100,11 +101,14 @@ def merge(
     reasons: dict[str, Provenance] = {}
     undecided: list[Undecided] = []
     decided = decisions or {}
+    known = addresses.read(records, before, why_before.get(addresses.MAIN))
     spoken = {name for record in records for name in record.body}  # few of all the fields that there are
     for field in _ruled(fields, contested):
         if field.derived:
             continue
         voices = speaking(field, records) if field.name in spoken else []
+        if field.name == addresses.MAIN and known.silent:
+            voices = _but_silent(voices, known.silent, decided.get(field.name))
         if field.name == own_field:
             voices.extend(own)
         if not voices:
@@ -130,7 +134,15 @@ def merge(
         value = _union(voices) if field.rule is Rule.UNION else winner.value
         values[field.name] = value
         reasons[field.name] = _provenance(field, winner, value, voices)
+    addresses.note(known, values, reasons, fields)
     return Merged(values, reasons, tuple(undecided))
+
+
+def _but_silent(voices: Sequence[Voice], silent: Collection[str], answer: Decision | None) -> list[Voice]:
+    """`voices` but those of records that say another address beside the main one. One that a person takes at its word
+    for good is heard."""
+    heard = answer.source if answer is not None and answer.always else ""
+    return [voice for voice in voices if voice.source not in silent or voice.source == heard]
 
 
 def _weighty(field: Field, answer: Decision, voices: Sequence[Voice]) -> Sequence[Voice]:

@@ -7,7 +7,7 @@ lossy picklist or a rounded amount does not look like a difference for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -16,7 +16,11 @@ import orjson
 import xxhash
 
 from mappings.model import CONSENT, Field, Rule, Values
+from sync.core.addresses import MAIN
 from sync.core.views import UNDECIDED, LeadView, Provenance, RecordView
+
+NAME = "closedloop_id"
+"""The lead's own name, as records bear it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +163,48 @@ def plan_lead(
             for record in live:
                 _farewell(lead, record, theirs, fate.why, outcome)
         elif live:
+            apart = _apart(lead, live, theirs)
             for record in live:
                 target = next((t for t in theirs if t.object == record.object), None)
                 if target is not None and target.can_update:
-                    revision(lead, record, target, fields, refused, outcome)
+                    left = {MAIN} if record.name in apart else set()
+                    left |= set() if _is_named(lead, record, live, target) else {NAME}
+                    revision(_but(lead, left), record, target, fields, refused, outcome)
         elif not here and not fate:
             _create(lead, theirs, refused, outcome)
     return outcome
+
+
+def _apart(lead: LeadView, live: Sequence[RecordView], theirs: Sequence[Target]) -> set[str]:
+    """The records of one connection that keep another address than the lead's main one, which another record there has
+    or is to have. Where that would be none, it is the first of them."""
+    why = lead.reasons.get(MAIN)
+    if why is None or not why.beside:
+        return set()
+    takes = {target.object for target in theirs if target.can_update and MAIN in target.pushed}
+    beside = {name for name, _ in why.beside}
+    apart = [record for record in live if record.name in beside]
+    others = [record for record in live if record.name not in beside]
+    if any(record.body.get(MAIN) == lead.values.get(MAIN) or record.object in takes for record in others):
+        return {record.name for record in apart}
+    heir = next((record for record in apart if record.object in takes), None)
+    return {record.name for record in apart if record is not heir}
+
+
+def _is_named(lead: LeadView, record: RecordView, live: Sequence[RecordView], target: Target) -> bool:
+    """Whether the record is to bear the lead's name. Where records are found by it, one of each object is: a platform
+    takes it no second time, and would refuse whatever else is written with it."""
+    same = [one for one in live if one.object == record.object]
+    if len(same) == 1 or NAME not in target.match:
+        return True
+    named = next((one for one in same if one.body.get(NAME) == lead.values.get(NAME)), same[0])
+    return record is named
+
+
+def _but(lead: LeadView, left: Collection[str]) -> LeadView:
+    if not left:
+        return lead
+    return replace(lead, values={name: value for name, value in lead.values.items() if name not in left})
 
 
 def revision(

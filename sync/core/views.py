@@ -74,7 +74,7 @@ def inherited(records: Sequence[RecordView]) -> Sequence[RecordView]:
 
 def _lives_on(old: RecordView, heir: RecordView) -> dict[str, str]:
     """Since when the values of `heir` count, which `old` is known to live on as."""
-    made = old.gone == "converted" and _may_be_made_of(old, heir)
+    made = old.gone == "converted" and may_be_made_of(old, heir)
     since = {}
     for name, value in heir.body.items():
         was = old.body.get(name)
@@ -87,7 +87,7 @@ def _lives_on(old: RecordView, heir: RecordView) -> dict[str, str]:
     return since
 
 
-def _may_be_made_of(old: RecordView, heir: RecordView) -> bool:
+def may_be_made_of(old: RecordView, heir: RecordView) -> bool:
     """Whether `heir` is no older than what `old` said last, as far as clocks tell. Else it was there already when `old`
     was converted into it, and has values of its own."""
     said = [at for at in old.changed.values() if not old.version or at <= old.version]  # later ones: `sync.heirs`
@@ -140,6 +140,8 @@ class Provenance:
     """Why a lead's field has its value: which record said so, since when, by which rule, over whom.
 
     `over` are the losing voices as (record, value, since). `cleared` is true when the winner said "blank" on purpose.
+    Of the main address `beside` are the records that say another one beside it, as (record, address), and `holders` all
+    others that say one (None: not noted).
     """
 
     source: str
@@ -147,6 +149,8 @@ class Provenance:
     rule: str
     over: tuple[tuple[str, Any, str], ...] = ()
     cleared: bool = False
+    beside: tuple[tuple[str, str], ...] = ()
+    holders: tuple[str, ...] | None = None
 
     def told(self) -> str:
         """One line for a person."""

@@ -111,9 +111,10 @@ def _open(tx: Connection, table: Any, lead: LeadView) -> list[dict[str, Any]]:
 
 def _why(why: Any) -> dict[str, Any]:
     if why is None:
-        return {"source": "", "since": "", "rule": "", "over": []}
+        return {"source": "", "since": "", "rule": "", "over": [], "beside": []}
     over = [{"source": source, "value": value, "since": at} for source, value, at in why.over]
-    return {"source": why.source, "since": why.at, "rule": why.rule, "over": over}
+    beside = [{"source": source, "value": value} for source, value in why.beside]
+    return {"source": why.source, "since": why.at, "rule": why.rule, "over": over, "beside": beside}
 
 
 _JSON = {"before", "after", "remote", "reasons", "options"}

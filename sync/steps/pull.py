@@ -21,6 +21,7 @@ from sync.state.database import upsert
 from sync.state.schema import connections as connections_table
 from sync.steps import rolled_back
 from sync.steps.attempt import REBASELINE, Attempt
+from sync.timekeeping import heed
 from sync.workspace import Workspace
 
 log = Log(__name__)
@@ -60,8 +61,8 @@ def _objects(attempt: Attempt, connection: str, calm: bool) -> list[str]:
 
 
 def _bind(attempt: Attempt, connection: str) -> bool:
-    """Check that the credentials still open the account that the links were made with (never another's); whether
-    it is known that no write there is in doubt and no hint waits."""
+    """Check that the credentials still open the account that the links were made with (never another's), and that our
+    clock is right; whether it is known that no write there is in doubt and no hint waits."""
     health = attempt.workspace.connector(connection).check()
     with attempt.workspace.state.read() as tx:
         known = known_connection(tx, connection)
@@ -71,6 +72,7 @@ def _bind(attempt: Attempt, connection: str) -> bool:
             fix="Restore the old credentials, or give the other account a connection of its own.",
             connection=connection,
         )
+    heed(attempt.workspace, connection, health)
     row = _connection_row(connection, attempt.workspace, health)
     if known is not None and all(getattr(known, name) == row[name] for name in _TOLD):
         return not known.stirred

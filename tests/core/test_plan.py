@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mappings.model import Values
-from sync.core.plan import Change, Fate, Planned, fingerprint, standing
+from sync.core.plan import NAME, Change, Fate, Planned, fingerprint, standing
 from sync.core.views import UNDECIDED, Provenance
 from tests.core.plans import FIELDS, lead, nothing_refused, plainly, planned, record, refusing, target
 
@@ -392,3 +392,31 @@ def test_a_create_tells_what_it_says_by_name_and_not_what_it_leaves_blank() -> N
     wanted = lead({"title": "Head", "email": "ana@x.io", "vip": True, "tags": ["a"]})
     [operation] = planned(wanted, target(express=lossily)).operations
     assert [change.field for change in operation.changes] == ["email", "title"]
+
+
+def test_of_two_records_of_one_object_one_bears_the_leads_name() -> None:
+    """A platform takes it no second time, and would refuse whatever is written with it. One of each object bears it."""
+    named = target(pushed=frozenset({NAME, "title"}), match=(NAME, "email"))
+    leads = target(object="leads", pushed=frozenset({NAME}), match=(NAME,))
+    body = {NAME: None, "title": "Head"}
+    one, two, three = record("1", body=body), record("2", body=body), record("3", object="leads", body={NAME: None})
+    wanted = lead({NAME: "ld_1", "title": "Chief"}, one, two, three)
+    written = {op.record: op.after for op in planned(wanted, named, leads).operations}
+    assert written == {"1": {NAME: "ld_1", "title": "Chief"}, "2": {"title": "Chief"}, "3": {NAME: "ld_1"}}
+    bearing = lead({NAME: "ld_1"}, one, replace(two, body={NAME: "ld_1"}))
+    assert planned(bearing, named).operations == []
+    other = target(pushed=frozenset({NAME}), match=("email",))
+    assert [op.record for op in planned(lead({NAME: "ld_1"}, one, two), other).operations] == ["1", "2"]
+
+
+def test_of_records_beside_the_main_address_one_takes_it_where_no_other_can() -> None:
+    """One that is only read cannot: it holds the old one for good."""
+    bodies = {"1": {"email": "a@x.io"}, "2": {"email": "b@x.io"}, "3": {"email": "c@x.io"}}
+    one, two, three = (record(id, body=body) for id, body in bodies.items())
+    beside = Provenance("alpha/contacts/9", "5", "most_recent", beside=((two.name, "b@x.io"), (three.name, "c@x.io")))
+    wanted = lead({"email": "d@x.io"}, replace(one, object="read"), two, three, email=beside)
+    read = target(object="read", can_update=False)
+    assert [op.record for op in planned(wanted, target(), read).operations] == ["2"]
+    assert [op.record for op in planned(replace(wanted, records=(one, two, three)), target()).operations] == ["1"]
+    kept = lead({"email": "a@x.io"}, replace(one, object="read"), two, three, email=beside)
+    assert planned(kept, target(), read).operations == []

@@ -59,6 +59,7 @@ class Memory:
     breaks_after: int | None = None  # pages, of one pull
     invents: str = ""  # "records", "pages" (empty ones) or "calls" without end, for who pulls contacts
     account_id: str = "acc-1"
+    ahead: float | None = None  # of ours, ahead of its clock, as its answers tell it
     returns_records: bool = True
     schema: dict[str, Sequence[str]] = field(default_factory=dict)
     writes: list[Operation] = field(default_factory=list)
@@ -96,7 +97,7 @@ class MemoryConnector:
 
     def check(self) -> Health:
         self.calls += 1
-        return Health(self.memory.account_id, "Memory")
+        return Health(self.memory.account_id, "Memory", ahead=self.memory.ahead)
 
     def describe(self, object: str) -> ObjectSchema:
         self.calls += 1

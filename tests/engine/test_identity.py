@@ -181,6 +181,54 @@ def test_what_a_merge_carried_over_is_a_persons_word_when_it_is_given_again(loop
     assert loop.beta.rows["contacts"]["b2"].values["title"] == "Chief"
 
 
+@pytest.mark.parametrize("told", ["at once", "before", "after"])
+def test_two_who_live_on_as_a_third_record_with_the_addresses_of_both_are_one(loop: Loop, told: str) -> None:
+    """As HubSpot merges two contacts: into a new one. Nobody is asked, whatever the order in which it is told."""
+    mapping = loop.folder / "mappings" / "alpha.yaml"
+    first = "      - {remote: first, field: first_name, direction: both}\n"
+    more = "      - {remote: more, field: emails, transform: [{multi: ';'}]}\n"
+    mapping.write_text(mapping.read_text().replace(first, first + more))
+    loop.reopen()
+    for id, email in (("c1", "ana@x.io"), ("c2", "anna@x.io")):
+        loop.alpha.put("contacts", {"email": email}, id)
+        loop.beta.put("contacts", {"email": email}, id)
+    loop.settled()
+    assert live(loop) == 2
+    loop.clock.advance(5)
+    if told == "after":
+        loop.alpha.remove("contacts", "c2", Gone.MERGED, into="c3")
+        loop.settled()
+    loop.alpha.put("contacts", {"email": "ana@x.io", "more": "anna@x.io"}, "c3")
+    if told == "before":
+        loop.settled()
+        assert live(loop) == 2
+    loop.clock.advance(5)
+    for id in ("c1", "c2"):
+        loop.alpha.remove("contacts", id, Gone.MERGED, into="c3")
+    report, *_ = loop.settled()
+    assert (live(loop), len(links(loop))) == (1, 1)
+    assert report.counts["pull"]["alpha"]["contacts"]["parked"] == 0
+    with loop.workspace.state.read() as tx:
+        assert tx.execute(select(conflicts.c.id).where(conflicts.c.state == "open")).all() == []
+        assert tx.execute(select(records.c.id).where(records.c.lead.is_(None))).all() == []
+    assert [row["email"] for row in loop.beta.all("contacts")] == ["ana@x.io", "anna@x.io"]
+
+
+def test_two_who_live_on_as_a_record_that_is_seen_later_are_one(loop: Loop) -> None:
+    """Whatever its address is then."""
+    for id, email in (("c1", "ana@x.io"), ("c2", "anna@x.io")):
+        loop.alpha.put("contacts", {"email": email}, id)
+    loop.settled()
+    loop.clock.advance(5)
+    for id in ("c1", "c2"):
+        loop.alpha.remove("contacts", id, Gone.MERGED, into="c3")
+    loop.settled()
+    assert live(loop) == 1
+    loop.alpha.put("contacts", {"email": "new@x.io"}, "c3")
+    loop.settled()
+    assert (live(loop), len(links(loop))) == (1, 1)
+
+
 def test_a_converted_prospect_is_followed_to_its_contact(loop: Loop) -> None:
     prospect = loop.beta.put("prospects", {"email": "ana@x.io"})
     loop.sync(push=False)

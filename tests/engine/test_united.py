@@ -11,7 +11,7 @@ from connectors.api import Gone, Operation
 from sync import duplicates
 from sync.insight.explain import explain, find
 from sync.replay import replay
-from sync.state.schema import meta, quarantine
+from sync.state.schema import conflicts, meta, quarantine
 from tests.engine.conftest import Loop
 from tests.engine.memory import rejected
 
@@ -126,3 +126,51 @@ def test_what_a_person_let_go_of_the_one_is_open_where_it_is_of_the_other(two: L
         tx.execute(quarantine.update().where(quarantine.c.lead == keep).values(state="dismissed"))
         assert duplicates.link(tx, two.workspace, keep, lose) == keep
     assert [(entry.lead, entry.state) for entry in entries(two)] == [(keep, "open")]
+
+
+def questions(loop: Loop) -> list[str]:
+    with loop.workspace.state.read() as tx:
+        return list(tx.execute(select(conflicts.c.state).order_by(conflicts.c.id)).scalars())
+
+
+def test_who_is_who_is_not_asked_of_two_who_are_one_by_now(loop: Loop) -> None:
+    """And is asked again of the next one."""
+    for id, email in (("ana", "ana@x.io"), ("bob", "bob@x.io"), ("zoe", "zoe@x.io")):
+        loop.alpha.put("contacts", {"email": email}, id)
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
+    loop.settled()
+    assert questions(loop) == ["open"]
+    loop.clock.advance(5)
+    loop.alpha.remove("contacts", "ana", Gone.MERGED, into="bob")
+    loop.settled()
+    assert questions(loop) == ["closed"]
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "bob", {"email": "zoe@x.io"})
+    loop.settled()
+    assert questions(loop) == ["open"]
+
+
+def test_whose_record_it_is_is_not_asked_where_all_it_may_be_are_one_by_now(loop: Loop) -> None:
+    """Three of them, in two steps: it is theirs then."""
+    hub = "      - {remote: hub, field: hubspot_id}\n      - {remote: sales, field: salesforce_id}\n"
+    for name in ("alpha", "beta"):
+        mapping = loop.folder / "mappings" / f"{name}.yaml"
+        first = "      - {remote: first, field: first_name, direction: both}\n"
+        mapping.write_text(mapping.read_text().replace(first, first + hub))
+    loop.reopen()
+    loop.alpha.put("contacts", {"email": "ana@x.io"}, "ana")
+    loop.alpha.put("contacts", {"email": "bob@x.io", "hub": "7"}, "bob")
+    loop.alpha.put("contacts", {"email": "zoe@x.io", "sales": "8"}, "zoe")
+    loop.settled()
+    loop.beta.put("contacts", {"email": "ana@x.io", "hub": "7", "sales": "8"}, "it")
+    loop.settled()
+    assert questions(loop) == ["open"]
+    for gone, into, state in (("bob", "ana", "open"), ("zoe", "ana", "closed")):
+        loop.clock.advance(5)
+        loop.alpha.remove("contacts", gone, Gone.MERGED, into=into)
+        loop.settled()
+        assert questions(loop) == [state]
+    with loop.workspace.state.read() as tx:
+        assert find(tx, "beta/contacts/it") == find(tx, "ana@x.io")

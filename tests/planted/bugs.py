@@ -6,12 +6,20 @@ from tests.planted.bug import Bug
 from tests.planted.deals import DEALS
 from tests.planted.drift import DRIFT
 from tests.planted.hooks import HOOKS
+from tests.planted.people import PEOPLE
 from tests.planted.rolled import ROLLED
 from tests.planted.simulated import SIMULATED
 from tests.planted.slices import SLICES
 
 BUGS = (
     # what is read
+    Bug(
+        "a clock that is days off is told by nobody",
+        "sync/steps/pull.py",
+        "    heed(attempt.workspace, connection, health)\n",
+        "",
+        tests="tests/engine/test_timekeeping.py",
+    ),
     Bug(
         "a lagging index overwrites what is newer",
         "sync/arrivals.py",
@@ -359,6 +367,7 @@ BUGS = (
         tests="tests/mappings/test_transforms.py::test_an_amount_of_another_currency_is_not_written",
     ),
     *HOOKS,
+    *PEOPLE,
     *SLICES,
     # the connectors
     Bug(

@@ -49,14 +49,14 @@ DEALS = (
     ),
     Bug(
         "what was told of somebody is forgotten when they are merged",
-        "sync/resolve.py",
+        "sync/unite.py",
         "    _inherit_outcomes(tx, keep, lose)\n",
         "",
         tests="tests/simulation/test_deals.py::test_what_failed_once_holds",
     ),
     Bug(
         "of two who became one an outcome is told twice",
-        "sync/resolve.py",
+        "sync/unite.py",
         "    tell_once(tx, keep)\n",
         "",
         tests="tests/engine/test_conversions.py",
@@ -168,7 +168,7 @@ DEALS = (
     ),
     Bug(
         "of two people who are merged only one's hand-off is known",
-        "sync/resolve.py",
+        "sync/unite.py",
         "    _inherit_handoff(tx, keep, lose)\n",
         "",
         tests="tests/engine/test_handoffs.py",

@@ -38,8 +38,8 @@ ROLLED = (
     Bug(
         "a record that came back with a roll-back is left out",
         "sync/rollback.py",
-        "if not (row.gone and one.gone))",
-        "if not row.gone)",
+        "went_back(one.version, row.version) and not (row.gone and one.gone)",
+        "went_back(one.version, row.version) and not row.gone",
         tests=_SEEN,
     ),
     Bug(
@@ -48,6 +48,20 @@ ROLLED = (
         "        rollback.suspect(tx, connection, object)\n    if counts.lost",
         "    if counts.lost",
         tests=_SEEN,
+    ),
+    Bug(
+        "an opt-out of which nothing was decided yet is forgotten with what a record lost",
+        "sync/rollback.py",
+        "return max([value, *(loss.value for loss in said)], key=lambda one: rank.get(one, -1))",
+        "return value",
+        tests="tests/simulation/test_older.py::test_what_failed_once_holds",
+    ),
+    Bug(
+        "a few records that are told older stay as they were known, and nobody is asked",
+        "sync/steps/rolled_back.py",
+        "            rollback.ask(tx, attempt.workspace, connection, object, lost.back, attempt.run)\n",
+        "",
+        tests="tests/engine/test_older_records.py",
     ),
     Bug(
         "who is not there any more is let go the wrong way",

@@ -25,11 +25,11 @@ from typing import Any
 import orjson
 import structlog
 
-from tests.simulation import deals, deaths, platforms, restoring, rolling, scenario, shrink
+from tests.simulation import deals, deaths, older, platforms, restoring, rolling, scenario, shrink
 from tests.simulation.coverage import Coverage
 from tests.simulation.scenario import Outcome
 
-BATCHES = {"port": 100, "http": 10, "restored": 20, "rolled": 40, "deals": 40, "deaths": 10}
+BATCHES = {"port": 100, "http": 10, "restored": 20, "rolled": 40, "older": 40, "deals": 40, "deaths": 10}
 """Scenarios handed to a process at once; about the same time."""
 RAREST = 8
 """Combinations shown, of those that were met."""
@@ -39,6 +39,8 @@ RESTORED_EVERY = 12
 """Of so many one is of states that are lost on the way."""
 ROLLED_EVERY = 12
 """Of so many one is of platforms that are rolled back."""
+OLDER_EVERY = 36
+"""Of so many one is of a few records that are restored there."""
 DEALS_EVERY = 6
 """Of so many one is of deals."""
 DEATHS_EVERY = 12
@@ -48,6 +50,7 @@ LEVELS: dict[str, Callable[..., Outcome]] = {
     "http": platforms.run,
     "restored": restoring.run,
     "rolled": rolling.run,
+    "older": older.run,
     "deaths": deaths.dies,
     "deals": deals.run,
 }
@@ -111,6 +114,8 @@ def _level(number: int) -> str:
         return "restored"
     if number % ROLLED_EVERY == 9:
         return "rolled"
+    if number % OLDER_EVERY == 23:
+        return "older"
     if number % DEATHS_EVERY == 6:
         return "deaths"
     if number % DEALS_EVERY == 2:

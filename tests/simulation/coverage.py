@@ -91,7 +91,7 @@ _BESIDE = (
 ACTS = "somebody acts"
 """What happens at the level of HTTP before a call that reads or writes, instead of striking it."""
 
-_LIKE = {"restored": "port", "rolled": "port"}
+_LIKE = {"restored": "port", "rolled": "port", "older": "port"}
 """Level -> the level whose calls and faults it has."""
 
 _ANSWERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -144,7 +144,7 @@ def _combinations(level: str) -> Iterator[str]:
         yield from (f"beside/{what}" for what in ("clock off", optouts.NAME, *beside.NAMES))
         yield from (f"{operation}/{ACTS}" for operation in ("read", "write"))
     of = _LIKE.get(level, level)
-    if level == "rolled":
+    if level in ("rolled", "older"):
         yield "beside/rolled back"
     if of in ("port", "deals"):
         yield from (f"beside/{what}" for what in (naming.DESCEND, naming.SHUFFLED))

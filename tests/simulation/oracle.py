@@ -8,7 +8,7 @@ properties; each is told where it is checked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
@@ -117,12 +117,12 @@ def _check_person(scenario: Scenario, person: _Person) -> None:
 
 
 def _check_records(scenario: Scenario, person: _Person) -> None:
+    strange = any(person.email in side.strangers for side in scenario.sides.values())  # seen before its conversion is
     for name, rows in person.rows.items():
         side = scenario.sides[name]
         made = side.created[person.email]
-        if (
-            made > 1 + side.unheard[person.email]
-        ):  # what was gone before anybody looked was not known to have been there
+        # what was gone before anybody looked was not known to have been there
+        if made > 1 + side.unheard[person.email] + strange:
             raise Violation(f"P3: {person.email} was created {made} times on {name}")
         if person.email in side.revived:
             raise Violation(f"P6: {person.email} came back on {name}")
@@ -168,11 +168,26 @@ def _check_stage(scenario: Scenario, person: _Person) -> None:
         raise Violation(f"P18: stage of {person.email} is {stage}; people said {last}")
 
 
+def _check_beside(person: _Person, name: str, row: Row, free: Sequence[Row]) -> None:
+    """It has an address that somebody gave them, and another record there has the main one, or waits for it."""
+    address = str(row.values["email"]).casefold()
+    given = {str(_plain(edit)).casefold() for edit in person.edits.values() if edit.field == "email"}
+    if address not in {person.email.casefold(), *given}:
+        raise Violation(f"P5: {name}/{row.id} of {person.email} keeps {address!r}, which nobody gave them")
+    near = [other for side, other in person.live if side == name and other.id != row.id]
+    if not any(other in free or (name, other.id) in person.waiting.kept for other in near):
+        raise Violation(f"P1: {name}/{row.id} of {person.email} keeps {address!r}, and is the only one there")
+
+
 def _check_address(scenario: Scenario, person: _Person) -> None:
     """P1, P4, P5 of the address: wherever somebody stands they have the same one, and none that was replaced knowingly.
     Their first may be entered again anywhere, whoever has changed it. What waits for an address of its own keeps
-    another."""
-    free = [row for name, row in person.live if (name, row.id) not in person.waiting.kept]
+    another; so does, of several records of a side, what has one of theirs beside the main one."""
+    theirs = [(name, row) for name, row in person.live if (name, row.id) not in person.waiting.kept]
+    free = [row for name, row in theirs if (name, row.id) not in person.waiting.beside]
+    for name, row in theirs:
+        if (name, row.id) in person.waiting.beside:
+            _check_beside(person, name, row, free)
     if not free:
         return
     [address, *others] = sorted({str(row.values["email"]).casefold() for row in free})
@@ -333,8 +348,8 @@ def _check_writes(scenario: Scenario, waiting: Waiting) -> None:
     said: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for edit in scenario.people.edits:
         said[edit.email][edit.field].add(_plain(edit))
-    for (email, field), value in scenario.people.decided.items():
-        said[email][field].add(plain(value))  # what a person answered is a word of theirs
+    for (email, field), value in scenario.people.decided.items():  # it may be a blank that the account made
+        said[email][field].add(plain(value))
     for name, side in scenario.sides.items():
         for verb, over, values in side.writes:
             if verb not in (Verb.CREATE, Verb.UPDATE):

@@ -19,7 +19,7 @@ from mappings.compiler import Mapped, compile_mapping, lead_fields, read_mapping
 from mappings.transforms import Context, Defaults
 from sync.drift import Noted
 from sync.state.schema import meta, records, streams
-from tests.simulation.drift import MOST, UNIFIED, empty
+from tests.simulation.drift import MOST, UNIFIED, Drifting, empty
 from tests.simulation.people import Edit
 from tests.simulation.side import Side
 from tests.simulation.world import World, project_of
@@ -86,7 +86,7 @@ class Remapping:
         self._unhear(side)
         if change == PUSH:
             self._disown()
-        anew = self.change == OUT and not side.lacking and not self._is_unread(side) and self.rng.random() < ANEW
+        anew = self.change == OUT and self._may_be_anew(side) and self.rng.random() < ANEW
         scenario._say(f"{side.name}.{self.field}: {change or 'as it was'}")
         if change:
             scenario.met[f"beside/{change}"] += 1
@@ -99,6 +99,11 @@ class Remapping:
             scenario._say("... and all of it is blank there")
         self.change = change
         scenario.reborn()
+
+    def _may_be_anew(self, side: Side) -> bool:
+        """Whether the engine has read all without the field; and no index shows any more what it held before."""
+        shows_now = isinstance(side, Drifting) or not side.habits.lag
+        return shows_now and not side.lacking and not self._is_unread(side)
 
     def _unhear(self, side: Side) -> None:
         """A blank that was made there and is not known yet need not be heard: it is read by another mapping then."""

@@ -23,7 +23,7 @@ from sync.arrivals import LAGS, ROUNDING
 from sync.push import open_targets
 from sync.rollback import ACCEPT, PUT_BACK
 from sync.runs import Options, Report, Runner
-from sync.state.schema import meta, records, streams
+from sync.state.schema import conflicts, leads, meta, records, streams
 from sync.workspace import Workspace
 from tests.simulation import naming, oracle
 from tests.simulation.oracle import Violation
@@ -42,6 +42,17 @@ EVERY = 1800
 _REMOTE = {"first": "first_name", "title": "title", "stage": "lifecycle_stage", "consent": "email_consent"}
 _OUT = "unsubscribed"
 _SEEN = select(meta.c.value)
+_DECIDED = (
+    select(records.c.id, leads.c.body)
+    .join(streams, streams.c.id == records.c.stream)
+    .join(leads, leads.c.id == records.c.lead)
+)
+_ASKED = (
+    select(records.c.id, conflicts.c.field)
+    .join(streams, streams.c.id == records.c.stream)
+    .join(conflicts, conflicts.c.lead == records.c.lead)
+    .where(conflicts.c.state == "open", conflicts.c.kind == "field")
+)
 _KNOWN = select(records.c.id, records.c.version, records.c.body, records.c.gone).join(
     streams, streams.c.id == records.c.stream
 )
@@ -55,7 +66,7 @@ class RollingScenario(Scenario):
         self.without |= {"takeover", *BESIDE} - {"slow", naming.KIND}
         Scenario.__post_init__(self)
         self.planned = self.steps or Random(f"{self.seed}-rolled steps").choice((6, 9, 12, 16))
-        self.rolling = _Rolling(self, Random(f"{self.seed}-rolled"))
+        self.rolling = Rolling(self, Random(f"{self.seed}-rolled"))
         self.each = self.rolling.each
 
     def opened(self) -> Workspace:
@@ -94,7 +105,7 @@ def _guarded(project: Project) -> Project:
 
 
 @dataclass
-class _Rolling:
+class Rolling:
     """Which side of a scenario is rolled back, to when, and which way it goes then."""
 
     scenario: RollingScenario
@@ -109,6 +120,7 @@ class _Rolling:
     gone: set[str] = field(default_factory=set)  # those that are not there any more
     unseen: set[str] = field(default_factory=set)  # those whose times the engine does not know to have gone back
     known: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the engine had stored then
+    led: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the leads of the records held then
     over: dict[str, Row] = field(default_factory=dict)  # as they were just before
     staged: dict[str, int] = field(default_factory=dict)  # how many stages people had said there by then
     done: bool = False
@@ -144,8 +156,7 @@ class _Rolling:
         scenario.clock.advance(AWAY)
         side.catch_up()
         self.over, known = side.rows(), self._known()
-        for id, row in sorted(self.over.items()):
-            self._put(id, row)
+        self.put(self.over)
         self._unhear(known)
         self.known = known
         self.staged = {id: len(scenario.people.staged.get((side.name, id), ())) for id in self.back}
@@ -153,6 +164,11 @@ class _Rolling:
         scenario.met["beside/rolled back"] += 1
         scenario._say(f"{side.name} is rolled back: {sorted(self.back)}; not there any more: {sorted(self.gone)}")
         scenario.clock.advance(AWAY)
+
+    def put(self, rows: dict[str, Row]) -> None:
+        """All that is there is as it was."""
+        for id, row in sorted(rows.items()):
+            self._put(id, row)
 
     def _put(self, id: str, row: Row) -> None:
         kept = self.kept.get(id)
@@ -179,10 +195,11 @@ class _Rolling:
         """What was said there and taken back before the engine had stored it, nobody can know; nor need anybody have
         heard what was said on a record that was gone by then."""
         people, name = self.scenario.people, self.side.name
-        lost = set(self.back) | self.gone
+        lost, asked = set(self.back) | self.gone, self._read_leads()
         for edit in people.edits:
             mine = edit.side == name and edit.row in lost
-            if mine and (self.over[edit.row].gone or not _stands(known.get(edit.row, {}), edit.field, edit.value)):
+            stored = _stands(known.get(edit.row, {}), edit.field, edit.value)
+            if mine and (self.over[edit.row].gone or not stored or (edit.row, _REMOTE.get(edit.field, "")) in asked):
                 edit.mute = True
         self._forgive_opt_outs(
             (side, id)
@@ -202,6 +219,14 @@ class _Rolling:
                 stages.pop()
             if not stages:
                 people.staged.pop((name, id), None)
+
+    def _read_leads(self) -> set[tuple[str, str]]:
+        """Keep what the leads of the side's records hold; the (record, field) about which a question is open: what was
+        asked about is not there any more."""
+        mine = streams.c.connection == self.side.name
+        with self.scenario.workspace.state.read() as tx:
+            self.led = {row.id: orjson.loads(row.body) for row in tx.execute(_DECIDED.where(mine))}
+            return {(row.id, row.field) for row in tx.execute(_ASKED.where(mine))}
 
     def _forgive_opt_outs(self, places: Iterable[tuple[str, str]]) -> None:
         """What was said of consent on these records need not have been heard; it may have been."""
@@ -284,7 +309,8 @@ class _Rolling:
         untouched = self.side.history[id][-1] is row and id not in self.unseen
         if not untouched:
             self._taken_at_its_word(id, row)
-        if row.gone is not None or (untouched and self.way == PUT_BACK):
+        away = all(one.gone is not None for one in (row, self.side.history[id][-1]))  # and nobody brought it back since
+        if away or (untouched and self.way == PUT_BACK):
             return
         for name in FIELDS:
             value = row.values.get(name)
@@ -300,6 +326,9 @@ class _Rolling:
         """A record that somebody touched says by itself that its stage was set back; and that its person opts in again,
         where no other record was told of the opt-out, and none tells that the side was rolled back."""
         people, place, person = self.scenario.people, (self.side.name, id), self.side.whose[id]
+        for edit in people.edits:  # of what was stored, and no lead's by then, a record that looks edited says nothing
+            if (edit.side, edit.row) == place and not _stands(self.led.get(id, {}), edit.field, edit.value):
+                edit.mute |= not _same(row.values.get(edit.field), edit.value)
         stages, stage = people.staged.get(place, []), row.values.get("stage")
         stands = len(stages) == self.staged.get(id, 0)  # nobody has said more of it since
         if stages and stage and stands:
@@ -358,7 +387,11 @@ class _Rolling:
 
 
 def _stands(known: dict[str, Any], name: str, value: Any) -> bool:
-    return str(known.get(_REMOTE[name]) or "").casefold() == str(value or "").casefold()
+    return _same(known.get(_REMOTE[name]), value)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return str(one or "").casefold() == str(other or "").casefold()
 
 
 def _is_older(told: str, known: str) -> bool:

@@ -12,10 +12,11 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
+import orjson
 from sqlalchemy import bindparam, select
 
 from sync.clashes import CODE
-from sync.state.schema import identities, quarantine, records, streams
+from sync.state.schema import identities, leads, quarantine, records, streams
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
@@ -82,11 +83,12 @@ def linked(scenario: Scenario, name: str) -> str | None:
 class Waiting:
     """What the engine says that it has not done because an address is somebody else's: records (side, id) that kept
     another address, people (side, person) whom it did not make. `mistaken` are people of whom it could not know which
-    record is whose."""
+    record is whose. `beside` are records of which it says that they have another address beside the main one."""
 
     kept: frozenset[tuple[str, str]]
     unmade: frozenset[tuple[str, str]]
     mistaken: frozenset[str]
+    beside: frozenset[tuple[str, str]]
 
     @classmethod
     def of(cls, scenario: Scenario) -> Waiting:
@@ -94,15 +96,18 @@ class Waiting:
         with scenario.workspace.state.read() as tx:
             told = tx.execute(_TOLD).all()
             linked = tx.execute(_LINKED).all()
+            whys = [orjson.loads(text) for text in tx.execute(_WHYS).scalars()]
         person = {row.lead: scenario.sides[row.connection].whose[row.id] for row in linked}
         kept = frozenset((row.connection, row.record) for row in told if row.record)
         unmade = frozenset((row.connection, person[row.lead]) for row in told if not row.record and row.lead in person)
-        return cls(kept, unmade, mistaken)
+        names = [name.split("/") for why in whys for name, _ in why.get("email", {}).get("beside", ())]
+        return cls(kept, unmade, mistaken, frozenset((side, id) for side, _, id in names))
 
 
 _TOLD = select(quarantine.c.connection, quarantine.c.record, quarantine.c.lead).where(
     quarantine.c.code == CODE, quarantine.c.state == "open"
 )
+_WHYS = select(leads.c.reasons).where(leads.c.state == "live")
 _LINKED = (
     select(streams.c.connection, records.c.id, records.c.lead)
     .join(streams, streams.c.id == records.c.stream)

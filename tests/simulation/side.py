@@ -100,6 +100,7 @@ class Side:
         default_factory=dict
     )  # record -> (version, address) that the engine stored or wrote last
     mistaken: set[str] = field(default_factory=set)  # people of whom no engine could know which record is whose
+    strangers: set[str] = field(default_factory=set)  # people converted under an address that the engine had not heard
     refused: set[str] = field(default_factory=set)  # keys of operations
     writes: list[tuple[Verb, Row | None, dict[str, Any]]] = field(default_factory=list)  # what, over what, of what
     met: Counter[str] = field(default_factory=Counter)  # call/fault
@@ -155,7 +156,10 @@ class Side:
 
     def convert(self, id: str) -> str:
         """A lead becomes a contact with the same values; its new id."""
-        made = self.put(dict(self.history[id][-1].values), self.objects[1], self.whose[id])
+        values = self.history[id][-1].values
+        if id in self.stood and self.stood[id][1] != _address(values):
+            self.strangers.add(self.whose[id])
+        made = self.put(dict(values), self.objects[1], self.whose[id])
         self.remove(id, Gone.CONVERTED, made, self.objects[1])
         return made
 
@@ -294,9 +298,9 @@ class Side:
         return {id for at, gone in looks if self.clock.now() - at < RACE for id in gone}
 
     def stands(self, row: Row) -> None:
-        """The engine knows that the record has this address; an older state tells it nothing."""
-        if row.version >= self.stood.get(row.id, ("", ""))[0]:
-            self.stood[row.id] = (row.version, _address(row.values))
+        """The engine knows that the record has this address, or none since it is gone; an older state tells nothing."""
+        if row.gone is not None or row.version >= self.stood.get(row.id, ("", ""))[0]:
+            self.stood[row.id] = (row.version, _address(row.values) if row.gone is None else "")
 
     def _over(self, row: Row, operation: Operation) -> None:
         """The engine writes over a record: what of it nobody had been shown is noted."""

@@ -31,6 +31,10 @@ ARCHIVE = (
     97_000_465,
     # what the rolled-back side lost fell to an older value elsewhere: nobody there had been told the newer one yet
     *(101_003_893, 101_003_077),
+    # the world: a blank was asked about when it was rolled back; what was stored, and no lead's yet, was touched after
+    *(200_004_180, 200_005_032),
+    # the world: away when it was remembered, and brought back before anybody noticed
+    200_004_491,
     # what somebody gave since, and what was put back, came in one answer, and the latter stood
     101_004_567,
     # an opt-out on a record that is not there any more was forgotten when the record was made again

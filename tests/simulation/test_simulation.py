@@ -74,6 +74,11 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     (91002489, {}),
     # an address given back between the look and the create, which the engine had known there once, and not of late
     (101041890, {}),
+    # what a platform had made of our own value passed for an edit, over the update in doubt that was to replace it
+    (200038644, {}),
+    # the world: a record came back between the look and a create; a person answered with a blank; an index that lags
+    # showed a field's namesake; a conversion under an address that nobody had heard
+    *((seed, {}) for seed in (200026039, 200028768, 200031279, 200035872)),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )

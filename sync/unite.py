@@ -1,0 +1,59 @@
+"""Make two leads one: everything of the one becomes the other's, and nothing is asked of both any more."""
+
+from __future__ import annotations
+
+import orjson
+from sqlalchemy import Connection, select, update
+
+from sync import clashes
+from sync.conversions import tell_once
+from sync.entries import pass_on
+from sync.parked import answer_moot, park
+from sync.state.schema import conflicts, conversions, handoffs, identities, journal, leads, records
+
+
+def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
+    """Make two leads one: everything of `lose` becomes `keep`'s; `lose` stays as a pointer to it."""
+    for table in (records, identities, journal, conversions):
+        tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
+    _inherit(tx, keep, lose)
+    _inherit_outcomes(tx, keep, lose)
+    _inherit_handoff(tx, keep, lose)
+    clashes.end(tx, lose, at)
+    pass_on(tx, keep, lose, at)
+    tell_once(tx, keep)
+    moot = conflicts.c.kind.in_(["field", "write"]) & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
+    tx.execute(update(conflicts).where(moot).values(state="closed", last_at=at))  # asked anew of `keep` if need be
+    taken = select(handoffs.c.connection).where(handoffs.c.lead == keep)
+    tx.execute(update(handoffs).where(handoffs.c.lead == lose, handoffs.c.connection.not_in(taken)).values(lead=keep))
+    tx.execute(update(leads).where(leads.c.id == lose).values(state="merged", into=keep, dirty=0, updated_at=at))
+    tx.execute(update(leads).where(leads.c.id == keep).values(dirty=1, updated_at=at))
+    answer_moot(tx, keep, lose, at)
+
+
+def _inherit(tx: Connection, keep: str, lose: str) -> None:
+    """What was asked of one lead, whatever its rules, is asked of the one that it became."""
+    mine = (conflicts.c.why != "") & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
+    for row in tx.execute(select(conflicts).where(mine)).all():
+        options = orjson.loads(row.options)
+        place = {"connection": row.connection, "field": row.field}
+        park(tx, kind=row.kind, lead=keep, options=options, at=row.last_at, why=row.why, **place)
+
+
+def _inherit_outcomes(tx: Connection, keep: str, lose: str) -> None:
+    """Of whom it was told what came of them, it is taken back where no deal is left, whichever of the two it was."""
+    known = tx.execute(select(leads.c.id, leads.c.reasons).where(leads.c.id.in_([keep, lose]))).all()
+    reasons = {row.id: orjson.loads(row.reasons) for row in known}
+    told = reasons.get(lose, {}).get("is_customer")
+    if told and keep in reasons and "is_customer" not in reasons[keep]:
+        text = orjson.dumps({**reasons[keep], "is_customer": told}).decode()
+        tx.execute(update(leads).where(leads.c.id == keep).values(reasons=text))
+
+
+def _inherit_handoff(tx: Connection, keep: str, lose: str) -> None:
+    """Whoever of the two qualified, and reached sales, did so for both, and at first: sales were promised them."""
+    when = select(leads.c.qualified_at, leads.c.handed_off_at).where(leads.c.id.in_([keep, lose]))
+    known = tx.execute(when).all()
+    for name in ("qualified_at", "handed_off_at"):
+        if first := min((at for row in known if (at := getattr(row, name))), default=""):
+            tx.execute(update(leads).where(leads.c.id == keep).values({name: first}))

@@ -1,0 +1,76 @@
+"""A few records that are told older than they are known are no account that was rolled back: a person is asked of each.
+
+No index lags so long. Somebody restored a record, or the time that it had borne was one that no clock had shown yet.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from config.clock import stamp
+from sync.conflicts import Answer, answer, listed
+from sync.runs import Report
+from tests.engine.conftest import Loop
+from tests.engine.test_rollback import HOUR, loop_back, run, titles
+
+__all__ = ["loop_back"]
+
+
+def asked(loop: Loop) -> list[dict[str, Any]]:
+    with loop.workspace.state.read() as tx:
+        return listed(tx)
+
+
+def older(loop: Loop) -> Report:
+    """One record of alpha is as it was before its person's title changed on beta."""
+    kept = deepcopy(loop.alpha.rows["contacts"]["a0"])
+    loop.clock.advance(2 * HOUR)
+    loop.beta.edit("contacts", "b0", {"title": "Chief"})
+    loop.settled()
+    loop.clock.advance(2 * HOUR)
+    loop.alpha.rows["contacts"]["a0"] = kept
+    return run(loop, "backfill")
+
+
+@pytest.mark.parametrize(("take", "title"), [("alpha/contacts/a0", "Clerk"), ("beta/contacts/b0", "Chief")])
+def test_one_record_that_is_told_older_is_asked_about(loop_back: Loop, take: str, title: str) -> None:
+    assert older(loop_back).state == "done"
+    [question] = asked(loop_back)
+    assert (question["field"], question["why"]) == ("title", "older")
+    assert {option["value"] for option in question["options"]} == {"Clerk", "Chief"}
+    run(loop_back, "backfill")
+    assert [row["id"] for row in asked(loop_back)] == [question["id"]]
+    with loop_back.workspace.state.begin() as tx:
+        answer(tx, loop_back.workspace, question["id"], Answer(take=take))
+    loop_back.settled()
+    assert titles(loop_back) == {("Clerk", "Clerk"), (title, title)}
+    assert run(loop_back, "backfill").counts["write"] == {}
+
+
+def test_its_opt_out_is_put_back_without_a_question(loop_back: Loop) -> None:
+    kept = deepcopy(loop_back.alpha.rows["contacts"]["a0"])
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.edit("contacts", "a0", {"consent": "unsubscribed"})
+    loop_back.settled()
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.rows["contacts"]["a0"] = kept
+    run(loop_back, "backfill")
+    loop_back.settled()
+    assert loop_back.alpha.rows["contacts"]["a0"].values["consent"] == "unsubscribed"
+    assert asked(loop_back) == []
+
+
+def test_an_edit_after_one_whose_time_was_ahead_is_asked_about_once_that_has_come(loop_back: Loop) -> None:
+    loop_back.alpha.edit("contacts", "a0", {"title": "Head"})
+    loop_back.alpha.rows["contacts"]["a0"].version = stamp(loop_back.clock.now().replace(hour=23))
+    loop_back.settled()
+    assert ("Head", "Head") in titles(loop_back)
+    loop_back.clock.advance(60)
+    loop_back.alpha.edit("contacts", "a0", {"title": "Boss"})
+    loop_back.clock.advance(48 * HOUR)
+    run(loop_back, "backfill")
+    [question] = asked(loop_back)
+    assert {option["value"] for option in question["options"]} == {"Boss", "Head"}

@@ -1,0 +1,79 @@
+"""A clock that is days off is told, and nothing is read, written or thrown away by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from connectors.api import Health
+from sync.checkup import check_online
+from sync.state.schema import journal
+from sync.timekeeping import difference
+from tests.engine.conftest import Loop
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def known(loop: Loop) -> Loop:
+    """Ana on both sides, in step."""
+    loop.beta.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": "Clerk"}, id="b1")
+    loop.alpha.put(
+        "contacts", {"email": "ana@x.io", "first": "Ana", "title": "Clerk", "consent": "subscribed"}, id="a1"
+    )
+    loop.settled()
+    loop.alpha.edit("contacts", "a1", {"title": "Chief"})
+    loop.settled()
+    return loop
+
+
+def values(loop: Loop) -> list[Any]:
+    with loop.workspace.state.read() as tx:
+        return [row.after for row in tx.execute(select(journal.c.after).order_by(journal.c.id))]
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(3 * DAY, "3 days ahead of"), (-1_100 * DAY, "1,100 days behind")])
+def test_nothing_is_read_or_written_by_a_clock_that_is_days_off(known: Loop, ahead: float, told: str) -> None:
+    known.alpha.edit("contacts", "a1", {"title": "Boss"})
+    known.alpha.ahead = known.beta.ahead = ahead
+    pulls, writes = known.alpha.pulls, len(known.beta.writes)
+    report = known.sync()
+    assert report.state == "failed"
+    assert {error.connection for error in report.errors} == {"alpha", "beta"}
+    assert all(told in error.what and error.code == "clock" for error in report.errors)
+    assert (known.alpha.pulls, len(known.beta.writes)) == (pulls, writes)
+    assert {error.what for error in check_online(known.workspace).errors.values()} == {report.errors[0].what}
+    known.alpha.ahead = known.beta.ahead = 5 * 3600.0
+    known.settled()
+    assert known.beta.rows["contacts"]["b1"].values["title"] == "Boss"
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_nothing_grows_old_by_a_clock_that_no_platform_bears_out(known: Loop, reached: bool) -> None:
+    before = values(known)
+    assert "{}" not in before
+    known.clock.advance(1_100 * DAY)
+    if reached:
+        known.alpha.ahead = 1_100 * DAY
+    else:
+        known.alpha.account_id = known.beta.account_id = "another"
+    assert known.sync().state == "failed"
+    assert values(known) == before
+    known.alpha.ahead, known.alpha.account_id, known.beta.account_id = None, "acc-1", "acc-1"
+    known.sync()
+    assert set(values(known)) == {"{}"}
+
+
+@pytest.mark.parametrize(
+    ("ahead", "told"),
+    [
+        (None, ""),
+        (59.0, ""),
+        (-300.0, "this machine's clock is 5 min behind this platform's"),
+        (3 * 3600.0, "this machine's clock is 3 h ahead of this platform's"),
+    ],
+)
+def test_what_check_says_of_the_clock(ahead: float | None, told: str) -> None:
+    assert difference(Health("1", "Acme", ahead=ahead)) == told
