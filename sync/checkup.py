@@ -18,7 +18,7 @@ from connectors import registry
 from connectors.api import Health, ObjectSchema
 from connectors.manifest import Manifest
 from mappings.check import Held, LiveField, check_condition, check_facts, check_live
-from mappings.compiler import lead_fields, load_mapping, read_mapping
+from mappings.compiler import LeadFields, lead_fields, load_mapping, read_mapping
 from mappings.expressions import lead_context
 from mappings.language import MappingFile
 from mappings.model import ACTIVITY_TYPES, Kind
@@ -111,6 +111,14 @@ def _conditions(project: Project, document: Document) -> Iterator[Problem]:
         yield from check_condition(("goals", number, "where"), goal.where, document, {"lead": sample["lead"]})
 
 
+def _lead(project: Project) -> LeadFields | None:
+    """None where the project gets the lead's fields wrong: that is told once, of the project."""
+    try:
+        return lead_fields(project)
+    except Misconfigured:
+        return None
+
+
 def _connection(
     folder: Path, project: Project, name: str, connection: ConnectionConfig, document: Document
 ) -> Iterator[Problem]:
@@ -130,7 +138,8 @@ def _connection(
             yield document.problem((*where, "objects", number), message, near(object, facts.objects))
     try:
         mapping, mapped = read_mapping(folder / connection.mapping, connection.mapping)
-        load_mapping(folder / connection.mapping, lead=lead_fields(project), defaults=_defaults(project))
+        if (lead := _lead(project)) is not None:
+            load_mapping(folder / connection.mapping, lead=lead, defaults=_defaults(project))
     except Misconfigured as error:
         yield from error.problems or [Problem(connection.mapping, 1, 1, error.what, error.fix)]
         return

@@ -83,10 +83,12 @@ def answer(tx: Connection, workspace: Workspace, id: int, given: Answer) -> str:
     """
     question = found(tx, id)
     if question["state"] == "closed":
-        raise Misconfigured(f"Question {id} has gone: the records agree by now.", fix="Nothing is to be done.")
-    way = given.ways[0] if len(given.ways) == 1 else ""
-    allowed = _ways(tx, question)
-    if way not in allowed:
+        why = "they are one by now" if question["kind"] == "match" else "the records agree by now"
+        raise Misconfigured(f"Question {id} has gone: {why}.", fix="Nothing is to be done.")
+    allowed = ways(tx, question)
+    if not given.ways:
+        raise Misconfigured("No answer is given.", fix=f"Give one of: {', '.join(allowed)}.")
+    if len(given.ways) > 1 or given.ways[0] not in allowed:
         raise Misconfigured("This question takes another answer.", fix=f"Give one of: {', '.join(allowed)}.")
     if question["kind"] == "field":
         return _decide_field(tx, workspace, question, given)
@@ -97,7 +99,8 @@ def answer(tx: Connection, workspace: Workspace, id: int, given: Answer) -> str:
     return _decide_match(tx, workspace, question, given)
 
 
-def _ways(tx: Connection, question: dict[str, Any]) -> list[str]:
+def ways(tx: Connection, question: dict[str, Any]) -> list[str]:
+    """The options of `conflicts resolve` that may answer the question."""
     if question["kind"] == "field":
         return ["--take", "--value"]
     if question["kind"] == WRITE:

@@ -150,7 +150,8 @@ def listen(address: str, metrics: Metrics) -> WSGIServer:
         server = make_server(host or "127.0.0.1", int(port), application(metrics, local=local), _Server, _Quiet)
     except (OSError, ValueError) as error:
         raise Misconfigured(
-            f"The daemon cannot listen on {address}: {error}.", fix="Change daemon.metrics in the project file."
+            f"The daemon cannot listen on {address}: {error}.",
+            fix="If the project's daemon runs already, that is enough. Else change daemon.metrics in the project file.",
         ) from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sync.undo import Chosen, Reverse
     from sync.workspace import Workspace
 
-Limit = Annotated[int, typer.Option("--limit", help="Show so many operations.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="Show so many operations.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
@@ -41,6 +41,7 @@ def undo(
         chosen = Chosen(run, connection, object, _lead(workspace, lead))
         if chosen == Chosen():
             raise Misconfigured("Nothing is chosen.", fix="Name a run, or use --connection, --object or --lead.")
+        _be_written(workspace, connection)
         made, plan = _reversed(workspace, chosen, pull=pull)
         if not json:
             _show(made, plan, limit)
@@ -54,6 +55,19 @@ def undo(
     if json:
         show.json({**report_json(applied.report), "left": _left_json(made)})
     finish(applied.report, quietly=json, left=bool(made.left))
+
+
+def _be_written(workspace: Workspace, connection: str) -> None:
+    """Raises Misconfigured where there is no such connection, and never was one that something was written to."""
+    from sqlalchemy import select
+
+    from sync.state.schema import journal
+
+    if connection and connection not in workspace.connections:
+        with workspace.state.read() as tx:
+            if tx.execute(select(journal.c.id).where(journal.c.connection == connection).limit(1)).first() is None:
+                there = ", ".join(workspace.connections)
+                raise Misconfigured(f"There is no connection {connection!r}.", fix=f"Configured are: {there}.")
 
 
 def _lead(workspace: Workspace, who: str) -> str:
@@ -163,9 +177,11 @@ def _show_erasure(made: Any) -> None:
     rows = [("/".join(place), why) for place, why in made.left]
     if rows:
         console.print(show.table("By hand: no program can remove these", ("record", "why"), rows))
-    if not made.person.records:
+    if made.person.records:
+        console.print("Here everything of the person goes; a keyed digest stays, so that nobody takes them in again.")
+    else:
         console.print("Nothing is held of this person, here or where their address can be looked up.")
-    console.print("Here everything of the person goes; a keyed digest stays, so that nobody takes them in again.")
+        console.print("A keyed digest of the address would be kept, so that nobody takes them in.")
 
 
 def _erasure_json(made: Any) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def main() -> None:
     memory.settle()
     _speak_any_charset()
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="closedloop", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else Exit.OK)
     except (typer.Abort, KeyboardInterrupt):
         _say("Interrupted. Nothing is lost: run the same command again to go on.")
@@ -164,13 +164,19 @@ def write_file(path: Path, content: str | bytes, *, private: bool = False) -> No
 def _unexpected(error: Exception) -> None:
     shown = getattr(error, "format_message", None)  # click's own usage errors
     if shown is not None:
-        _say(shown())
+        _say(_with_help(shown(), error))
         sys.exit(Exit.USAGE)
     if options.debug:
         traceback.print_exception(error)
     _say(
         f"Something unexpected happened ({type(error).__name__}). This is a bug: please report it. --debug shows more."
     )
+
+
+def _with_help(told: str, error: Exception) -> str:
+    """What was wrong with a call, and where the command says how it is called; nothing where it has shown its help."""
+    path = getattr(getattr(error, "ctx", None), "command_path", "")
+    return told if not path or not told.strip() else f"{told.rstrip('.')}. `{path} --help` shows how."
 
 
 def _say(text: str) -> None:

@@ -25,9 +25,14 @@ def conflicts_list(json: Json = False) -> None:
     if json:
         show.json(rows)
         return
+    if not rows:
+        show.stdout().print("Nothing is to be decided.")
+        return
     shown = [(str(row["id"]), row["kind"], _about(row), _options(row), row["first_at"][:19]) for row in rows]
     columns = ("id", "kind", "about", "between", "since")
-    show.stdout().print(show.table(f"{len(rows)} to decide", columns, shown))
+    console = show.stdout()
+    console.print(show.table(f"{len(rows)} to decide", columns, shown))
+    console.print("`closedloop conflicts show ID` says what is known, and how it is decided.")
 
 
 def _about(row: dict[str, Any]) -> str:
@@ -58,10 +63,11 @@ _WHY = {
 @conflicts.command("show")
 def conflicts_show(id: Id, json: Json = False) -> None:
     """One question with all that is known for its answer."""
-    from sync.conflicts import found
+    from sync.conflicts import found, ways
 
     with opened() as workspace, workspace.state.read() as tx:
         row = found(tx, id)
+        answers = ways(tx, row)
     if json:
         show.json(row)
         return
@@ -73,6 +79,9 @@ def conflicts_show(id: Id, json: Json = False) -> None:
     if row["decision"]:
         told = ", ".join(f"{name} {show.text(value)}" for name, value in row["decision"].items() if name != "heard")
         console.print(f"  decided: {escape(told)}")
+    if row["state"] == "open":
+        told = f"`closedloop conflicts resolve {id}` decides it, with one of {', '.join(answers)} (--help says which)."
+        console.print(told, markup=False)
 
 
 def _option(kind: str, option: dict[str, Any]) -> str:
@@ -122,7 +131,7 @@ def unlink(record: Annotated[str, typer.Argument(help="connection/object/id, as 
 
 @duplicates.command("list")
 def duplicates_list(
-    limit: Annotated[int, typer.Option("--limit", help="So many at most.")] = 50, json: Json = False
+    limit: Annotated[int, typer.Option("--limit", min=0, help="So many at most.")] = 50, json: Json = False
 ) -> None:
     """Leads that are probably one person, the most probable first, with the evidence."""
     from sync.duplicates import listed, similarity
@@ -134,7 +143,11 @@ def duplicates_list(
         return
     shown = [(*row["leads"], str(row["score"]), _evidence(row)) for row in rows[:limit]]
     columns = ("lead", "lead", "score", "the same")
-    show.stdout().print(show.table(f"{len(rows)} probable duplicates", columns, shown))
+    console = show.stdout()
+    if rows:
+        console.print(show.table(f"{len(rows)} probable duplicates", columns, shown))
+    else:
+        console.print("No two leads look like one person.")
     if similarity() is None:
         show.stderr().print(
             "Similar names are not looked for: `pip install closedloop[duplicates]` adds that.", markup=False

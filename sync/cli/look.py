@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -55,7 +55,8 @@ def show_status(found: dict[str, Any], now: datetime, console: Console) -> None:
         (r["run"], _when(r["started_at"]), r["command"], ", ".join(r["connections"]), *_ended(r)) for r in found["runs"]
     ]
     columns = ("run", "started", "command", "connections", "state", "records", "error")
-    console.print(show.table("Last runs", columns, runs, whole=("run",)))
+    if runs:
+        console.print(show.table("Last runs", columns, runs, whole=("run",)))
     for title, rows_of in (
         ("In quarantine", found["quarantine"]),
         ("Parked", found["parked"]),
@@ -82,6 +83,9 @@ def _show_streams(found: dict[str, Any], now: datetime, console: Console) -> Non
         for o in c["objects"]
     ]
     columns = ("connection", "object", "records", "complete", "last pull")
+    if not rows:
+        console.print("Nothing was pulled yet. `closedloop backfill` begins.")
+        return
     console.print(show.table("Streams", columns, rows, right=("records",)))
     for c in found["connections"]:
         account = f" {c['account']} ({c['account_id']})" if c["account_id"] else ""
@@ -160,7 +164,7 @@ def show_lead(found: dict[str, Any], console: Console) -> None:
     _show_writes(found, console)
     for row in found["quarantine"]:
         place = f"{_place(row)}/{row['field']}".rstrip("/")
-        told = f"In quarantine: {place}: {row['reason']} {row['fix']}".rstrip()
+        told = f"In quarantine: {place}: {row['reason'].rstrip('.')}. {row['fix']}".rstrip()
         console.print(show.line(told), style="yellow", markup=False)
     for row in found["conflicts"]:
         options = "; ".join(show.text(option) for option in row["options"])
@@ -243,6 +247,7 @@ def report(
     written = found.csv() if csv else orjson.dumps(found.plain(), option=orjson.OPT_INDENT_2).decode() + "\n"
     if out is not None:
         write_file(out, written)
+        show.stderr().print(f"Written to {out}.", markup=False)
     elif csv or json:
         show.raw_text(written) if csv else show.raw_json(written.encode())
     else:
@@ -357,12 +362,16 @@ def quarantine_list(
         show.json(rows)
         return
     console = show.stdout()
+    if not rows:
+        console.print(f"Nothing is in quarantine{f' with the code {code}' if code else ''}.", markup=False)
+        return
     columns = ("id", "direction", "where", "field", "code", "reason", "tries", "since")
     shown = [
         (str(r["id"]), r["direction"], _place(r), r["field"], r["code"], r["reason"], r["attempts"], r["first_at"][:19])
         for r in rows
     ]
     console.print(show.table(f"{len(rows)} in quarantine", columns, shown, right=("tries",)))
+    console.print("`closedloop quarantine show ID` says what to do.")
 
 
 def _place(row: dict[str, Any]) -> str:
@@ -389,6 +398,21 @@ def quarantine_show(id: Annotated[int, typer.Argument(help="The entry's number."
             console.print(f"[bold]{name:12}[/bold] {escape(show.text(value))}")
 
 
+def _be_there(tx: Any, ids: Collection[int], *states: str) -> None:
+    """Raises Misconfigured where one of these entries is not there, or in none of these states any more."""
+    from sqlalchemy import select
+
+    from sync.state.schema import quarantine as table
+
+    query = select(table.c.id).where(table.c.id.in_(ids), table.c.state.in_(states))
+    missing = sorted(set(ids) - set(tx.execute(query).scalars()))
+    if missing:
+        numbers = ", ".join(map(str, missing))
+        raise Misconfigured(
+            f"There is no entry {numbers} that waits. Nothing was done.", fix="`closedloop quarantine list` shows them."
+        )
+
+
 @quarantine.command("replay")
 def quarantine_replay(
     ids: Annotated[list[int] | None, typer.Argument(help="Entries; none with --all or --code.")] = None,
@@ -400,7 +424,11 @@ def quarantine_replay(
 
     with opened() as workspace:
         with workspace.state.read() as tx:
+            _be_there(tx, ids or [], "open", "replaying", "dismissed")
             chosen = list(ids or []) + ([row["id"] for row in _open_rows(tx, code)] if all or code else [])
+        if not chosen and (all or code):
+            show.stdout().print("There is none to try again.")
+            return
         if not chosen:
             raise Misconfigured("Nothing is chosen.", fix="Name entries, or use --all or --code.")
         done = replay(workspace, chosen)
@@ -416,6 +444,7 @@ def quarantine_dismiss(ids: Annotated[list[int], typer.Argument(help="Entries th
     from sync.state.schema import quarantine as table
 
     with opened() as workspace, workspace.state.begin() as tx:
+        _be_there(tx, ids, "open", "replaying")
         done = tx.execute(update(table).where(table.c.id.in_(ids)).values(state="dismissed")).rowcount
     show.stdout().print(f"{done} dismissed.")
 

@@ -88,9 +88,12 @@ def _instant(written: str) -> str:
         return ""
     try:
         at = datetime.fromisoformat(written)
-        return stamp(at if at.tzinfo else at.replace(tzinfo=UTC))
+        since = stamp(at if at.tzinfo else at.replace(tzinfo=UTC))
     except (ValueError, OverflowError) as error:
         raise Misconfigured("--since is no date.", fix="Write it like 2026-01-31 or 2026-01-31T08:00:00Z.") from error
+    if since > stamp(datetime.now(UTC)):
+        raise Misconfigured("--since is in the future: nothing changed since.", fix="Give a day that has been.")
+    return since
 
 
 def _run(
@@ -110,7 +113,24 @@ def _run(
             shown = {name: waiting.digest for name, waiting in report.waiting.items()}
             report = _watched(workspace, "sync", chosen, Options(large=large, shown=shown))
             again = True
-    finish(report, as_json)
+        asked = "" if as_json else _asked(workspace)
+    finish(report, as_json, asked=asked)
+
+
+def _asked(workspace: Workspace) -> str:
+    """What waits for a person by now, of this run and of earlier ones, and where it is shown; "" where nothing does."""
+    from sqlalchemy import func, select
+
+    from sync.state.schema import conflicts, quarantine
+
+    sorts = (
+        (quarantine, "in quarantine (`closedloop quarantine list`)"),
+        (conflicts, "to decide (`closedloop conflicts list`)"),
+    )
+    with workspace.state.read() as tx:
+        numbers = [tx.execute(select(func.count()).where(table.c.state == "open")).scalar_one() for table, _ in sorts]
+    told = [f"{number} {what}" for number, (_, what) in zip(numbers, sorts, strict=True) if number]
+    return f"Waiting for a person: {', '.join(told)}." if told else ""
 
 
 def _watched(workspace: Workspace, command: str, chosen: list[str], options: Options) -> Report:
@@ -133,14 +153,19 @@ def _agreed(report: Report, *, again: bool) -> bool:
     return typer.confirm("\nWrite this? A few records go first and are checked.", default=False)
 
 
-def finish(report: Report, as_json: bool = False, *, quietly: bool = False, left: bool = False) -> None:
-    """Print the end of a run, and leave with its exit code; with `left` something waits for a person at least."""
+def finish(
+    report: Report, as_json: bool = False, *, quietly: bool = False, left: bool = False, asked: str = ""
+) -> None:
+    """Print the end of a run, and leave with its exit code; with `left` something waits for a person at least, and
+    `asked` says what."""
     if as_json:
         show.json(report_json(report))
     elif not quietly:
         show.report(report, show.stdout())
         if report.state == "cancelled":
             show.stdout().print("Stopped cleanly. The same command goes on from here.")
+        if asked:
+            show.stdout().print(asked, markup=False)
     code = _code(report)
     raise typer.Exit(Exit.NEEDS_PERSON if left and code is Exit.OK else code)
 
@@ -178,7 +203,7 @@ def plan(
     names: Names = None,
     out: Annotated[Path | None, typer.Option("--out", help="Save the plan, to apply exactly this later.")] = None,
     json: Json = False,
-    limit: Annotated[int, typer.Option("--limit", help="Show so many operations.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Show so many operations.")] = 20,
     pull: Annotated[bool, typer.Option("--pull/--no-pull", help="Look at the platforms first.")] = True,
 ) -> None:
     """Show what a sync would write: per record and field, old → new, with the reason. Writes nothing anywhere."""

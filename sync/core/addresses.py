@@ -12,7 +12,7 @@ an address along, and changes none.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -146,7 +146,7 @@ def _firsts(
     firsts = {one.name for one in group if had_it(one)}
     told, lesser = _told(group, bearers, set(known or ()) - beside)
     firsts = (firsts - lesser) | told
-    return frozenset(firsts or _likeliest(group, bearers, main, beside))
+    return frozenset(firsts or _likeliest(group, bearers, known or (), beside))
 
 
 def _told(group: Sequence[_Bearer], bearers: Sequence[_Bearer], known: set[str]) -> tuple[set[str], set[str]]:
@@ -164,21 +164,19 @@ def _told(group: Sequence[_Bearer], bearers: Sequence[_Bearer], known: set[str])
     return told, lesser - told
 
 
-def _likeliest(group: Sequence[_Bearer], bearers: Sequence[_Bearer], main: str | None, beside: set[str]) -> set[str]:
-    """Where none had the main address: those of the address that other connections know too, that was not noted as a
-    further one, or that was given last."""
+def _likeliest(
+    group: Sequence[_Bearer], bearers: Sequence[_Bearer], known: Collection[str], beside: set[str]
+) -> set[str]:
+    """Where none had the main address: those of the address that other connections know too, of one whose address was
+    changed rather than of one beside it, of that rather than of who joined, or that was given last."""
     connection = group[0].record.connection
     elsewhere = {one.address for one in bearers if one.record.connection != connection and one.name not in beside}
-    likeliest = max(
-        group,
-        key=lambda one: (
-            one.address in elsewhere,
-            one.name not in beside,
-            one.address == main,
-            one.record.at(MAIN),
-            one.name,
-        ),
-    )
+
+    def rank(one: _Bearer) -> tuple[bool, bool, bool, str, str]:
+        noted = one.name in beside
+        return (one.address in elsewhere, one.name in known and not noted, noted, one.record.at(MAIN), one.name)
+
+    likeliest = max(group, key=rank)
     return {one.name for one in group if one.address == likeliest.address}
 
 

@@ -59,6 +59,7 @@ def test_the_way_of_a_first_project(project: Path, platforms: dict[str, Any], tm
     first = closedloop(project, "backfill")
     assert first.returncode == 3
     assert "would create 1 leads" in first.stdout
+    assert "Waiting for a person: 1 in quarantine (`closedloop quarantine list`).\n" in first.stdout
     assert "--yes" in first.stdout
     assert platforms["salesforce"].all("leads") == []
 

@@ -9,7 +9,6 @@ blank everywhere, which nobody meant. Nothing of it may be lost elsewhere, and n
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
 from functools import partial
 from itertools import takewhile
 from random import Random
@@ -46,10 +45,7 @@ _NOTED = select(meta.c.value).where(meta.c.name.like(bindparam("of")))
 
 @dataclass
 class Drifting(Side):
-    """A side whose `lacking` field is gone just now. `anew` is the field that was made anew, and when: an index that
-    lags does not show what its like had held before."""
-
-    anew: tuple[str, datetime] | None = None
+    """A side whose `lacking` field is gone just now."""
 
     @classmethod
     def of(cls, side: Side, *, strict: bool) -> Drifting:
@@ -60,9 +56,7 @@ class Drifting(Side):
 
     def shown_rows(self, object: str) -> list[Row]:
         shown = Side.shown_rows(self, object)
-        if self.lacking:
-            return [self._bare(row) for row in shown]
-        return [self._blank(row) for row in shown] if self.anew else shown
+        return [self._bare(row) for row in shown] if self.lacking else shown
 
     def told(self, row: Row) -> Record:
         if not self.lacking:
@@ -77,11 +71,6 @@ class Drifting(Side):
     def apply(self, operation: Operation) -> tuple[Row | None, bool]:
         """A write that comes late, and of a field that is gone by then, is not done."""
         return (None, False) if self.lacking in operation.values else Side.apply(self, operation)
-
-    def _blank(self, row: Row) -> Row:
-        assert self.anew is not None
-        name, at = self.anew
-        return row if row.at >= at else replace(row, values={**row.values, name: None})
 
     def _bare(self, row: Row) -> Row:
         return replace(row, values={name: value for name, value in row.values.items() if name != self.lacking})
@@ -163,8 +152,7 @@ class Drift:
 def empty(scenario: Scenario, side: Side, name: str) -> None:
     """All values of a side's field are gone, and no time has moved. Those that the engine had not made a lead's are
     lost."""
-    if isinstance(side, Drifting):
-        side.anew = (name, side.clock.now())
+    side.anew[name] = side.clock.now()
     with scenario.workspace.state.read() as tx:
         bodies = {id: orjson.loads(body) for of, id, body in tx.execute(_BODIES) if of == side.name}
     for id, row in sorted(side.rows().items()):

@@ -19,7 +19,7 @@ from mappings.compiler import Mapped, compile_mapping, lead_fields, read_mapping
 from mappings.transforms import Context, Defaults
 from sync.drift import Noted
 from sync.state.schema import meta, records, streams
-from tests.simulation.drift import MOST, UNIFIED, Drifting, empty
+from tests.simulation.drift import MOST, UNIFIED, empty
 from tests.simulation.people import Edit
 from tests.simulation.side import Side
 from tests.simulation.world import World, project_of
@@ -101,9 +101,8 @@ class Remapping:
         scenario.reborn()
 
     def _may_be_anew(self, side: Side) -> bool:
-        """Whether the engine has read all without the field; and no index shows any more what it held before."""
-        shows_now = isinstance(side, Drifting) or not side.habits.lag
-        return shows_now and not side.lacking and not self._is_unread(side)
+        """Whether the engine has read all without the field."""
+        return not side.lacking and not self._is_unread(side)
 
     def _unhear(self, side: Side) -> None:
         """A blank that was made there and is not known yet need not be heard: it is read by another mapping then."""

@@ -22,6 +22,7 @@ from sync.runs import Options, Runner
 from sync.state.schema import metadata, quarantine, records
 from tests.simulation import naming, oddities, quirks
 from tests.simulation.oracle import Violation
+from tests.simulation.people import FIELDS, Edit
 from tests.simulation.process import Crash
 from tests.simulation.quick import Memory
 from tests.simulation.scenario import LATER, Outcome, Scenario
@@ -197,6 +198,16 @@ class _Restoring:
         for edit in self.scenario.people.edits:
             blank = edit.value is None and (edit.row, edit.field) not in sides[edit.side].filled
             edit.mute = edit.mute or (blank and (edit.email, edit.field) in unseen)
+        for side in sides.values():
+            for id, name in sorted(side.untold):
+                if name in FIELDS and not known.get(id, {}).get(_FIELD.get(name, name)):
+                    self._told_later(side, id, name)
+
+    def _told_later(self, side: Side, id: str, name: str) -> None:
+        people, row, whose = self.scenario.people, side.rows()[id], side.whose[id]
+        if value := row.values.get(name):
+            over = frozenset(n for n, edit in enumerate(people.edits) if (edit.email, edit.field) == (whose, name))
+            people.again(Edit(name, value, over, side.name, id, whose, mute=True))
 
     def _heal(self, healed: bool) -> None:
         self.scenario.healed = healed

@@ -92,6 +92,7 @@ class Side:
     told_gone: set[str] = field(default_factory=set)  # known ones that it stored as gone
     filled: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that it stored, or wrote, as not blank
     blind: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) written over, and never shown
+    anew: dict[str, datetime] = field(default_factory=dict)  # fields that were made anew, and when
     revived: set[str] = field(default_factory=set)  # people made anew after that, by e-mail
     whose: dict[str, str] = field(default_factory=dict)  # record -> the address that its person joined with
     stood: dict[str, tuple[str, str]] = field(
@@ -236,8 +237,13 @@ class Side:
                 continue
             past = [row for row in told if row.at <= seen and row.object == object]
             if past:
-                shown.append(past[-1])
+                shown.append(self._of_now(past[-1]))
         return shown
+
+    def _of_now(self, row: Row) -> Row:
+        """A row as it was, without what a field had held that was made anew since: its namesake is not shown."""
+        blank = [name for name, at in self.anew.items() if row.at < at]
+        return replace(row, values={**row.values, **dict.fromkeys(blank)}) if blank else row
 
     def told(self, row: Row) -> Record:
         """The row as an answer."""
