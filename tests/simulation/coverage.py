@@ -17,6 +17,7 @@ from tests.simulation import (
     beside,
     dates,
     drift,
+    filling,
     naming,
     oddities,
     optouts,
@@ -85,6 +86,7 @@ _BESIDE = (
     rewriting.ODD,
     *dates.NAMES,
     *remapping.NAMES,
+    filling.FILLED,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 

@@ -39,9 +39,9 @@ from tests.simulation.oracle import Violation, check_account
 from tests.simulation.pairs import START, pair, pairs, writable
 from tests.simulation.pairs_oracle import check_person
 from tests.simulation.post import Post
-from tests.simulation.process import Crash
+from tests.simulation.process import Crash, unsettled
 from tests.simulation.quick import Memory
-from tests.simulation.scenario import Outcome, unsettled
+from tests.simulation.scenario import Outcome
 from tests.simulation.wire import FAULTS, wired
 
 QUIET_RUNS = 10
