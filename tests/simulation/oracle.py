@@ -169,14 +169,16 @@ def _check_stage(scenario: Scenario, person: _Person) -> None:
         raise Violation(f"P18: stage of {person.email} is {stage}; people said {last}")
 
 
-def _check_beside(person: _Person, name: str, row: Row, free: Sequence[Row]) -> None:
-    """It has an address that somebody gave them, and another record there has the main one, or waits for it."""
+def _check_beside(scenario: Scenario, person: _Person, name: str, row: Row, free: Sequence[Row]) -> None:
+    """It has an address that somebody gave them, and another record there has the main one, or waits for it, or was
+    deleted in silence: it is known as it was."""
     address = str(row.values["email"]).casefold()
     given = {str(_plain(edit)).casefold() for edit in person.edits.values() if edit.field == "email"}
     if address not in {person.email.casefold(), *given}:
         raise Violation(f"P5: {name}/{row.id} of {person.email} keeps {address!r}, which nobody gave them")
     near = [other for side, other in person.live if side == name and other.id != row.id]
-    if not any(other in free or (name, other.id) in person.waiting.kept for other in near):
+    silent = any(other.gone and other.id in scenario.sides[name].unlisted for other in person.rows[name])
+    if not silent and not any(other in free or (name, other.id) in person.waiting.kept for other in near):
         raise Violation(f"P1: {name}/{row.id} of {person.email} keeps {address!r}, and is the only one there")
 
 
@@ -188,7 +190,7 @@ def _check_address(scenario: Scenario, person: _Person) -> None:
     free = [row for name, row in theirs if (name, row.id) not in person.waiting.beside]
     for name, row in theirs:
         if (name, row.id) in person.waiting.beside:
-            _check_beside(person, name, row, free)
+            _check_beside(scenario, person, name, row, free)
     if not free:
         return
     [address, *others] = sorted({str(row.values["email"]).casefold() for row in free})

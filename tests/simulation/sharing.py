@@ -20,6 +20,7 @@ from sync.state.schema import identities, leads, quarantine, records, streams
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
+    from tests.simulation.side import Side
 
 
 def drawn_moves(scenario: Scenario) -> tuple[Random, float]:
@@ -100,8 +101,14 @@ class Waiting:
         person = {row.lead: scenario.sides[row.connection].whose[row.id] for row in linked}
         kept = frozenset((row.connection, row.record) for row in told if row.record)
         unmade = frozenset((row.connection, person[row.lead]) for row in told if not row.record and row.lead in person)
-        names = [name.split("/") for why in whys for name, _ in why.get("email", {}).get("beside", ())]
-        return cls(kept, unmade, mistaken, frozenset((side, id) for side, _, id in names))
+        noted = [(*one.split("/"), address) for why in whys for one, address in why.get("email", {}).get("beside", ())]
+        beside = frozenset((side, id) for side, _, id, address in noted if _has(scenario.sides[side], id, address))
+        return cls(kept, unmade, mistaken, beside)
+
+
+def _has(side: Side, id: str, address: str) -> bool:
+    """Whether the record has this address still: the last one that is left is given the main one."""
+    return str(side.history[id][-1].values.get("email")).casefold() == address.casefold()
 
 
 _TOLD = select(quarantine.c.connection, quarantine.c.record, quarantine.c.lead).where(
