@@ -278,13 +278,15 @@ def _was_missed(side: Side, edit: Edit) -> bool:
 def _check_policy(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
     """P4c: among what stands the latest wins. A record has one time for all its fields, so an edit counts from some
     moment between when it was made and when its record was last touched; only what is later than all that must win. A
-    blank in a field that was never known to be filled tells nothing, and wins over nothing."""
+    blank in a field that was never known to be filled tells nothing, and wins over nothing; nor does a value that what
+    stands replaced where another had given it, too: the sides agreed on it."""
     if person.lost or scenario.meddles or len(standing) < 2 or _disturbed(scenario):
         return
     spans = {number: _counts(scenario, edit, name) for number, edit in standing.items()}
+    agreed = {_plain(scenario.people.edits[n]) for e in standing.values() if _plain(e) == value for n in e.replaced}
     for number, edit in standing.items():
         first = spans[number][0]
-        if edit.mute:
+        if edit.mute or _plain(edit) in agreed:
             continue
         if all(spans[other][1] < first for other in standing if other != number) and _plain(edit) != value:
             raise Violation(f"P4c: {name} of {person.email} is {value!r}; {_plain(edit)!r} is the latest")
