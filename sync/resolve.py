@@ -82,6 +82,11 @@ def _dirty(tx: Connection, limit: int) -> list[Any]:
     return list(tx.execute(_DIRTY, {"limit": limit}))
 
 
+_ENDED = (
+    select(streams.c.connection, streams.c.object, records.c.id, records.c.body, records.c.lead)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), records.c.into == bindparam("into"))
+)
 _OWNERS = select(identities).where(
     identities.c.kind == bindparam("of"), identities.c.value.in_(bindparam("some", expanding=True))
 )
@@ -139,7 +144,7 @@ class _Batch:
             return
         lead = decision.lead or self._new_lead()
         if decision.by and decision.by[0] == "record":
-            lead = self._joined(lead, found)
+            lead = self._joined(lead, found, row)
         self._links.append({"s": row.stream, "i": row.id, "l": lead})
         self._touched.add(lead)
         if row.lead is None and ("closedloop_id", lead) in found:
@@ -158,10 +163,16 @@ class _Batch:
         self.done.created += 1
         return lead
 
-    def _joined(self, lead: str, found: Iterable[Key]) -> str:
+    def _joined(self, lead: str, found: Iterable[Key], row: Any) -> str:
         """Somebody lives on as this record, which nobody had seen before: whoever else is known by its keys is they, as
-        if it had been seen first. Of several others a person decides which."""
-        others = {self._owners[key] for key in found if key in self._owners} - {lead}
+        if it had been seen first. Of several others a person decides which; and a key that they bore before themselves
+        says nothing new: it was asked then whose it is."""
+        if not {self._owners[key] for key in found if key in self._owners} - {lead}:
+            return lead
+        ended = self.tx.execute(_ENDED, {"of": row.connection, "into": f"{row.object}/{row.id}"}).all()
+        mine = [one for one in ended if one.lead and self._moved.get(one.lead, one.lead) == lead]
+        borne = {key for one in mine for key in self._keys_of(one)}
+        others = {self._owners[key] for key in found if key in self._owners and key not in borne} - {lead}
         if len(others) != 1:
             return lead
         return self._unite(lead, *others)

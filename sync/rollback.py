@@ -238,8 +238,9 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
         if _is_overtaken(field, views[lead], value, counted, lost_by):
             continue
         heard = [[view.name, said] for view in views[lead] for said in _said(view, name)]
-        since = max([at, *(voice.at for voice in speaking(field, views[lead]))])
-        decision = {"value": value, "at": since, "source": "", "always": False, "heard": heard}
+        decided = max([at, *(voice.at for voice in speaking(field, views[lead]))])
+        since = _since(value, body.get(name), reasons.get(name), losses[(lead, name)])
+        decision = {"value": value, "at": decided, "since": since, "source": "", "always": False, "heard": heard}
         rows.append(_decided(lead, name, decision, at))
     if rows:
         note(tx, at)
@@ -259,6 +260,14 @@ def _held(known: Field, body: Values, why: Provenance | None, lost: Sequence[Los
     late = [loss for loss in said if known.rule is Rule.MOST_RECENT and loss.at > at]
     last = max(late, key=lambda loss: loss.at, default=None)
     return (last.value, last.at) if last else (value, at)
+
+
+def _since(value: Any, led: Any, why: Provenance | None, lost: Sequence[Loss]) -> str:
+    """Since when what is kept counts: as it did. To keep it is no word of now, and what was said before, and is heard
+    after, may be newer."""
+    if why is not None and value == led:
+        return why.at
+    return max((loss.at for loss in lost if loss.value == value), default="")
 
 
 def _as_decided(tx: Connection, ids: Sequence[str]) -> dict[str, tuple[dict[str, Any], dict[str, Provenance]]]:

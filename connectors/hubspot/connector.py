@@ -34,12 +34,11 @@ from connectors.hubspot.client import SEARCH_PAGE, VERSION, Client, Item
 from connectors.hubspot.deals import PIPELINE, STAGE, push_deals
 from connectors.hubspot.streams import associations, campaigns, engagements, events, owners, ties_of
 from connectors.hubspot.webhook import is_genuine, notices
-from connectors.hubspot.writes import AWAY, CONSENT, push_away, push_briefs, push_records
+from connectors.hubspot.writes import AWAY, CONSENT, SECOND, push_away, push_briefs, push_records
 from connectors.scopes import beyond
 
 # the property that moves with every change: contacts have one of their own, and the other's filter finds nothing
 STAMP = {"contacts": "lastmodifieddate"}
-SECOND = "hs_additional_emails"
 OVERLAP = timedelta(seconds=300)
 _TYPES = {
     "bool": "boolean",

@@ -64,11 +64,6 @@ class Batches:
         inputs = call.json["inputs"]
         if answer := self._too_many(inputs):
             return answer
-        for item in inputs:
-            email = str(item["properties"].get("email") or "").lower()
-            if object == "contacts" and email in self._store.by_email:
-                told = f"Contact already exists. Existing ID: {self._store.by_email[email]}"
-                return self._portal.error(409, "CONFLICT", told)
         return self._write(call, object, inputs, lambda item: None, 201)
 
     def _batch_update(self, call: Call, object: str) -> Answer:
@@ -104,7 +99,11 @@ class Batches:
     def _write(
         self, call: Call, object: str, inputs: list[Row], find: Any, status: int, unknown: Iterable[Row] = ()
     ) -> Answer:
-        """Rows with a trace id fail alone; without, one bad row refuses the whole batch."""
+        """Rows with a trace id fail alone; without, one bad row refuses the whole batch, as an address that another
+        contact has always does."""
+        for item in inputs:
+            if twin := self._store.holder(object, find(item), item["properties"]):
+                return self._portal.error(409, "CONFLICT", f"Contact already exists. Existing ID: {twin}")
         results: list[Row] = []
         errors: list[Row] = []
         for item in unknown:

@@ -107,9 +107,8 @@ class Objects:
         wrong = self._portal.wrong(object, None, values)
         if wrong:
             return self._portal.error(400, "VALIDATION_ERROR", "Property values were not valid", errors=wrong)
-        twin = self._store.by_property(object, "email", str(values.get("email"))) if values.get("email") else None
-        if object == "contacts" and twin:
-            return self._portal.error(409, "CONFLICT", f"Contact already exists. Existing ID: {twin['id']}")
+        if twin := self._store.holder(object, None, values):
+            return self._portal.error(409, "CONFLICT", f"Contact already exists. Existing ID: {twin}")
         row = self._store.new(object, values, "")
         tie(self._store, object, row["id"], body)
         return Answer.of(self._store.shown(row, values), 201)
@@ -122,6 +121,8 @@ class Objects:
         wrong = self._portal.wrong(object, row, values)
         if wrong:
             return self._portal.error(400, "VALIDATION_ERROR", "Property values were not valid", errors=wrong)
+        if twin := self._store.holder(object, row, values):
+            return self._portal.error(409, "CONFLICT", f"Contact already exists. Existing ID: {twin}")
         self._store.change(object, row, forward(row, values))
         return Answer.of(self._store.shown(row, values))
 

@@ -44,6 +44,11 @@ class Store:
             return self.rows["contacts"].get(id) if id else None
         return next((row for row in self.rows[object].values() if row["properties"].get(name) == value), None)
 
+    def holder(self, object: str, row: Row | None, values: Mapping[str, Any]) -> str:
+        """The id of another contact that has the address in these values of `row`, as its main or a further one."""
+        id = self.by_email.get(str(values.get("email") or "").lower(), "") if object == "contacts" else ""
+        return "" if row is not None and id == row["id"] else id
+
     def new(self, object: str, values: Mapping[str, Any], at: str) -> Row:
         id, now = self.new_id(), at or self.now()
         moved = "lastmodifieddate" if object == "contacts" else "hs_lastmodifieddate"

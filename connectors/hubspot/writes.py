@@ -34,6 +34,9 @@ STAGE = "lifecyclestage"
 """HubSpot moves it forward only: a stage before the one that stands is answered as if it was taken, and is not. From
 blank it goes anywhere."""
 
+SECOND = "hs_additional_emails"
+"""The further addresses of a contact."""
+
 AWAY = (Verb.ARCHIVE, Verb.ERASE)
 
 
@@ -153,18 +156,45 @@ def _text(value: Any) -> str:
 
 def _results(client: Client, batch: list[Operation], answer: Items) -> Iterator[Result]:
     waiting = {operation.key: operation for operation in batch}
+    further = _further(client, batch)
     by_id = {operation.id: operation for operation in batch if operation.id}
     by_email = {place: operation for operation in batch if not operation.id and (place := _place(operation))}
     for item in answer.results:
         operation = waiting.get(item.objectWriteTraceId or "") or by_id.get(item.id) or by_email.get(_email(item))
         if operation is not None and waiting.pop(operation.key, None) is not None:
-            yield _done(client, operation, item)
+            yield _with_further(_done(client, operation, item), operation, further)
     for told in answer.errors:
         for key in _blamed(told, waiting, by_id, by_email):
             del waiting[key]
             yield Result(key, error=rejection(told, 400, str(told.get("category") or ""), ""))
     if waiting:
         yield from _missing(client, list(waiting.values()))
+
+
+def _further(client: Client, batch: Sequence[Operation]) -> dict[str, Item] | None:
+    """The contacts of a batch whose address was to change, with all addresses that they have now: HubSpot keeps what
+    was the main one as a further one, finds them by it, and does not say so. None where that cannot be read."""
+    moved = [operation.id for operation in batch if _moves(operation)]
+    try:
+        return client.read(batch[0].object, moved, ("email", SECOND)) if moved else {}
+    except ClosedloopError:
+        return None
+
+
+def _moves(operation: Operation) -> bool:
+    return operation.verb is Verb.UPDATE and operation.object == "contacts" and "email" in operation.values
+
+
+def _with_further(result: Result, operation: Operation, further: dict[str, Item] | None) -> Result:
+    """The result, with the further addresses of a contact whose address was changed."""
+    if result.record is None or not _moves(operation):
+        return result
+    item = (further or {}).get(result.id)
+    if item is None:
+        return Result(operation.key, result.id, error=_unclear(operation))
+    told = {**orjson.loads(result.record.raw), SECOND: orjson.loads(bytes(item.properties)).get(SECOND)}
+    record = Record(result.id, orjson.dumps(told), result.record.version)
+    return Result(operation.key, result.id, created=result.created, record=record)
 
 
 def _email(item: Item) -> str:

@@ -170,8 +170,7 @@ class Client:
             except ApiClientError as error:
                 if not isinstance(error.text, ClosedloopError):
                     raise
-                if not repeatable and error.text.code == "server_error":
-                    # it may have happened all the same, and must not be asked for twice
+                if method != "GET" and error.text.code == "server_error":  # it may have happened all the same
                     raise InDoubt(error.text.what, connection=self._account.connection) from error
                 raise error.text from error
             return None if isinstance(answer, _Answered) else answer

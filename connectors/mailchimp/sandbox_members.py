@@ -110,6 +110,9 @@ class Members:
             return self._account.invalid(
                 "status", "Value must be one of: subscribed, unsubscribed, cleaned, pending, transactional"
             )
+        twin = self._store.member(subscriber_hash(str(email))) if email and member is not None else None
+        if twin is not None and twin is not member:
+            return self._account.problem(400, "Member Exists", f"{email} is already a list member.")
         unlawful = self._unlawful(key, member, status)
         if unlawful:
             return self._account.problem(400, unlawful[0], f"{email or 'the address'} {unlawful[1]}")

@@ -140,9 +140,8 @@ class _Writer:
     # one by one
 
     def one(self, operation: Operation) -> Result:
-        name = subscriber_hash(email_of(operation))
         try:
-            member = self._write_one(operation, name)
+            member = self._write_one(operation)
             tags = _tags(operation)
             if tags:
                 listed = [{"name": tag, "status": "active" if on else "inactive"} for tag, on in tags.items()]
@@ -154,10 +153,10 @@ class _Writer:
             return Result(operation.key, error=error)
         return self._done(operation, member)
 
-    def _write_one(self, operation: Operation, name: str) -> dict[str, Any]:
+    def _write_one(self, operation: Operation) -> dict[str, Any]:
         if operation.verb is Verb.CREATE:
-            return self._add(operation, name)
-        piece = self._change(operation, name)
+            return self._add(operation, subscriber_hash(email_of(operation)))
+        piece = self._change(operation)
         changed: dict[str, Any] = self._client.call(piece.method, piece.path, None, piece.body)
         return changed
 
@@ -177,12 +176,19 @@ class _Writer:
             return standing
         return {**new, "is_new": True}
 
-    def _change(self, operation: Operation, name: str) -> Piece:
-        """The call that changes a member; a mere look where there is nothing but tags to set."""
-        body, path = self._member(operation), self._path(f"members/{name}")
+    def _change(self, operation: Operation) -> Piece:
+        """The call that changes a member; a mere look where there is nothing but tags to set. It goes by contact id: a
+        new address whose answer was lost can be written again, and one that was passed on finds nobody else. An address
+        that is not written is not sent, since they may have changed it."""
+        body, path = (
+            self._member(operation),
+            self._path(f"members/{operation.id or subscriber_hash(email_of(operation))}"),
+        )
+        if "email_address" not in operation.values:
+            del body["email_address"]
         if "status" in operation.values:
             body["status"] = operation.values["status"]
-        if not set(body) - {"email_address"} and body.get("email_address") == email_of(operation):
+        if not body:
             return Piece(operation.key, "GET", path, None)
         return Piece(operation.key, "PATCH", path, body)
 
@@ -211,7 +217,7 @@ class _Writer:
             if by_email.setdefault(email_of(operation).lower(), operation) is not operation:
                 again.append(operation)
         first = {op.key: op for op in by_email.values()}
-        pieces = [self._change(op, subscriber_hash(email_of(op))) for op in first.values()]
+        pieces = [self._change(op) for op in first.values()]
         outcomes = perform(self._client, self._audience.clock, pieces)
         done = [op for op in first.values() if not isinstance(outcomes[op.key], ClosedloopError)]
         failed = self._tag_all(done)

@@ -50,6 +50,7 @@ class Decision:
     It holds while the records say nothing new (`heard` is what they said when it was given, as (source, value)), or
     for good with `always`: then a named source is listened to whatever it says. `whatever`: it was
     asked whatever the field's rule is, and holds so. `once`: what is said later is new, also where it was heard.
+    The value counts from `since`, where that is not when it was answered.
     """
 
     value: Any
@@ -59,6 +60,7 @@ class Decision:
     heard: tuple[tuple[str, Any], ...] = ()
     whatever: bool = False
     once: bool = False
+    since: str = ""
 
     def voice(self, voices: Sequence[Voice]) -> Voice | None:
         """The voice that the decision makes win; None when it does not hold any more."""
@@ -66,7 +68,8 @@ class Decision:
             return next((voice for voice in voices if voice.source == self.source), None)
         told = all(v.value == self.value or self._was_heard(v) for v in voices)
         cleared = self.value is None or self.value == []
-        return Voice(PERSON, "", self.value, self.at, self.at, cleared) if self.always or told else None
+        at = self.since or self.at
+        return Voice(PERSON, "", self.value, at, at, cleared) if self.always or told else None
 
     def _was_heard(self, voice: Voice) -> bool:
         return (voice.source, voice.value) in self.heard and not (self.once and voice.at > self.at)

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, and_, or_, select
 from config.errors import Misconfigured
 from mappings.model import Lead
 from sync.copies import of_homes
-from sync.core.views import DealView, LeadView
+from sync.core import addresses
+from sync.core.views import DealView, LeadView, Provenance
 from sync.load import activity_views, deal_views, lead_rows, lead_view, people, record_views
 from sync.state.schema import (
     conflicts,
@@ -74,7 +75,7 @@ def explain(tx: Connection, workspace: Workspace, lead_id: str) -> dict[str, Any
             for record in lead.records
         ],
         "fields": [
-            {"field": name, "value": value, **_why(lead.reasons.get(name))}
+            {"field": name, "value": value, **_why(lead.reasons.get(name), lead, value)}
             for name, value in sorted(lead.values.items())
             if value not in (None, [], "")
         ],
@@ -109,11 +110,13 @@ def _open(tx: Connection, table: Any, lead: LeadView) -> list[dict[str, Any]]:
     return _rows(tx, table, and_(table.c.state == "open", or_(table.c.lead == lead.id, *about)))
 
 
-def _why(why: Any) -> dict[str, Any]:
+def _why(why: Provenance | None, lead: LeadView, value: Any) -> dict[str, Any]:
+    """Who says so. Of records beside it those that have another value now: the last one left is given this one."""
     if why is None:
         return {"source": "", "since": "", "rule": "", "over": [], "beside": []}
     over = [{"source": source, "value": value, "since": at} for source, value, at in why.over]
-    beside = [{"source": source, "value": value} for source, value in why.beside]
+    now = {record.name: record.body.get(addresses.MAIN) for record in lead.records if not record.gone}
+    beside = [{"source": of, "value": other} for of, other in why.beside if of in now and now[of] != value]
     return {"source": why.source, "since": why.at, "rule": why.rule, "over": over, "beside": beside}
 
 

@@ -195,6 +195,7 @@ def test_of_two_that_are_merged_there_the_one_left_is_given_the_main_address(two
     two.beta.refuse = lambda operation: None
     two.settled()
     assert held(two) == ("a@x.io", "a@x.io")
+    assert [field["beside"] for field in told(two)["fields"] if field["field"] == "email"] == [[]]
     assert two.alpha.rows["contacts"]["ana"].values["title"] == "Boss"
     assert is_quiet(two)
     edit(two, "two", "c@x.io")

@@ -130,6 +130,42 @@ def test_who_was_deleted_unseen_is_nobody(loop: Loop) -> None:
     assert live(loop) == 0
 
 
+@pytest.mark.parametrize("told", ["together", "later"])
+def test_a_merge_that_brings_an_address_of_another_along_says_whose_the_record_is(loop: Loop, told: str) -> None:
+    """Of a further address that was somebody else's before the merge it was asked then: it makes nobody one with them,
+    and the record that they live on as is not left to nobody."""
+    mapping = loop.folder / "mappings" / "beta.yaml"
+    mark = "      - {remote: first, field: first_name, direction: both}\n"
+    mapping.write_text(mapping.read_text().replace(mark, mark + "      - {remote: others, field: emails}\n"))
+    loop.reopen()
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob"})
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"})
+    loop.sync(push=False)
+    known = {"email": "ana@x.io", "others": ["bob@x.io"], "first": "Ana"}
+    before = loop.beta.put("contacts", {**known, "others": []}, "b2")
+    loop.sync(push=False)
+    loop.clock.advance(5)
+    loop.beta.edit("contacts", before, known)
+    loop.sync(push=False)
+    loop.clock.advance(5)
+    heir = {**known, "email": "new@x.io", "others": ["ana@x.io", "bob@x.io"]}
+    if told == "later":  # the end comes with an earlier page than what they live on as
+        loop.beta.page_size, loop.beta.breaks_after = 1, 1
+        loop.beta.put("contacts", heir, "b9")
+        loop.beta.remove("contacts", before, Gone.MERGED, into="b9")
+        loop.sync(push=False)
+        loop.beta.breaks_after = None
+    else:
+        loop.beta.put("contacts", heir, "b1")
+        loop.beta.remove("contacts", before, Gone.MERGED, into="b1")
+    loop.sync(push=False)
+    with loop.workspace.state.read() as tx:
+        found = {row.id: row.lead for row in tx.execute(select(records))}
+    assert None not in found.values()
+    assert found["b9" if told == "later" else "b1"] == found[before]
+    assert live(loop) == 2
+
+
 def test_which_of_two_others_a_merged_person_is_a_person_decides(loop: Loop) -> None:
     """The record that they live on as bears a key of each."""
     for name in ("alpha", "beta"):

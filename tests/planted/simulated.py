@@ -33,4 +33,19 @@ SIMULATED = (
         "record.version <= before.version and not self._is_back(record, before)",
         tests="tests/simulation/test_beside.py::test_a_roll_up_that_moves_no_time_is_heard_by_a_full_read",
     ),
+    Bug(
+        "Mailchimp: members are written to by the address that was known",
+        "connectors/mailchimp/writes.py",
+        'self._path(f"members/{operation.id or subscriber_hash(email_of(operation))}")',
+        'self._path(f"members/{subscriber_hash(email_of(operation))}")',
+        tests="tests/simulation/test_addresses.py::test_an_address_that_changes_hands_takes_nothing_along",
+    ),
+    Bug(
+        "an address that a record bore before its merge makes two people one",
+        "sync/resolve.py",
+        "if key in self._owners and key not in borne} - {lead}",
+        "if key in self._owners} - {lead}",
+        tests="tests/engine/test_identity.py::"
+        "test_a_merge_that_brings_an_address_of_another_along_says_whose_the_record_is",
+    ),
 )

@@ -10,18 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.api import Operation
 from connectors.sandbox import Call
-from tests.simulation import naming
+from tests.simulation import further, naming
+from tests.simulation.addresses import CHANGED, SHARED, Addresses
 from tests.simulation.crowds import CROWD, Crowd
+from tests.simulation.further import Further
 from tests.simulation.futures import BEYOND, STAMPED, Futures
 from tests.simulation.keepsakes import KEPT, Keepsakes
 from tests.simulation.lacking import BACK, GONE, Lacking
 from tests.simulation.narrow import AGED, NARROW, Narrow
+from tests.simulation.pairs import writable
 
 if TYPE_CHECKING:
     from tests.simulation.platforms import PairScenario
 
-KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd", naming.KIND)
-NAMES = (STAMPED, BEYOND, KEPT, AGED, NARROW, GONE, BACK, CROWD, naming.DESCEND, naming.SHUFFLED)
+KINDS = ("futures", "keepsakes", "narrow", "lacking", "crowd", "addresses", "further", "aimed", naming.KIND)
+
+NAMES = (
+    STAMPED,
+    BEYOND,
+    KEPT,
+    AGED,
+    NARROW,
+    GONE,
+    BACK,
+    CROWD,
+    CHANGED,
+    SHARED,
+    *further.NAMES,
+    naming.DESCEND,
+    naming.SHUFFLED,
+)
 """What they are told as."""
 
 
@@ -45,6 +63,11 @@ class Beside:
         self.lacking.open(pair.made)
         known = "google_analytics" not in names  # it tells visitors, of whom it knows three here
         self.crowd = Crowd(seed, allowed("crowd") and known and bool(self.narrow.size))
+        # both sides' addresses can be changed, and people see all that stands there
+        settled = set(names) <= set(writable()) and not (self.futures.rate or scenario.behind)
+        self.addresses = Addresses(scenario, allowed("addresses") and settled)
+        self.further = Further(scenario, allowed("further") and settled)
+        self.addresses.judged |= self.further.rate > 0
         leads, _ = naming.drawn(seed, allowed=allowed(naming.KIND))
         self.number = naming.number(leads, f"{seed}-lead")
         if leads:

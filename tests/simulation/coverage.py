@@ -17,6 +17,7 @@ from tests.simulation import (
     beside,
     dates,
     drift,
+    filling,
     naming,
     oddities,
     optouts,
@@ -85,6 +86,7 @@ _BESIDE = (
     rewriting.ODD,
     *dates.NAMES,
     *remapping.NAMES,
+    filling.FILLED,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
@@ -93,6 +95,32 @@ ACTS = "somebody acts"
 
 _LIKE = {"restored": "port", "rolled": "port", "older": "port"}
 """Level -> the level whose calls and faults it has."""
+
+_LATER = frozenset(
+    (
+        "slices",
+        oddities.SILENT,
+        oddities.AHEAD_OF,
+        oddities.FLOWED,
+        quirks.AGED,
+        quirks.ROLLED,
+        quirks.EMPTIED,
+        quirks.PICKY,
+        returns.NAME,
+        drift.GONE,
+        drift.BACK,
+        drift.ANEW,
+        LACKING,
+        rewriting.CUT,
+        rewriting.ODD,
+    )
+)
+_LEFT_OUT: Mapping[str, frozenset[str]] = {
+    "restored": _LATER,
+    "rolled": _LATER | {"clocks differ", "clock set", "address changed", "address shared"},
+}
+"""Level -> what does not befall its worlds, where it is not known what a state that is older, or a side that is rolled
+back, would have to make of it (`restoring.WITHOUT`, `RollingScenario.without`)."""
 
 _ANSWERED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "port": {
@@ -135,7 +163,8 @@ class Coverage:
 @cache
 def possible(level: str) -> frozenset[str]:
     """Every combination that can occur: `operation/fault`, or `operation/fault/what happened at point`."""
-    return frozenset(_combinations(level))
+    never = _LEFT_OUT.get(level, frozenset())
+    return frozenset(one for one in _combinations(level) if not never.intersection(one.split("/")))
 
 
 def _combinations(level: str) -> Iterator[str]:

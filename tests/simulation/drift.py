@@ -21,7 +21,8 @@ from config.project import Project
 from connectors.api import Operation, Record
 from sync.drift import frozen
 from sync.state.schema import leads, meta, records, streams
-from tests.simulation.side import NAMES, Row, Side, plain
+from tests.simulation.moments import plain
+from tests.simulation.side import NAMES, Row, Side
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario

@@ -231,10 +231,12 @@ class Keepsakes:
             return
         name = self.rng.choice(sorted(scenario.objects))
         people = scenario._people(name) if name in PLACES and not (scenario.acting and name in WHOLE) else ()
-        here = sorted((id, str(values["email"])) for _, id, values in people if values.get("email"))
+        here = sorted((id, scenario.beside.addresses.person(values)) for _, id, values in people if values.get("email"))
         if not here:
             return
         (id, email), number = self.rng.choice(here), self.rng.randrange(len(PLACES[name]))
+        if name == "mailchimp":  # on accounts that tell no contact id a record's id goes with its address
+            id = str(_member(scenario.pair.sandboxes[name], id)["contact_id"])
         if (name, number) in LEFT and email in scenario.optouts.said:
             return
         self.whose[(name, id)] = email
@@ -245,6 +247,12 @@ class Keepsakes:
         self.put[(name, id, number)] = [*before, word]
         scenario.wire.met[f"beside/{KEPT}"] += 1
         scenario.told.append(f"{name}: {word} is put on {id}, place {number}")
+
+    def merged(self, name: str, id: str, into: str) -> None:
+        """What stood on a record stands on the one that it became."""
+        for place in [place for place in self.put if place[:2] == (name, id)]:
+            self.put[(name, into, place[2])] = self.put.pop(place)
+        self.whose[(name, into)] = self.whose.get((name, id), "")
 
     def check(self, scenario: PairScenario) -> None:
         """Nothing of it is gone."""

@@ -90,6 +90,19 @@ def number_of(value: Any) -> int | None:
     return None
 
 
+FILLER = "[not provided]"
+TAIL = " ~ "
+"""What comes behind it says nothing: of a long value that was cut off this much stands."""
+
+
+def plain(value: Any) -> str:
+    """A value as it is compared: whatever its case, cut off or whole, and however a date or a number is written."""
+    if value.__class__ is not str or value[:1].isdecimal() or value[:1] == "-":
+        number = number_of(value)
+        return "" if number is None else f"value {number}"
+    return "" if value == FILLER else str(value or "").casefold().partition(TAIL)[0]
+
+
 # how sides write them
 
 

@@ -49,13 +49,16 @@ class OptOuts:
             return
         match = scenario._match(target, target.express(known, False)[0])
         scenario._push(name, Operation("leave", Verb.UPDATE, target.object, remote, id, match))
-        self.said.add(str(held["email"]))
+        self.said.add(scenario.beside.addresses.person(held))
         scenario.wire.met[f"beside/{NAME}"] += 1
         scenario.told.append(f"{name}: {held['email']} opts out")
 
     def check(self, scenario: PairScenario, found: Mapping[str, list[Values]]) -> None:
         """P16: who opted out anywhere may be sent nothing anywhere. P16b: nobody else is opted out."""
+        mistaken = scenario.beside.addresses.mistaken
         for name, email, consent in _standing(scenario, found):
+            if email in mistaken:
+                continue
             if email in self.said and consent not in OUT:
                 raise Violation(f"P16: {email} opted out, and stands as {consent} on {name}")
             if email not in self.said and consent in OUT:
@@ -70,4 +73,5 @@ def _speaks(scenario: PairScenario, name: str, target: Target) -> bool:
 def _standing(scenario: PairScenario, found: Mapping[str, list[Values]]) -> Iterator[tuple[str, str, str]]:
     for name, rows in found.items():
         if all(_speaks(scenario, name, target) for target in scenario.objects[name]):
-            yield from ((name, str(row.get("email")), str(row.get(CONSENT))) for row in rows if row.get("email"))
+            whose = scenario.beside.addresses.person
+            yield from ((name, whose(row), str(row.get(CONSENT))) for row in rows if row.get("email"))

@@ -20,9 +20,10 @@ from config.clock import stamp
 from connectors.api import Gone, Verb
 from sync.runs import Report
 from sync.state.schema import conflicts, journal, leads, quarantine, records, streams
+from tests.simulation.moments import FILLER, plain
 from tests.simulation.people import FIELDS, STAGES, Edit
 from tests.simulation.sharing import Waiting
-from tests.simulation.side import Row, Side, plain
+from tests.simulation.side import Row, Side
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
@@ -168,14 +169,16 @@ def _check_stage(scenario: Scenario, person: _Person) -> None:
         raise Violation(f"P18: stage of {person.email} is {stage}; people said {last}")
 
 
-def _check_beside(person: _Person, name: str, row: Row, free: Sequence[Row]) -> None:
-    """It has an address that somebody gave them, and another record there has the main one, or waits for it."""
+def _check_beside(scenario: Scenario, person: _Person, name: str, row: Row, free: Sequence[Row]) -> None:
+    """It has an address that somebody gave them, and another record there has the main one, or waits for it, or was
+    deleted in silence: it is known as it was."""
     address = str(row.values["email"]).casefold()
     given = {str(_plain(edit)).casefold() for edit in person.edits.values() if edit.field == "email"}
     if address not in {person.email.casefold(), *given}:
         raise Violation(f"P5: {name}/{row.id} of {person.email} keeps {address!r}, which nobody gave them")
     near = [other for side, other in person.live if side == name and other.id != row.id]
-    if not any(other in free or (name, other.id) in person.waiting.kept for other in near):
+    silent = any(other.gone and other.id in scenario.sides[name].unlisted for other in person.rows[name])
+    if not silent and not any(other in free or (name, other.id) in person.waiting.kept for other in near):
         raise Violation(f"P1: {name}/{row.id} of {person.email} keeps {address!r}, and is the only one there")
 
 
@@ -187,7 +190,7 @@ def _check_address(scenario: Scenario, person: _Person) -> None:
     free = [row for name, row in theirs if (name, row.id) not in person.waiting.beside]
     for name, row in theirs:
         if (name, row.id) in person.waiting.beside:
-            _check_beside(person, name, row, free)
+            _check_beside(scenario, person, name, row, free)
     if not free:
         return
     [address, *others] = sorted({str(row.values["email"]).casefold() for row in free})
@@ -275,13 +278,15 @@ def _was_missed(side: Side, edit: Edit) -> bool:
 def _check_policy(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
     """P4c: among what stands the latest wins. A record has one time for all its fields, so an edit counts from some
     moment between when it was made and when its record was last touched; only what is later than all that must win. A
-    blank in a field that was never known to be filled tells nothing, and wins over nothing."""
+    blank in a field that was never known to be filled tells nothing, and wins over nothing; nor does a value that what
+    stands replaced where another had given it, too: the sides agreed on it."""
     if person.lost or scenario.meddles or len(standing) < 2 or _disturbed(scenario):
         return
     spans = {number: _counts(scenario, edit, name) for number, edit in standing.items()}
+    agreed = {_plain(scenario.people.edits[n]) for e in standing.values() if _plain(e) == value for n in e.replaced}
     for number, edit in standing.items():
         first = spans[number][0]
-        if edit.mute:
+        if edit.mute or _plain(edit) in agreed:
             continue
         if all(spans[other][1] < first for other in standing if other != number) and _plain(edit) != value:
             raise Violation(f"P4c: {name} of {person.email} is {value!r}; {_plain(edit)!r} is the latest")
@@ -348,8 +353,8 @@ def _check_writes(scenario: Scenario, waiting: Waiting) -> None:
     said: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for edit in scenario.people.edits:
         said[edit.email][edit.field].add(_plain(edit))
-    for (email, field), value in scenario.people.decided.items():
-        said[email][field].add(plain(value))  # what a person answered is a word of theirs
+    for (email, field), value in scenario.people.decided.items():  # it may be a blank that the account made
+        said[email][field].add(plain(value))
     for name, side in scenario.sides.items():
         for verb, over, values in side.writes:
             if verb not in (Verb.CREATE, Verb.UPDATE):
@@ -358,7 +363,7 @@ def _check_writes(scenario: Scenario, waiting: Waiting) -> None:
             if email in waiting.mistaken:
                 continue
             for field in FIELDS:
-                if field in values and plain(values[field]) not in said[email][field]:
+                if field in values and values[field] != FILLER and plain(values[field]) not in said[email][field]:
                     raise Violation(f"P5/P19: {field}={values[field]!r} was written for {email}: nobody said so")
             if over is not None and over.values.get("consent") == "unsubscribed" != values.get(
                 "consent", "unsubscribed"
@@ -432,7 +437,7 @@ def _check_baselines(scenario: Scenario, known: Iterable[Any]) -> None:
 
 def is_same(one: Any, other: Any) -> bool:
     """Whether two values are the same text, whatever its case: a mapping reads marks in one order (NFC)."""
-    one, other = str(one or "").casefold(), str(other or "").casefold()
+    one, other = str(one or "").casefold(), str("" if other == FILLER else other or "").casefold()
     return one == other or whole(one) == whole(other)
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sync.push import in_doubt
 from sync.state.database import State
 from sync.workspace import Workspace
 from tests.simulation.side import Seat, Side
@@ -95,3 +96,10 @@ def forget(workspace: Workspace, life: Life) -> None:
     life.seats.clear()
     vars(workspace.state).clear()
     vars(workspace).clear()
+
+
+def unsettled(state: State) -> set[str]:
+    """The connections where a write is in doubt. A run that finds one not done waits, and may write nothing else: that
+    is no rest."""
+    with state.read() as tx:
+        return in_doubt(tx)

@@ -86,7 +86,7 @@ class Remapping:
         self._unhear(side)
         if change == PUSH:
             self._disown()
-        anew = self.change == OUT and not side.lacking and not self._is_unread(side) and self.rng.random() < ANEW
+        anew = self.change == OUT and self._may_be_anew(side) and self.rng.random() < ANEW
         scenario._say(f"{side.name}.{self.field}: {change or 'as it was'}")
         if change:
             scenario.met[f"beside/{change}"] += 1
@@ -99,6 +99,10 @@ class Remapping:
             scenario._say("... and all of it is blank there")
         self.change = change
         scenario.reborn()
+
+    def _may_be_anew(self, side: Side) -> bool:
+        """Whether the engine has read all without the field."""
+        return not side.lacking and not self._is_unread(side)
 
     def _unhear(self, side: Side) -> None:
         """A blank that was made there and is not known yet need not be heard: it is read by another mapping then."""

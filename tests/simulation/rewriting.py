@@ -9,9 +9,10 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from tests.simulation.moments import TAIL
 from tests.simulation.oracle import Violation, whole
 from tests.simulation.people import FIELDS
-from tests.simulation.side import TAIL, Side
+from tests.simulation.side import Side
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario

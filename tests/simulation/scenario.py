@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, select
 
 from config.clock import ManualClock
 from config.errors import ClosedloopError, Fenced, StateUnusable
-from sync.push import DOUBT, in_doubt
+from sync.push import DOUBT
 from sync.replay import replay
 from sync.runs import Options, Report, Runner
 from sync.state.database import State
@@ -28,6 +28,7 @@ from tests.simulation import (
     clocks,
     dates,
     drift,
+    filling,
     naming,
     oddities,
     oracle,
@@ -42,13 +43,13 @@ from tests.simulation import (
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.oracle import Violation
 from tests.simulation.people import People
-from tests.simulation.process import Crash, Life, Watched, forget, place, plain
+from tests.simulation.process import Crash, Life, Watched, forget, place, plain, unsettled
 from tests.simulation.sharing import owned
 from tests.simulation.side import Side
 from tests.simulation.swarm import drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND, naming.KIND, dates.KIND, remapping.KIND)
+LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND, naming.KIND, dates.KIND, remapping.KIND, filling.KIND)
 BESIDE = ("clocks", "addresses", "sharing", "slow", *LATER, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 ANSWERS = 3
@@ -154,7 +155,9 @@ class Scenario:
         self.quirks = quirks.Quirks(self)
         self.returns = returns.Returns(self, allowed=self._befalls(returns.KIND))
         dated = self.people.dated
-        self.world = (*self.world[:2], self.quirks.rolls, dated.world if dated else "")
+        filling_in = filling.draw(self)
+        beside = dated.world if dated else f"fills/{filling_in}" if filling_in else ""
+        self.world = (*self.world[:2], self.quirks.rolls, beside)
         self.slice = slices.drawn(self.seed) if self._befalls(slices.KIND) else 0.0
         self.number = naming.draw(self)
         self.remapping = remapping.drawn(self)
@@ -476,13 +479,7 @@ class Scenario:
         self.quirks.check()
         rewriting.check(self)
         dates.check(self)
-
-
-def unsettled(state: State) -> set[str]:
-    """The connections where a write is in doubt. A run that finds one not done waits, and may write nothing else: that
-    is no rest."""
-    with state.read() as tx:
-        return in_doubt(tx)
+        filling.check(self)
 
 
 def run(seed: int, **options: Any) -> Outcome:

@@ -20,6 +20,7 @@ from sync.state.schema import identities, leads, quarantine, records, streams
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
+    from tests.simulation.side import Side
 
 
 def drawn_moves(scenario: Scenario) -> tuple[Random, float]:
@@ -39,7 +40,7 @@ def drawn_shares(scenario: Scenario) -> tuple[Random, float]:
     return rng, rate
 
 
-_OWNED = (
+OWNED = (
     select(streams.c.connection, records.c.id, identities.c.value)
     .join(streams, streams.c.id == records.c.stream)
     .join(identities, identities.c.lead == records.c.lead)
@@ -55,7 +56,7 @@ def owned(scenario: Scenario) -> dict[tuple[str, str], set[str]]:
     if scenario.taking_up:
         return found
     with scenario.workspace.state.read() as tx:
-        for side, id, address in map(tuple, tx.execute(_OWNED).all()):
+        for side, id, address in map(tuple, tx.execute(OWNED).all()):
             if scenario.kept is None or (side, id) in scenario.kept:
                 found[(side, id)].add(address)
     return found
@@ -100,8 +101,14 @@ class Waiting:
         person = {row.lead: scenario.sides[row.connection].whose[row.id] for row in linked}
         kept = frozenset((row.connection, row.record) for row in told if row.record)
         unmade = frozenset((row.connection, person[row.lead]) for row in told if not row.record and row.lead in person)
-        names = [name.split("/") for why in whys for name, _ in why.get("email", {}).get("beside", ())]
-        return cls(kept, unmade, mistaken, frozenset((side, id) for side, _, id in names))
+        noted = [(*one.split("/"), address) for why in whys for one, address in why.get("email", {}).get("beside", ())]
+        beside = frozenset((side, id) for side, _, id, address in noted if _has(scenario.sides[side], id, address))
+        return cls(kept, unmade, mistaken, beside)
+
+
+def _has(side: Side, id: str, address: str) -> bool:
+    """Whether the record has this address still: the last one that is left is given the main one."""
+    return str(side.history[id][-1].values.get("email")).casefold() == address.casefold()
 
 
 _TOLD = select(quarantine.c.connection, quarantine.c.record, quarantine.c.lead).where(

@@ -32,7 +32,7 @@ from connectors.api import (
 )
 from sync.push import DOUBT
 from tests.simulation.clocks import Watch
-from tests.simulation.moments import number_of
+from tests.simulation.moments import FILLER
 from tests.simulation.naming import Number, ascending
 from tests.simulation.swarm import Habits
 
@@ -45,8 +45,6 @@ LATEST = timedelta(seconds=DOUBT - 10)
 RACE = timedelta(seconds=90)
 """Between a look-up and the create that follows it, no longer ago, a record may be brought back that it missed."""
 LACKING = "no such field"
-TAIL = " ~ "
-"""What comes behind it says nothing: of a long value that was cut off this much stands."""
 
 NAMES = ("email", "first", "title", "stage", "consent", "key")
 
@@ -120,6 +118,7 @@ class Side:
     came_late: datetime | None = None  # when the last of what came late was done
     doing: str = ""  # the call under way or last, and the fault that struck it
     struck: str = ""
+    fills: bool = False  # it fills in first names where there are none
     cuts: int = 0  # letters after which it cuts names and titles off; 0 where it does not
     lacking: str = ""  # a field that is gone just now
     strict: bool = False  # it refuses to be asked for such a field
@@ -183,6 +182,8 @@ class Side:
         """What the side makes of values that it is given."""
         if self.habits.shouts and isinstance(values.get("first"), str):
             values["first"] = values["first"].upper()
+        if self.fills and not values.get("first"):
+            values["first"] = FILLER
         if self.cuts:
             values.update({name: values[name][: self.cuts] for name in ("first", "title") if values.get(name)})
         return values
@@ -331,14 +332,6 @@ class Side:
 
 def _address(values: Mapping[str, Any]) -> str:
     return str(values.get("email")).casefold()
-
-
-def plain(value: Any) -> str:
-    """A value as it is compared: whatever its case, cut off or whole, and however a date or a number is written."""
-    if value.__class__ is not str or value[:1].isdecimal() or value[:1] == "-":
-        number = number_of(value)
-        return "" if number is None else f"value {number}"
-    return str(value or "").casefold().partition(TAIL)[0]
 
 
 def email_of(values: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from sync.core import echo
 from tests.simulation import dates, moments
 from tests.simulation.scenario import run
 
-MOVED, ROUNDED, COUNTED = 161000224, 161000008, 161001908
+MOVED, ROUNDED, COUNTED = 161001214, 161000008, 161001908
 """Worlds where a side takes its own clocks' time for the common one, where one rounds numbers, and no answer tells
 either; where one keeps dates in epoch milliseconds."""
 

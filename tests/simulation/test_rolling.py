@@ -31,6 +31,8 @@ ARCHIVE = (
     97_000_465,
     # what the rolled-back side lost fell to an older value elsewhere: nobody there had been told the newer one yet
     *(101_003_893, 101_003_077),
+    # what was put back counted from then, over what had been given before and was heard after
+    200_008_269,
     # the world: a blank was asked about when it was rolled back; what was stored, and no lead's yet, was touched after
     *(200_004_180, 200_005_032),
     # the world: away when it was remembered, and brought back before anybody noticed

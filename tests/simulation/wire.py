@@ -48,7 +48,7 @@ class Wire:
         self.calls = 0
         self.met: Counter[str] = Counter()
         self.wrong: list[str] = []  # what no client may do
-        self.doing, self.struck = "start", ""
+        self.doing, self.struck, self.at = "start", "", ""
         self.storms: dict[str, list[str]] = {}  # by platform, what strikes its next calls
         self.between: Callable[[str], None] = lambda where: None
         self.rules: Callable[[Any], AbstractContextManager[None]] = lambda sandbox: nullcontext()
@@ -72,7 +72,7 @@ class Wire:
             raise AssertionError("P31: a scenario without an end")
         if self.calm:
             return _dated(sandbox.answer(call), sandbox)
-        self.doing, self.struck = kind_of(call), ""
+        self.doing, self.struck, self.at = kind_of(call), "", sandbox.name
         self.between("call.before")
         call = self.taken(sandbox, call)
         self.struck = self._fault(sandbox)

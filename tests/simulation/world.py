@@ -13,7 +13,7 @@ from config.clock import ManualClock
 from connectors.api import Account, Connector, Platform, Surroundings
 from sync.workspace import Workspace
 from tests.simulation import folders
-from tests.simulation.moments import style_of
+from tests.simulation.moments import FILLER, style_of
 from tests.simulation.quick import Memory
 from tests.simulation.side import Seat, Side
 
@@ -54,6 +54,8 @@ guards: {{describe_every: 86400, changed: {{share: 100%, over: 0}}, opted_out: {
 first_run: {{canary: 1}}
 """
 
+_FIRST = "field: first_name, direction: both}"
+_FILLED = f'field: first_name, direction: both, transform: [{{default: "{FILLER}"}}]}}'
 _TITLE = "field: title, direction: both, on_blank: clear}"
 _DATED = "field: held, direction: both, on_blank: clear, transform: {transform}}}"
 _HELD = "lead: {{fields: {{held: {{type: {type}, about: a value that is no text}}}}}}\n"
@@ -61,7 +63,7 @@ _ROLLED = "      - {{remote: summary, field: company, direction: {direction}}}\n
 
 World = tuple[int, bool, bool, str]
 """How many sides there are, whether the second tells leads from contacts, whether the first has roll-ups, and what
-titles are instead of texts: see `dates.py`."""
+titles are instead of texts (`dates.py`), or which side fills names in (`filling.py`)."""
 
 
 def objects_of(world: World, name: str) -> tuple[str, ...]:
@@ -85,10 +87,12 @@ def project_of(world: World) -> tuple[Path, Workspace]:
         (folder / name / "manifest.yaml").write_text(manifest(name, parts))
         rolled = _ROLLED.format(direction="pull" if name == SIDES[0] else "push") if world[2] else ""
         mapped = "".join(_MAPPED.format(object=object) + rolled for object in parts)
-        if world[3]:
+        if world[3] == f"fills/{name}":
+            mapped = mapped.replace(_FIRST, _FILLED)
+        elif world[3] and not world[3].startswith("fills/"):
             mapped = mapped.replace(_TITLE, _DATED.format(transform=style_of(world[3], names.index(name)).transform))
         (folder / "mappings" / f"{name}.yaml").write_text(f"platform: {name}\nobjects:\n{mapped}")
-    held = _HELD.format(type=world[3].partition("/")[0]) if world[3] else ""
+    held = _HELD.format(type=world[3].partition("/")[0]) if world[3] and not world[3].startswith("fills/") else ""
     lines = "\n".join(f"  {name}: {{auth: {{mode: none}}}}" for name in names)
     (folder / "closedloop.yaml").write_text(_PROJECT.format(connections=lines) + held)
     clock = ManualClock(START)

@@ -30,6 +30,33 @@ def create(key: str, email: str, **more: Any) -> Operation:
     return Operation(key, Verb.CREATE, "contacts", {"email": email, **more}, match={"email": email})
 
 
+@pytest.mark.parametrize("address", ["p1@x.io", "old@x.io"])
+def test_an_address_that_another_contact_has_is_refused(
+    portal: HubSpotSandbox, hubspot: Connector, address: str
+) -> None:
+    """Its main one, or a further one; the other rows of the batch are written."""
+    ids = fill(portal, 3)
+    portal.edit("contacts", ids[1], {"email": "old@x.io"})
+    portal.edit("contacts", ids[1], {"email": "p1@x.io"})
+    results = push(hubspot, update("taken", ids[0], email=address), update("good", ids[2], firstname="New"))
+    assert [key for key, result in results.items() if result.error] == ["taken"]
+    assert isinstance(results["taken"].error, RecordRejected)
+    assert portal.get("contacts", ids[0])["email"] == "p0@x.io"
+    assert portal.get("contacts", ids[2])["firstname"] == "New"
+
+
+def test_what_was_the_main_address_is_told_as_a_further_one(portal: HubSpotSandbox, hubspot: Connector) -> None:
+    """By it HubSpot finds the contact: whoever gets it next must not be written there."""
+    ids = fill(portal, 2)
+    results = push(hubspot, update("moves", ids[0], email="new@x.io"), update("stays", ids[1], firstname="New"))
+    assert values(results["moves"].record)["hs_additional_emails"] == "p0@x.io"
+    assert "hs_additional_emails" not in values(results["stays"].record)
+    portal.inject(
+        "answer", "POST .*/batch/read", times=9, answer=Answer(400, b"{}", {"content-type": "application/json"})
+    )
+    assert isinstance(push(hubspot, update("moves", ids[0], email="newer@x.io"))["moves"].error, InDoubt)
+
+
 @pytest.mark.parametrize("status_207", [False, True])
 def test_a_bad_row_does_not_hold_up_the_others(portal: HubSpotSandbox, hubspot: Connector, status_207: bool) -> None:
     portal.status_207 = status_207

@@ -189,6 +189,40 @@ def test_a_new_address_moves_the_member(chimp: MailchimpSandbox, mailchimp: Conn
     assert [member["email_address"] for member in chimp.all("members")] == ["new@x.io"]
 
 
+def test_a_new_address_whose_answer_was_lost_is_written_again(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    [id] = fill(chimp, 1)
+    chimp.inject("lost_answer", "PATCH")
+    assert push(mailchimp, update("k", id, "p0@x.io", email_address="new@x.io"))["k"].error is None
+    assert [member["email_address"] for member in chimp.all("members")] == ["new@x.io"]
+
+
+def test_an_address_that_was_passed_on_meanwhile_leads_to_nobody_else(
+    chimp: MailchimpSandbox, mailchimp: Connector
+) -> None:
+    """Nor is a changed one taken back by a write of something else."""
+    ids = fill(chimp, 2)
+    chimp.edit("members", ids[0], {"email_address": "own@x.io"})
+    chimp.edit("members", ids[1], {"email_address": "p0@x.io"})
+    assert push(mailchimp, update("k", ids[0], "p0@x.io", merge_fields__FNAME="N"))["k"].error is None
+    named = {member["email_address"]: member["merge_fields"]["FNAME"] for member in chimp.all("members")}
+    assert named == {"own@x.io": "N", "p0@x.io": "P1"}
+
+
+def test_an_address_that_another_member_has_is_refused(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    ids = fill(chimp, 2)
+    error = push(mailchimp, update("k", ids[0], "p0@x.io", email_address="p1@x.io"))["k"].error
+    assert isinstance(error, RecordRejected)
+    assert error.code == "member_exists"
+    assert len(chimp.all("members")) == 2
+
+
+def test_a_write_that_only_a_gateway_answered_is_in_doubt(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    [id] = fill(chimp, 1)
+    chimp.inject("answer", "PATCH", times=9, answer=Answer(502, b"", {"content-type": "text/html"}))
+    error = push(mailchimp, update("k", id, "p0@x.io", merge_fields__FNAME="N"))["k"].error
+    assert isinstance(error, InDoubt)
+
+
 def test_a_lost_answer_is_repeated_where_that_is_safe(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
     chimp.inject("lost_answer", "PUT")
     assert push(mailchimp, create("k", "a@x.io"))["k"].error is None

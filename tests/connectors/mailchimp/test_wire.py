@@ -17,6 +17,7 @@ from connectors.mailchimp.sandbox import MailchimpSandbox
 from connectors.mailchimp.sandbox_login import KEY
 from connectors.mailchimp.sandbox_store import AUDIENCE
 from connectors.sandbox import Logged
+from tests.connectors.mailchimp.kit import values
 from tests.connectors.surroundings import Budget, Tokens
 from tests.connectors.wire import RECORDING, play, shown, told, validate
 from tests.shared import shared
@@ -45,23 +46,26 @@ def tour(mailchimp: Connector, clock: ManualClock) -> list[Any]:
     """Every sort of call once."""
     out: list[Any] = [mailchimp.check().account_id, len(mailchimp.describe("members").fields)]
     cursor = ""
+    ids: dict[str, str] = {}
     for object in ("campaigns", "email_activity", "members"):
         for page in mailchimp.pull(object, None, FIELDS):
             out += [shown(record) for record in page.records]
+            ids |= {str(values(record).get("email_address")): record.id for record in page.records}
             cursor = page.cursor
     clock.advance(3600)
     out += [shown(record) for page in mailchimp.pull("members", cursor, FIELDS) for record in page.records]
-    many = [_update(number, {"merge_fields.FNAME": "N", "tags.customer": True}) for number in range(2, 8)]
+    many = [_update(ids, number, {"merge_fields.FNAME": "N", "tags.customer": True}) for number in range(2, 8)]
     new = [_create(number) for number in range(4)]
-    one = [_update(0, {"status": "unsubscribed"})]
+    one = [_update(ids, 0, {"status": "unsubscribed"})]
     out += [told(result) for operations in (many, new, one) for result in mailchimp.push(operations, FIELDS)]
     out += [told(result) for result in mailchimp.push([_create(9)], FIELDS)]
     return [*out, *sorted(mailchimp.read("members", "email_address", ["p2@example.com", "no@example.com"], FIELDS))]
 
 
-def _update(number: int, values: dict[str, Any]) -> Operation:
-    match = {"email_address": f"p{number}@example.com"}
-    return Operation(f"u{number}", Verb.UPDATE, "members", values, id=f"id{number}", match=match)
+def _update(ids: dict[str, str], number: int, values: dict[str, Any]) -> Operation:
+    email = f"p{number}@example.com"
+    match = {"email_address": email}
+    return Operation(f"u{number}", Verb.UPDATE, "members", values, id=ids[email], match=match)
 
 
 def _create(number: int) -> Operation:
