@@ -231,15 +231,14 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
     rows = []
     for lead, name in sorted(losses):
         field, (body, reasons) = workspace.fields[name], known.get(lead, ({}, {}))
-        value, counted = _held(field, body, reasons.get(name), losses[(lead, name)])
+        value, since = _held(field, body, reasons.get(name), losses[(lead, name)])
         if value is _NOTHING or _goes_on(field, views[lead], value):
             continue
         lost_by = {f"{place}/{loss.record}" for loss in losses[(lead, name)]}
-        if _is_overtaken(field, views[lead], value, counted, lost_by):
+        if _is_overtaken(field, views[lead], value, since, lost_by):
             continue
         heard = [[view.name, said] for view in views[lead] for said in _said(view, name)]
         decided = max([at, *(voice.at for voice in speaking(field, views[lead]))])
-        since = _since(value, body.get(name), reasons.get(name), losses[(lead, name)])
         decision = {"value": value, "at": decided, "since": since, "source": "", "always": False, "heard": heard}
         rows.append(_decided(lead, name, decision, at))
     if rows:
@@ -251,23 +250,18 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
 
 def _held(known: Field, body: Values, why: Provenance | None, lost: Sequence[Loss]) -> tuple[Any, str]:
     """What the lead held of a field, and since when that counts ('' where nobody knows): as it was decided last, or
-    what a record had said after that, of which nothing was decided yet; or _NOTHING."""
-    value, at = body.get(known.name, _NOTHING), why.at if why else ""
+    what a record had said after that, of which nothing was decided yet; or _NOTHING. To keep it is no word of now, and
+    what was said before, and is heard after, may be newer."""
+    value, since = body.get(known.name, _NOTHING), why.at if why else ""
     said = [loss for loss in lost if loss.value is not None]
+    last = None
     if known.rule in _LASTING:
         rank: dict[Any, int] = {option: number for number, option in enumerate(known.options)}
-        return max([value, *(loss.value for loss in said)], key=lambda one: rank.get(one, -1)), at
-    late = [loss for loss in said if known.rule is Rule.MOST_RECENT and loss.at > at]
-    last = max(late, key=lambda loss: loss.at, default=None)
-    return (last.value, last.at) if last else (value, at)
-
-
-def _since(value: Any, led: Any, why: Provenance | None, lost: Sequence[Loss]) -> str:
-    """Since when what is kept counts: as it did. To keep it is no word of now, and what was said before, and is heard
-    after, may be newer."""
-    if why is not None and value == led:
-        return why.at
-    return max((loss.at for loss in lost if loss.value == value), default="")
+        more = [loss for loss in said if rank.get(loss.value, -1) > rank.get(value, -1)]
+        last = max(more, key=lambda loss: (rank[loss.value], loss.at), default=None)
+    elif known.rule is Rule.MOST_RECENT:
+        last = max((loss for loss in said if loss.at > since), key=lambda loss: loss.at, default=None)
+    return (last.value, last.at) if last else (value, since)
 
 
 def _as_decided(tx: Connection, ids: Sequence[str]) -> dict[str, tuple[dict[str, Any], dict[str, Provenance]]]:

@@ -52,8 +52,8 @@ ROLLED = (
     Bug(
         "an opt-out of which nothing was decided yet is forgotten with what a record lost",
         "sync/rollback.py",
-        "return max([value, *(loss.value for loss in said)], key=lambda one: rank.get(one, -1))",
-        "return value",
+        "last = max(more, key=lambda loss: (rank[loss.value], loss.at), default=None)",
+        "last = None",
         tests="tests/simulation/test_older.py::test_what_failed_once_holds",
     ),
     Bug(
@@ -73,8 +73,8 @@ ROLLED = (
     Bug(
         "a roll-back holds only the runs that saw it",
         "sync/steps/push.py",
-        "    rolled_back.hold(attempt)\n",
-        "",
+        "    rolled_back.hold(attempt)\n    broken",
+        "    broken",
         tests="tests/engine/test_rollback.py::test_a_run_of_another_connection_writes_nothing_either",
     ),
 )
