@@ -73,8 +73,8 @@ ROLLED = (
     Bug(
         "a roll-back holds only the runs that saw it",
         "sync/steps/push.py",
-        "    rolled_back.hold(attempt)\n    broken",
-        "    broken",
+        "    rolled_back.hold(attempt)\n    broken = {",
+        "    broken = {",
         tests="tests/engine/test_rollback.py::test_a_run_of_another_connection_writes_nothing_either",
     ),
 )
