@@ -20,6 +20,7 @@ from mappings.transforms import Context, Defaults
 from sync.drift import Noted
 from sync.state.schema import meta, records, streams
 from tests.simulation.drift import MOST, UNIFIED, empty
+from tests.simulation.filling import FIELD
 from tests.simulation.people import Edit
 from tests.simulation.side import Side
 from tests.simulation.world import World, project_of
@@ -159,6 +160,8 @@ def drawn(scenario: Scenario) -> Remapping | None:
         return None
     names, fields = tuple(scenario.sides), ("first", "title")
     where = (drift.name, drift.field) if drift else (rng.choice(names), rng.choice(fields))
+    if scenario.sides[where[0]].fills and where[1] == FIELD:
+        return None  # without the entry nobody could be made there
     made = Remapping(scenario, *where, rng)
     before = scenario.people.mutes
     scenario.people.mutes = lambda side, name: before(side, name) or made.mutes(side, name)
