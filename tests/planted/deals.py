@@ -143,14 +143,14 @@ DEALS = (
         "sync/planning.py",
         "found.extend([] if held or _is_open(operation, unsure) else [operation])",
         "found.extend([] if held else [operation])",
-        tests="tests/simulation/test_sales.py::test_nobody_is_handed_over_twice_or_not_at_all",
+        tests="tests/simulation/test_sales.py::test_what_failed_once_holds",
     ),
     Bug(
         "whoever qualified once, and does no longer, is taken back from sales",
         "sync/decide.py",
         "qualified_at = lead.qualified_at or (at if verdict.qualified else None)",
         "qualified_at = (lead.qualified_at or at) if verdict.qualified else None",
-        tests="tests/simulation/test_sales.py::test_nobody_is_handed_over_twice_or_not_at_all",
+        tests="tests/simulation/test_sales.py::test_what_failed_once_holds",
     ),
     Bug(
         "a form that somebody sent does not make them qualify",

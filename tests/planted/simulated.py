@@ -38,7 +38,7 @@ SIMULATED = (
         "connectors/mailchimp/writes.py",
         'self._path(f"members/{operation.id or subscriber_hash(email_of(operation))}")',
         'self._path(f"members/{subscriber_hash(email_of(operation))}")',
-        tests="tests/simulation/test_addresses.py::test_an_address_that_changes_hands_takes_nothing_along",
+        tests="tests/connectors/mailchimp/test_push.py",
     ),
     Bug(
         "an address that a record bore before its merge makes two people one",

@@ -18,6 +18,8 @@ ARCHIVE = (
     *(124_000_125, 124_000_152, 124_000_288),
     # two became one, and what the one had been told of was told of the other, too
     *(132_000_004, 132_000_068),
+    # with a brief in doubt; of somebody who qualified once
+    *(300_060, 300_001),
 )
 EXHAUSTED = 230
 SHORT: dict[str, Any] = {"steps": 4, "faults": False, "without": frozenset({"meddling", twins.KIND})}
