@@ -83,8 +83,9 @@ def _dirty(tx: Connection, limit: int) -> list[Any]:
 
 
 _ENDED = (
-    select(streams.c.connection, streams.c.object, records.c.id, records.c.body, records.c.lead)
+    select(streams.c.connection, streams.c.object, records.c.id, records.c.body)
     .join(streams, streams.c.id == records.c.stream)
+    .where(records.c.lead == bindparam("whose"))
     .where(streams.c.connection == bindparam("of"), records.c.into == bindparam("into"))
 )
 _OWNERS = select(identities).where(
@@ -169,9 +170,8 @@ class _Batch:
         says nothing new: it was asked then whose it is."""
         if not {self._owners[key] for key in found if key in self._owners} - {lead}:
             return lead
-        ended = self.tx.execute(_ENDED, {"of": row.connection, "into": f"{row.object}/{row.id}"}).all()
-        mine = [one for one in ended if one.lead and self._moved.get(one.lead, one.lead) == lead]
-        borne = {key for one in mine for key in self._keys_of(one)}
+        place = {"whose": lead, "of": row.connection, "into": f"{row.object}/{row.id}"}
+        borne = {key for ended in self.tx.execute(_ENDED, place).all() for key in self._keys_of(ended)}
         others = {self._owners[key] for key in found if key in self._owners and key not in borne} - {lead}
         if len(others) != 1:
             return lead

@@ -21,7 +21,7 @@ from config.clock import stamp
 from config.errors import PermissionMissing
 from connectors.api import Gone, Record
 from mappings.model import Field, Kind, Rule, Values
-from sync.absorb import Absorbed, absorb_found
+from sync.absorb import absorb_found
 from sync.arrivals import LAGS, Back, Loss, went_back
 from sync.core.merge import speaking
 from sync.core.views import Provenance, RecordView
@@ -194,20 +194,17 @@ def _place(name: str) -> tuple[str, str]:
 # a few records alone
 
 
-def ask(
-    tx: Connection, workspace: Workspace, connection: str, object: str, found: Sequence[Record], run: str
-) -> Absorbed:
+def ask(tx: Connection, workspace: Workspace, connection: str, object: str, found: Sequence[Record], run: str) -> None:
     """Take in what these few records are told to hold, older than they are known though no index lags so long: somebody
     restored them, or their times had been ahead. It may be an edit or a loss, so a person is asked; consents and stages
     are put back."""
-    counts = absorb_found(tx, workspace, connection, object, found, run=run, back=Back(anew=True, kept=None))
-    lasting = [loss for loss in counts.lost if workspace.fields[loss.field].rule in _LASTING]
+    lost = absorb_found(tx, workspace, connection, object, found, run=run, back=Back(anew=True, kept=None)).lost
+    lasting = [loss for loss in lost if workspace.fields[loss.field].rule in _LASTING]
     keep(tx, workspace, f"{connection}/{object}", lasting)
-    asked = [(loss.lead, loss.field) for loss in counts.lost if workspace.fields[loss.field].rule not in _LASTING]
+    asked = [(loss.lead, loss.field) for loss in lost if workspace.fields[loss.field].rule not in _LASTING]
     if asked:
         note(tx, workspace.now())
         contest(tx, asked, workspace.now(), OLDER)
-    return counts
 
 
 # what a person said

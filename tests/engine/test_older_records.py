@@ -14,6 +14,7 @@ from config.clock import stamp
 from sync.conflicts import Answer, answer, listed
 from sync.runs import Report
 from tests.engine.conftest import Loop
+from tests.engine.memory import Memory
 from tests.engine.test_rollback import HOUR, loop_back, run, titles
 
 __all__ = ["loop_back"]
@@ -24,11 +25,11 @@ def asked(loop: Loop) -> list[dict[str, Any]]:
         return listed(tx)
 
 
-def older(loop: Loop) -> Report:
-    """One record of alpha is as it was before its person's title changed on beta."""
+def restored(loop: Loop, where: Memory, record: str, **values: str) -> Report:
+    """Alpha's record of a person is as it was before somebody gave them these values on a record of `where`."""
     kept = deepcopy(loop.alpha.rows["contacts"]["a0"])
     loop.clock.advance(2 * HOUR)
-    loop.beta.edit("contacts", "b0", {"title": "Chief"})
+    where.edit("contacts", record, values)
     loop.settled()
     loop.clock.advance(2 * HOUR)
     loop.alpha.rows["contacts"]["a0"] = kept
@@ -37,7 +38,7 @@ def older(loop: Loop) -> Report:
 
 @pytest.mark.parametrize(("take", "title"), [("alpha/contacts/a0", "Clerk"), ("beta/contacts/b0", "Chief")])
 def test_one_record_that_is_told_older_is_asked_about(loop_back: Loop, take: str, title: str) -> None:
-    assert older(loop_back).state == "done"
+    assert restored(loop_back, loop_back.beta, "b0", title="Chief").state == "done"
     [question] = asked(loop_back)
     assert (question["field"], question["why"]) == ("title", "older")
     assert {option["value"] for option in question["options"]} == {"Clerk", "Chief"}
@@ -51,13 +52,7 @@ def test_one_record_that_is_told_older_is_asked_about(loop_back: Loop, take: str
 
 
 def test_its_opt_out_is_put_back_without_a_question(loop_back: Loop) -> None:
-    kept = deepcopy(loop_back.alpha.rows["contacts"]["a0"])
-    loop_back.clock.advance(2 * HOUR)
-    loop_back.alpha.edit("contacts", "a0", {"consent": "unsubscribed"})
-    loop_back.settled()
-    loop_back.clock.advance(2 * HOUR)
-    loop_back.alpha.rows["contacts"]["a0"] = kept
-    run(loop_back, "backfill")
+    restored(loop_back, loop_back.alpha, "a0", consent="unsubscribed")
     loop_back.settled()
     assert loop_back.alpha.rows["contacts"]["a0"].values["consent"] == "unsubscribed"
     assert asked(loop_back) == []
