@@ -47,8 +47,9 @@ if yaml.__with_libyaml__:
     _QUICK: Any = _Quick
 else:
     _QUICK = None
-_DISPUTED = re.compile(r"[\t\r?%\x85\u2028\u2029\ufeff]|^(?:---|\.\.\.)", re.MULTILINE)
-"""What libyaml and PyYAML do not read alike. Where any of it stands, and for every mistake, PyYAML has the say."""
+_DISPUTED = re.compile(r"[\t\r?\x85\u2028\u2029\ufeff]|(?<![0-9])%|[|>][-+0-9]*#|^(?:---|\.\.\.)", re.MULTILINE)
+"""What libyaml and PyYAML do not read alike (a percent sign behind a digit they do). Where any of it stands, and for
+every mistake, PyYAML has the say."""
 
 
 @dataclass(slots=True)

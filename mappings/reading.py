@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import CodeType
 from typing import Any
 
 import msgspec
@@ -85,8 +86,14 @@ def _space() -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=256)
+def _code(source: str) -> CodeType:
+    """Many mappings come to the same lines; what differs is in the space they run in."""
+    return compile(source, "<mapping>", "exec")
+
+
 def _made(lines: list[str], space: dict[str, Any]) -> Any:
-    exec(compile("\n".join(lines), "<mapping>", "exec"), space)
+    exec(_code("\n".join(lines)), space)
     return space["read"]
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from sqlalchemy import select
 
-from config.clock import ManualClock
 from sync.state.database import State
 from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
@@ -29,7 +28,7 @@ from tests.simulation.scenario import BESIDE, Outcome, Scenario
 from tests.simulation.side import Side
 from tests.simulation.trade import Trade
 from tests.simulation.twins import Twins
-from tests.simulation.world import SIDES, START, World, manifest, memory, platform
+from tests.simulation.world import SIDES, World, compiled, manifest, memory, platform
 
 _DEALS = "  deals: {kind: deal, about: deals}\n"
 _COPIES = "  deals: {kind: deal, about: deals, push: [create, update], unique: [home], home: home}\n"
@@ -159,11 +158,7 @@ def _world(world: World, handed: str) -> tuple[Path, Workspace]:
     (folder / "closedloop.yaml").write_text(
         _PROJECT.format(connections=lines) + (sales.PROJECT.format(object=handed) if handed else "")
     )
-    clock = ManualClock(START)
-    workspace = Workspace.open(folder, clock=clock, find=lambda name: _platform(name, folder / name, None))
-    workspace.close()
-    shutil.copy(folder / "closedloop.db", folder / "empty.db")
-    return folder, workspace
+    return folder, compiled(folder, {name: _platform(name, folder / name, None) for name in names})
 
 
 _platform = partial(platform, seated=DeskSeat)

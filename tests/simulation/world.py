@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from config.clock import ManualClock
 from connectors.api import Account, Connector, Platform, Surroundings
+from sync.state.database import State
 from sync.workspace import Workspace
 from tests.simulation import folders
 from tests.simulation.moments import FILLER, style_of
@@ -76,6 +77,14 @@ def manifest(name: str, people: Iterable[str], more: str = "") -> str:
 
 
 @cache
+def _empty_state() -> Path:
+    """A state in which nothing is yet, as it is made on a disk; the projects of all worlds begin with a copy."""
+    made = folders.folder("empty") / "closedloop.db"
+    State.open(f"sqlite:///{made}", clock=ManualClock(START)).close()
+    return made
+
+
+@cache
 def project_of(world: World) -> tuple[Path, Workspace]:
     """The project that all scenarios of such a world share: files, compiled mappings, and an empty state to copy."""
     folder = folders.folder("sim")
@@ -95,11 +104,16 @@ def project_of(world: World) -> tuple[Path, Workspace]:
     held = _HELD.format(type=world[3].partition("/")[0]) if world[3] and not world[3].startswith("fills/") else ""
     lines = "\n".join(f"  {name}: {{auth: {{mode: none}}}}" for name in names)
     (folder / "closedloop.yaml").write_text(_PROJECT.format(connections=lines) + held)
-    clock = ManualClock(START)
-    workspace = Workspace.open(folder, clock=clock, find=lambda name: platform(name, folder / name, None))
+    return folder, compiled(folder, {name: platform(name, folder / name, None) for name in names})
+
+
+def compiled(folder: Path, platforms: Mapping[str, Platform]) -> Workspace:
+    """The project in `folder` as it is known when it was opened once; an empty state lies there, and one to copy."""
+    for name in ("empty.db", "closedloop.db"):
+        shutil.copy(_empty_state(), folder / name)
+    workspace = Workspace.open(folder, clock=ManualClock(START), find=platforms.__getitem__)
     workspace.close()
-    shutil.copy(folder / "closedloop.db", folder / "empty.db")
-    return folder, workspace
+    return workspace
 
 
 @cache
