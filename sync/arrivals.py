@@ -160,9 +160,10 @@ class Arrivals:
         return odd
 
     def _heirs(self, new: list[Record], by_id: Mapping[str, Record]) -> set[str]:
-        """Those of the new records, of which only an end is told, that others live on as."""
+        """Those of the new records, of which only an end is told, that others live on as. It is people of whom that
+        tells something; a deal that was put away unseen is none, whatever was merged into it."""
         ends = [record.id for record in new if record.gone is not None and not record.into]
-        if not ends:
+        if not ends or self.stream.kind is not Kind.LEAD:
             return set()
         told = {_into(record, self.stream.object) for record in by_id.values() if record.into}
         here = {id for id in ends if f"{self.stream.object}/{id}" in told}

@@ -211,3 +211,19 @@ def test_a_copy_can_be_taken_back_and_is_not_made_again(both: Deals) -> None:
     both.settled()
     assert both.alpha.all("deals") == []
     assert values(both)["open_deals"] == 1
+
+
+def test_a_deal_that_was_put_away_unseen_is_none_whatever_was_merged_into_it(both: Deals) -> None:
+    """Nobody was ever in it, and it had no copy: a full read, which tells of both at once, tells nothing new."""
+    _, prospect = ana(both)
+    old = deal(both, prospect, name="Secret")
+    new = both.beta.put("deals", OPEN)
+    both.beta.remove("deals", new, Gone.ARCHIVED)
+    both.settled()
+    both.clock.advance(3600)
+    both.beta.remove("deals", old, Gone.MERGED, into=new)
+    both.settled()
+    report = Runner(both.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
+    assert report.counts["pull"]["beta"]["deals"]["applied"] == 0
+    with both.workspace.state.read() as tx:
+        assert new not in tx.execute(select(records.c.id)).scalars().all()

@@ -62,9 +62,10 @@ def _days() -> Mapping[date, int]:
 
 
 def _of_day(day: date) -> int | None:
-    """Whose it is. A day that was written where it is kept by a western zone's clocks has been moved twice."""
-    found = _days().get(day)
-    return found if found is not None else _days().get(day + timedelta(days=1))
+    """Whose it is. A day that was written where it is kept by a zone's clocks has been moved twice: back by western
+    ones, on by eastern ones."""
+    known = (_days().get(day + timedelta(days=by)) for by in (0, 1, -1))
+    return next((n for n in known if n is not None), None)
 
 
 def number(n: int) -> Decimal:

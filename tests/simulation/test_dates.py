@@ -16,6 +16,8 @@ from tests.simulation.scenario import run
 MOVED, ROUNDED, COUNTED = 161001214, 161000008, 161001908
 """Worlds where a side takes its own clocks' time for the common one, where one rounds numbers, and no answer tells
 either; where one keeps dates in epoch milliseconds."""
+TWICE = 300_003_433
+"""One of the first kind, where a person has two records on that side."""
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,10 @@ def test_dates_and_numbers_come_back_as_they_were_given(seed: int, met: str) -> 
     outcome = run(seed)
     assert outcome.violation == ""
     assert outcome.met[f"beside/{met}"]
+
+
+def test_a_day_that_two_records_of_a_person_have_moved_twice_is_known_again() -> None:
+    assert run(TWICE).violation == ""
 
 
 @pytest.mark.parametrize(("seed", "name"), [(MOVED, "is_moved"), (ROUNDED, "is_rounded")])

@@ -37,6 +37,8 @@ ARCHIVE = (
     *(200_004_180, 200_005_032),
     # the world: away when it was remembered, and brought back before anybody noticed
     200_004_491,
+    # the world: what came over with a conversion was left out of the answers since
+    300_000_716,
     # what somebody gave since, and what was put back, came in one answer, and the latter stood
     101_004_567,
     # an opt-out on a record that is not there any more was forgotten when the record was made again
