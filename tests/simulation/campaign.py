@@ -63,9 +63,11 @@ def quietly() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def batch(level: str, first: int) -> list[Outcome]:
-    """The scenarios of some seeds; the first of some batches twice, to see that a seed decides everything."""
+def batch(level: str, first: int) -> tuple[list[Outcome], float]:
+    """The scenarios of some seeds, and the seconds of a core that they took; the first of some batches twice, to see
+    that a seed decides everything."""
     quietly()
+    began = time.process_time()
     gc.disable()  # thousands of short-lived objects and few cycles: collected between the batches,
     gc.freeze()  # which need not look through all modules each time
     done = [_outcome(level, seed) for seed in range(first, first + BATCHES[level])]
@@ -74,7 +76,7 @@ def batch(level: str, first: int) -> list[Outcome]:
     gc.collect()
     for outcome in done:
         outcome.told = outcome.told if outcome.violation else []
-    return done
+    return done, time.process_time() - began
 
 
 def _outcome(level: str, seed: int) -> Outcome:
@@ -94,6 +96,7 @@ class Tally:
     seeds: int = 0
     events: int = 0
     crashes: int = 0
+    seconds: float = 0.0  # of a core
     faults: Counter[str] = field(default_factory=Counter)
     met: Counter[str] = field(default_factory=Counter)
     violations: list[Outcome] = field(default_factory=list)
@@ -123,8 +126,8 @@ def _level(number: int) -> str:
     return "http" if number % HTTP_EVERY == 1 else "port"
 
 
-def outcomes(first: int, until: float, workers: int) -> Iterator[tuple[str, Outcome]]:
-    """Scenarios of all levels from seed `first` on until the (monotonic) time."""
+def batches(first: int, until: float, workers: int) -> Iterator[tuple[str, list[Outcome], float]]:
+    """Scenarios of all levels from seed `first` on until the (monotonic) time, with the seconds of a core they took."""
     following = dict.fromkeys(LEVELS, first)
     number = 0
     with ProcessPoolExecutor(workers) as pool:
@@ -137,7 +140,7 @@ def outcomes(first: int, until: float, workers: int) -> Iterator[tuple[str, Outc
                 number += 1
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 level = running.pop(done)
-                yield from ((level, outcome) for outcome in done.result())
+                yield (level, *done.result())
 
 
 def once(level: str, seed: int) -> int:
@@ -164,10 +167,12 @@ def main() -> int:
         return once(told.level, told.seed)
     began = time.monotonic()
     tallies = {level: Tally() for level in LEVELS}
-    for level, outcome in outcomes(told.seed, began + told.minutes * 60, os.cpu_count() or 1):
-        tallies[level].add(outcome)
-        if outcome.violation:
-            print(f"{level} seed {outcome.seed}: {outcome.violation}", flush=True)
+    for level, done, seconds in batches(told.seed, began + told.minutes * 60, os.cpu_count() or 1):
+        tallies[level].seconds += seconds
+        for outcome in done:
+            tallies[level].add(outcome)
+            if outcome.violation:
+                print(f"{level} seed {outcome.seed}: {outcome.violation}", flush=True)
     report(tallies, time.monotonic() - began)
     return 1 if any(tally.violations for tally in tallies.values()) else 0
 
@@ -208,6 +213,7 @@ def summary(tallies: dict[str, Tally], kinds: Counter[str], seconds: float) -> d
         "kinds": dict(sorted(kinds.items())),
         "violations": sum(len(tally.violations) for tally in every),
         "by_level": {level: tally.seeds for level, tally in tallies.items()},
+        "per_core_second": {level: round(t.seeds / t.seconds, 1) for level, t in tallies.items() if t.seconds},
         "combinations": {
             level: {"possible": found.possible, "met": len(found.met), "never": len(found.never)}
             for level, found in coverage.items()
