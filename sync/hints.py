@@ -1,4 +1,4 @@
-"""Hints: which records webhooks said to read, kept until they are read.
+"""Hints: which records webhooks said to read, or merges into what nobody has seen; kept until they are read.
 
 A webhook is never believed for what it says of a record, only that it should be read. Its hint is stored before the
 delivery is answered, and goes in the transaction that absorbs the record as the platform holds it: a process that dies

@@ -14,8 +14,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Table, bindparam, exists, select, update
 
-from connectors.api import Gone
+from connectors.api import Gone, Notice
 from mappings.model import Kind
+from sync import hints
 from sync.copies import Changed, follow, kin, recognise, welcome_back
 from sync.core import resolve
 from sync.core.resolve import Key
@@ -87,6 +88,12 @@ _ENDED = (
     .join(streams, streams.c.id == records.c.stream)
     .where(records.c.lead == bindparam("whose"))
     .where(streams.c.connection == bindparam("of"), records.c.into == bindparam("into"))
+)
+_IS_KNOWN = (
+    select(records.c.id)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .where(records.c.id == bindparam("id"))
 )
 _OWNERS = select(identities).where(
     identities.c.kind == bindparam("of"), identities.c.value.in_(bindparam("some", expanding=True))
@@ -200,6 +207,13 @@ class _Batch:
             lead = self._unite(lead, other)
         self._owners[key] = self._new_keys[key] = lead
         self._ask_no_more(row.connection, object, record_id)
+        self._ask_for(row.connection, object, record_id)
+
+    def _ask_for(self, connection: str, object: str, id: str) -> None:
+        """Read what another lives on as where no pull told of it: it was put away before, and its end said nothing."""
+        place = {"of": connection, "named": object, "id": id}
+        if not self.tx.execute(_IS_KNOWN, place).first():
+            hints.keep(self.tx, connection, [Notice(object, id)], self.at)
 
     def _ask_no_more(self, connection: str, object: str, id: str) -> None:
         """The platform has said whose this record is: if it is nobody's yet, it is linked anew."""

@@ -106,6 +106,24 @@ def test_who_lives_on_as_a_record_that_was_put_away_unseen_is_whoever_that_was(
     assert (live(loop), len(links(loop))) == (1, 1)
 
 
+@pytest.mark.parametrize(("object", "gone"), [("contacts", Gone.MERGED), ("prospects", Gone.CONVERTED)])
+def test_who_lives_on_as_a_record_whose_end_was_told_before_is_whoever_that_was(
+    loop: Loop, object: str, gone: Gone
+) -> None:
+    """It said nothing then; it is asked for once it means somebody."""
+    loser = loop.beta.put(object, {"email": "old@x.io"})
+    loop.alpha.put("contacts", {"email": "ana@x.io"})
+    loop.beta.put("contacts", {"email": "ana@x.io"}, "b9")
+    loop.beta.remove("contacts", "b9", Gone.ARCHIVED)
+    loop.sync(push=False)
+    assert live(loop) == 2
+    loop.clock.advance(3600)  # no pull of news tells it again
+    loop.beta.remove(object, loser, gone, into="b9", into_object="contacts")
+    loop.sync(push=False)
+    loop.sync(push=False)
+    assert (live(loop), len(links(loop))) == (1, 1)
+
+
 def test_of_who_lives_on_as_a_record_that_was_deleted_unseen_it_is_known(loop: Loop) -> None:
     """Where the platform tells nothing else of it, either."""
     ours = loop.alpha.put("contacts", {"email": "ana@x.io"})

@@ -13,6 +13,13 @@ PEOPLE = (
         tests="tests/engine/test_identity.py",
     ),
     Bug(
+        "a record whose end said nothing is not asked for when it means somebody",
+        "sync/resolve.py",
+        "        self._ask_for(row.connection, object, record_id)\n",
+        "",
+        tests="tests/engine/test_identity.py",
+    ),
+    Bug(
         "who is who is asked of two who are one by now",
         "sync/unite.py",
         "    answer_moot(tx, keep, lose, at)\n",
