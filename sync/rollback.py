@@ -246,18 +246,15 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
 
 
 def _held(known: Field, body: Values, why: Provenance | None, lost: Sequence[Loss]) -> tuple[Any, str]:
-    """What the lead held of a field, and since when that counts ('' where nobody knows): as it was decided last, or
-    what a record had said after that, of which nothing was decided yet; or _NOTHING. To keep it is no word of now, and
-    what was said before, and is heard after, may be newer."""
+    """What the lead held of a field, and since when that counts ('' where nobody knows), or _NOTHING: as it was decided
+    last; where it only tightens or goes forward, what a record had said after that, too, of which nothing was decided
+    yet. To keep it is no word of now, and what was said before, and is heard after, may be newer."""
     value, since = body.get(known.name, _NOTHING), why.at if why else ""
-    said = [loss for loss in lost if loss.value is not None]
-    last = None
-    if known.rule in _LASTING:
-        rank: dict[Any, int] = {option: number for number, option in enumerate(known.options)}
-        more = [loss for loss in said if rank.get(loss.value, -1) > rank.get(value, -1)]
-        last = max(more, key=lambda loss: (rank[loss.value], loss.at), default=None)
-    elif known.rule is Rule.MOST_RECENT:
-        last = max((loss for loss in said if loss.at > since), key=lambda loss: loss.at, default=None)
+    if known.rule not in _LASTING:
+        return value, since
+    rank: dict[Any, int] = {option: number for number, option in enumerate(known.options)}
+    more = [loss for loss in lost if rank.get(loss.value, -1) > rank.get(value, -1)]
+    last = max(more, key=lambda loss: (rank[loss.value], loss.at), default=None)
     return (last.value, last.at) if last else (value, since)
 
 

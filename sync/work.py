@@ -12,6 +12,7 @@ from config.errors import ClosedloopError, Fenced
 from sync.hints import COMMAND as HINTS
 from sync.hints import pass_on
 from sync.restored import look_up, question
+from sync.steps import rolled_back
 from sync.steps.attempt import REBASELINE, Attempt
 from sync.steps.decide import decide
 from sync.steps.pull import pull
@@ -20,6 +21,8 @@ from sync.steps.push import push
 
 def steps(attempt: Attempt) -> Iterator[str]:
     """The run, one transaction or one chunk of writes at a time; yields the name of the step just taken."""
+    if rolled_back.is_told(attempt):
+        yield from decide(attempt)
     for connection in attempt.connections:
         yield from attempt.once(f"pull:{connection}", partial(pull, attempt, connection))
     attempt.progress.stage("", "decide")

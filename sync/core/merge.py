@@ -150,7 +150,10 @@ def _but_silent(voices: Sequence[Voice], silent: Collection[str], answer: Decisi
 
 def _weighty(field: Field, answer: Decision, voices: Sequence[Voice]) -> Sequence[Voice]:
     """The voices that may overturn an answer of one moment. Where a field only tightens or goes forward, a record that
-    was not heard then and says less, such as one made since, takes nothing back."""
+    was not heard then and says less, such as one made since, takes nothing back; where the latest counts, nor does what
+    is older than the value."""
+    if answer.once and answer.since and field.rule is Rule.MOST_RECENT:
+        return [voice for voice in voices if voice.at > answer.since]
     if not answer.once or field.rule not in (Rule.MOST_RESTRICTIVE, Rule.FURTHEST):
         return voices
     rank: dict[Any, int] = {option: number for number, option in enumerate(field.options)}

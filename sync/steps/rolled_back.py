@@ -25,6 +25,12 @@ def _way(attempt: Attempt) -> Any:
     return attempt.options.get("choice", "")
 
 
+def is_told(attempt: Attempt) -> bool:
+    """Whether a person has said which way it is to go. What was stored before it is decided first: of what a record
+    loses that is no lead's yet nothing would tell any more."""
+    return _way(attempt) in rollback.WAYS
+
+
 def probe(attempt: Attempt, connection: str, object: str) -> None:
     """Look at the newest records of the object; what looks rolled back is looked at whole once it has been pulled."""
     lost = rollback.newest(attempt.workspace, connection, object)
@@ -61,7 +67,7 @@ def doubt(attempt: Attempt, tx: Connection, connection: str, object: str, counts
     touched it. Where anything speaks for that it is kept; raises LookFirst where nobody has looked."""
     if not counts.loosened:
         return
-    if counts.older or _way(attempt) in rollback.WAYS or any(of == connection for of, _ in rollback.notes(tx)):
+    if counts.older or is_told(attempt) or any(of == connection for of, _ in rollback.notes(tx)):
         rollback.keep(tx, attempt.workspace, f"{connection}/{object}", counts.loosened)
     elif (connection, object) not in attempt.looked:
         raise LookFirst

@@ -278,6 +278,56 @@ def test_of_two_values_that_nothing_was_decided_of_the_newer_one_is_put_back(loo
     assert {side.rows["contacts"][id].values["title"] for side, id, _ in said} == {newer}
 
 
+def given_and_lost(loop: Loop, title: str | None) -> None:
+    """Somebody gives alpha's record this title; a run dies between its pull and its decisions; alpha is rolled back."""
+    kept = deepcopy(loop.alpha.rows)
+    loop.clock.advance(2 * HOUR)
+    loop.alpha.edit("contacts", "a0", {"title": title})
+    known = loop.workspace
+    mapped = known.mapped("alpha")["contacts"]
+    pull_object(known.state, known.connector("alpha"), mapped, "alpha", run="run_x", now=known.now)
+    loop.clock.advance(2 * HOUR)
+    loop.alpha.rows.update(kept)
+
+
+@pytest.mark.parametrize("title", ["Boss", None])
+def test_a_clearing_that_nothing_was_decided_of_is_put_back_as_a_value_is(loop_back: Loop, title: str | None) -> None:
+    given_and_lost(loop_back, title)
+    run(loop_back, "backfill", ("alpha",), choice=PUT_BACK)
+    loop_back.settled()
+    assert (title, title) in titles(loop_back)
+
+
+def test_a_blank_that_says_nothing_is_not_put_back(loop_back: Loop) -> None:
+    path = loop_back.folder / "mappings/alpha.yaml"
+    path.write_text(path.read_text().replace("title, direction: both, on_blank: clear", "title, direction: both"))
+    loop_back.reopen()
+    loop_back.settled()
+    given_and_lost(loop_back, None)
+    run(loop_back, "backfill", ("alpha",), choice=PUT_BACK)
+    loop_back.settled()
+    assert titles(loop_back) == {("Clerk", "Clerk")}
+
+
+@pytest.mark.parametrize(("last", "stands"), [("beta", "Head"), ("alpha", "Boss")])
+def test_what_was_given_before_what_is_put_back_and_is_heard_after_does_not_overturn_it(
+    loop_back: Loop, last: str, stands: str
+) -> None:
+    """What is newer does. Nothing had been written by then."""
+    kept = deepcopy(loop_back.alpha.rows)
+    loop_back.clock.advance(2 * HOUR)
+    said = [(loop_back.alpha, "a0", "Boss"), (loop_back.beta, "b0", "Head")]
+    for side, id, title in said if last == "beta" else reversed(said):
+        loop_back.clock.advance(60)
+        side.edit("contacts", id, {"title": title})
+    run(loop_back, names=("alpha",))
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.rows.update(kept)
+    run(loop_back, "backfill", ("alpha",), choice=PUT_BACK, push=False)
+    loop_back.settled()
+    assert (stands, stands) in titles(loop_back)
+
+
 def test_a_few_older_records_are_an_index_that_lags(loop_back: Loop) -> None:
     kept = deepcopy(loop_back.alpha.rows["contacts"]["a0"])
     loop_back.clock.advance(60)

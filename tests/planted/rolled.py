@@ -57,6 +57,21 @@ ROLLED = (
         tests="tests/simulation/test_older.py::test_what_failed_once_holds",
     ),
     Bug(
+        "what was stored and not decided of yet is forgotten with what a record lost",
+        "sync/work.py",
+        "    if rolled_back.is_told(attempt):\n        yield from decide(attempt)\n",
+        "",
+        tests="tests/engine/test_rollback.py::test_a_clearing_that_nothing_was_decided_of_is_put_back_as_a_value_is",
+    ),
+    Bug(
+        "what is put back falls to what was given before it and is heard after",
+        "sync/core/merge.py",
+        "return [voice for voice in voices if voice.at > answer.since]",
+        "return voices",
+        tests="tests/engine/test_rollback.py::"
+        "test_what_was_given_before_what_is_put_back_and_is_heard_after_does_not_overturn_it",
+    ),
+    Bug(
         "a few records that are told older stay as they were known, and nobody is asked",
         "sync/steps/rolled_back.py",
         "            rollback.ask(tx, attempt.workspace, connection, object, lost.back, attempt.run)\n",

@@ -25,6 +25,7 @@ from tests.simulation import (
     remapping,
     returns,
     rewriting,
+    undecided,
     wire,
 )
 from tests.simulation.side import LACKING
@@ -175,6 +176,7 @@ def _combinations(level: str) -> Iterator[str]:
     of = _LIKE.get(level, level)
     if level in ("rolled", "older"):
         yield "beside/rolled back"
+        yield f"beside/{undecided.NAME}"
     if of in ("port", "deals"):
         yield from (f"beside/{what}" for what in (naming.DESCEND, naming.SHUFFLED))
     if of == "deals":

@@ -31,6 +31,7 @@ from tests.simulation.people import FIELDS, Edit
 from tests.simulation.process import Crash
 from tests.simulation.scenario import BESIDE, Outcome, Scenario
 from tests.simulation.side import Row, Side
+from tests.simulation.undecided import NAME, Undecided
 
 TRIES = 12
 """How often a person's answer is carried out while faults strike; then once without."""
@@ -68,6 +69,14 @@ class RollingScenario(Scenario):
         self.planned = self.steps or Random(f"{self.seed}-rolled steps").choice((6, 9, 12, 16))
         self.rolling = Rolling(self, Random(f"{self.seed}-rolled"))
         self.each = self.rolling.each
+
+    def _boundary(self, side: Side | None, name: str) -> None:
+        Scenario._boundary(self, side, name)
+        undecided = self.rolling.undecided
+        if name == "commit.after" and undecided.is_stored():
+            undecided.waits = None
+            self.met[f"beside/{NAME}"] += 1
+            self._die(side, name)
 
     def opened(self) -> Workspace:
         """With guards that hold a few people, too, and look often."""
@@ -111,6 +120,7 @@ class Rolling:
     scenario: RollingScenario
     rng: Random
     side: Side = field(init=False)
+    undecided: Undecided = field(init=False)
     way: str = ""
     taken: int = 0
     rolled: int = 0
@@ -134,6 +144,7 @@ class Rolling:
         self.rolled = self.rng.randrange(min(3, last - 1), last)
         self.taken = self.rng.randrange(self.rolled)
         self.patience = self.rng.choice((0, 0, 1, 2))
+        self.undecided = Undecided(self)
 
     def each(self, number: int) -> None:
         if number in (self.taken, self.rolled) and self.rng.random() < 0.8:
@@ -145,8 +156,11 @@ class Rolling:
             self.scenario._say(f"{self.side.name} is remembered")
             self.scenario.clock.advance(AWAY)
         elif number == self.rolled:
+            self.undecided.strike()
             self._roll_back()
-            if self.rng.random() < 0.6:
+            if self.undecided.at_once:
+                self._decide()
+            elif self.rng.random() < 0.6:
                 self.scenario.sync()
 
     # the side is as it was
@@ -316,11 +330,16 @@ class Rolling:
             value = row.values.get(name)
             if value == over.values.get(name) or (untouched and name == "first" and not value):
                 continue
-            was = people.edit_of(over.values.get(name))
+            was = people.edit_of(over.values.get(name)) if over.values.get(name) else self._cleared(id, name)
             replaced = frozenset() if was is None else people.edits[was].replaced | {was}
             same = _stands(self.known.get(id, {}), name, value)  # for all the engine knows nothing has changed
             mute = not untouched or same or (not value and (id, name) not in self.side.filled)
             yield Edit(name, value, replaced, self.side.name, id, self.side.whose[id], mute)
+
+    def _cleared(self, id: str, name: str) -> int | None:
+        """The edit that cleared the field on this record, where that is what somebody did there last."""
+        number, _ = self.scenario.people.given.get((self.side.name, id, name), (None, 0))
+        return number if number is not None and self.scenario.people.edits[number].value is None else None
 
     def _taken_at_its_word(self, id: str, row: Row) -> None:
         """A record that somebody touched says by itself that its stage was set back; and that its person opts in again,

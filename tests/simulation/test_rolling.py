@@ -8,6 +8,7 @@ from tests.simulation.campaign import Tally
 from tests.simulation.coverage import Coverage
 from tests.simulation.rolling import RollingScenario, run
 from tests.simulation.seeds import NEWEST
+from tests.simulation.undecided import KIND
 
 SEEDS, BATCH, FIRST = 60, 20, 40_000
 ARCHIVE = (
@@ -71,11 +72,23 @@ ARCHIVE = (
     95_000_010,
 )
 """Scenarios that found something once, in the engine or in the simulation itself."""
+UNDECIDED = (
+    # a clearing that was stored, and not decided upon yet when its record was rolled back, was forgotten
+    *(700_001_305, 700_001_447, 700_001_723),
+    # what was put back, and not written yet, fell to what was given before it and heard after
+    700_000_267,
+)
+"""Those in which something was stored, and nothing decided of it yet, when its side was rolled back."""
 
 
 @pytest.mark.parametrize("seed", ARCHIVE)
 def test_what_failed_once_holds(seed: int) -> None:
     assert run(seed, without=NEWEST).violation == ""
+
+
+@pytest.mark.parametrize("seed", UNDECIDED)
+def test_what_nothing_was_decided_of_is_not_forgotten(seed: int) -> None:
+    assert run(seed, without=NEWEST - {KIND}).violation == ""
 
 
 @pytest.mark.slow
