@@ -26,9 +26,9 @@ from sync.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
-    """What became of pulled records: each is in exactly one of the counts from `new` to `suppressed`. `older` are those
-    of the unchanged that were rolled back; `lost` is what a platform lost and is to be kept; `loosened` are consents
-    that a record took back."""
+    """What became of pulled records: each is in exactly one of the counts from `new` to `suppressed`. `older` are the
+    ids of those of the unchanged that were rolled back; `lost` is what a platform lost and is to be kept; `loosened`
+    are consents that a record took back."""
 
     pulled: int = 0
     new: int = 0
@@ -38,7 +38,7 @@ class Absorbed:
     filtered: int = 0
     quarantined: int = 0
     suppressed: int = 0
-    older: int = 0
+    older: tuple[str, ...] = ()
     lost: tuple[Loss, ...] = ()
     loosened: tuple[Loss, ...] = ()
 
@@ -124,7 +124,7 @@ def absorb_records(
         arrivals.take(by_id)
         arrivals.store()
         taken = (arrivals.new, arrivals.changed, arrivals.gone)
-        back_again = _Back(arrivals.older, tuple(arrivals.lost), tuple(arrivals.loosened))
+        back_again = _Back(tuple(arrivals.older), tuple(arrivals.lost), tuple(arrivals.loosened))
         counts = _counts(len(arrived), reader, taken, back_again)
     reader.complaints.store()
     return counts
@@ -133,7 +133,7 @@ def absorb_records(
 class _Back(NamedTuple):
     """What went back: see `Absorbed`."""
 
-    older: int = 0
+    older: tuple[str, ...] = ()
     lost: tuple[Loss, ...] = ()
     loosened: tuple[Loss, ...] = ()
 

@@ -100,7 +100,8 @@ class Arrivals:
         self.touches: list[rows.Row] = []
         self.farewells: list[rows.Row] = []
         self.associations: dict[str, Values] = {}
-        self.new = self.changed = self.gone = self.older = 0
+        self.new = self.changed = self.gone = 0
+        self.older: list[str] = []
         self.lost: list[Loss] = []
         self.loosened: list[Loss] = []
         self.consents = mapped.consents
@@ -217,7 +218,8 @@ class Arrivals:
             return
         older = self._is_older(record, before)
         if older and self.back is None:  # an index that lags tells an older state than the one we know: not news
-            self.older += before.version < stamp(unstamp(self.at) - LAGS) and went_back(record.version, before.version)
+            if before.version < stamp(unstamp(self.at) - LAGS) and went_back(record.version, before.version):
+                self.older.append(record.id)
             return
         read = self._read(record, before)
         if read is None:

@@ -18,7 +18,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
 
 from config.clock import stamp
-from config.errors import PermissionMissing
+from config.errors import Misconfigured, PermissionMissing, RecordRejected
 from connectors.api import Gone, Record
 from mappings.model import Field, Kind, Rule, Values
 from sync.absorb import absorb_found
@@ -100,6 +100,12 @@ _NEWEST = (
     .where(records.c.version != "", records.c.version < bindparam("until"))
     .order_by(records.c.version.desc())
 )
+_THESE = (
+    select(records.c.id, records.c.version, records.c.gone)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .where(records.c.id.in_(bindparam("some", expanding=True)))
+)
 _LIVING = _NEWEST.where(records.c.gone.is_(None)).limit(PROBED)
 
 
@@ -120,22 +126,37 @@ def newest(workspace: Workspace, connection: str, object: str) -> Lost:
         return Lost(0)
 
 
-def look(workspace: Workspace, connection: str, object: str, told: int) -> Lost:
+def look(workspace: Workspace, connection: str, object: str, told: Collection[str]) -> Lost:
     """What the account has lost of the object, the newest records first, until it is more than a guard lets pass. Of
-    others than people it is what was `told` older: those are not read one by one."""
+    others than people it is what a pull `told` older: of those few are asked for by their ids, as what they show."""
     with workspace.state.read() as tx:
         known = known_records(tx, connection, object)
+    guard = workspace.project.guards.rolled_back
     if workspace.mapped(connection)[object].kind is not Kind.LEAD:
-        return Lost(known, known, told)
+        few = told and not guard.breaks(len(told), known)
+        return Lost(known, known, len(told), back=_still_older(workspace, connection, object, told) if few else ())
     found = Lost(known)
     for some in chunks(_known(workspace, connection, object, _NEWEST)):
         more = _look(workspace, connection, object, some)
         looked, older, missing = found.looked + len(some), found.older + more.older, found.missing + more.missing
         found = replace(found, looked=looked, older=older, missing=missing)
         found = replace(found, newer=(*found.newer, *more.newer), back=(*found.back, *more.back))
-        if workspace.project.guards.rolled_back.breaks(found.number, found.known):
+        if guard.breaks(found.number, found.known):
             break
     return found
+
+
+def _still_older(workspace: Workspace, connection: str, object: str, told: Collection[str]) -> tuple[Record, ...]:
+    """Those of the records `told` older that are so when they are asked for; none where a platform cannot be."""
+    back: list[Record] = []
+    for some in chunks(sorted(told)):
+        with workspace.state.read() as tx:
+            known = tx.execute(_THESE, {"of": connection, "named": object, "some": some}).all()
+        try:
+            back.extend(_look(workspace, connection, object, known).back)
+        except (Misconfigured, RecordRejected):
+            break
+    return tuple(back)
 
 
 def _known(workspace: Workspace, connection: str, object: str, which: Any) -> list[Any]:
@@ -196,8 +217,8 @@ def _place(name: str) -> tuple[str, str]:
 
 def ask(tx: Connection, workspace: Workspace, connection: str, object: str, found: Sequence[Record], run: str) -> None:
     """Take in what these few records are told to hold, older than they are known though no index lags so long: somebody
-    restored them, or their times had been ahead. It may be an edit or a loss, so a person is asked; consents and stages
-    are put back."""
+    restored them, or their times had been ahead. Of people it may be an edit or a loss, so a person is asked; consents
+    and stages are put back. What is no person has one home, and is what stands there."""
     lost = absorb_found(tx, workspace, connection, object, found, run=run, back=Back(anew=True, kept=None)).lost
     lasting = [loss for loss in lost if workspace.fields[loss.field].rule in _LASTING]
     keep(tx, workspace, f"{connection}/{object}", lasting)

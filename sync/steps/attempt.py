@@ -84,7 +84,7 @@ class Attempt:
         self.held = {name: Held(name, **told) for name, told in self._noted.get("held", {}).items()}
         self.ledger = Ledger(run, orjson.loads(row.counts) if row.counts != "{}" else None)
         self.marked = False  # the state's epoch was raised
-        self.older: dict[tuple[str, str], int] = {}  # records told older than they are known, by object
+        self.older: dict[tuple[str, str], set[str]] = {}  # the ids told older than they are known, by object
         self.looked: set[tuple[str, str]] = set()  # objects looked at before a consent that was taken back is believed
         self.unseen: set[str] = set()  # leads of which what was pulled may be what writes in doubt did
         self.news = False  # a webhook told something new

@@ -87,7 +87,7 @@ def account(attempt: Attempt, tx: Connection, connection: str, object: str, coun
     """What came back older is a sign, and what a platform lost is kept: in the transaction that takes in what it shows
     now."""
     if counts.older:
-        attempt.older[(connection, object)] = attempt.older.get((connection, object), 0) + counts.older
+        attempt.older.setdefault((connection, object), set()).update(counts.older)
         rollback.suspect(tx, connection, object)
     if counts.lost:
         rollback.keep(tx, attempt.workspace, f"{connection}/{object}", counts.lost)
@@ -112,7 +112,7 @@ def settle(attempt: Attempt, connection: str, object: str) -> None:
 
 
 def _judge(attempt: Attempt, connection: str, object: str) -> None:
-    lost = rollback.look(attempt.workspace, connection, object, attempt.older.get((connection, object), 0))
+    lost = rollback.look(attempt.workspace, connection, object, attempt.older.get((connection, object), set()))
     breaks = attempt.workspace.project.guards.rolled_back.breaks(lost.number, lost.known)
     _hear(attempt, connection, object, lost)
     with attempt.workspace.state.begin() as tx:

@@ -14,10 +14,11 @@ from config.clock import stamp
 from sync.conflicts import Answer, answer, listed
 from sync.runs import Report
 from tests.engine.conftest import Loop
-from tests.engine.memory import Memory
+from tests.engine.deals import Deals, ana, both, deal, values
+from tests.engine.memory import Memory, MemoryConnector
 from tests.engine.test_rollback import HOUR, loop_back, run, titles
 
-__all__ = ["loop_back"]
+__all__ = ["both", "loop_back"]
 
 
 def asked(loop: Loop) -> list[dict[str, Any]]:
@@ -69,3 +70,66 @@ def test_an_edit_after_one_whose_time_was_ahead_is_asked_about_once_that_has_com
     run(loop_back, "backfill")
     [question] = asked(loop_back)
     assert {option["value"] for option in question["options"]} == {"Boss", "Head"}
+
+
+def a_deal_restored(both: Deals) -> tuple[str, Report]:
+    """A deal of beta that was of 900, then of 950, and is of 900 again by a restored backup."""
+    home = deal(both, ana(both)[1])
+    kept = deepcopy(both.beta.rows["deals"][home])
+    both.settled()
+    both.clock.advance(2 * HOUR)
+    both.beta.edit("deals", home, {"amount": "950"})
+    both.settled()
+    assert both.mine()[0]["worth"] == "950"
+    both.clock.advance(2 * HOUR)
+    both.beta.rows["deals"][home] = kept
+    return home, run(both, "backfill")
+
+
+def test_a_deal_that_is_told_older_is_what_its_home_shows(both: Deals) -> None:
+    home, report = a_deal_restored(both)
+    assert (report.state, asked(both)) == ("done", [])
+    both.settled()
+    assert (both.mine()[0]["worth"], values(both)["open_amount"]["amount"]) == ("900", "900")
+    both.beta.edit("deals", home, {"amount": "970"})
+    both.settled()
+    assert both.mine()[0]["worth"] == "970"
+    assert run(both, "backfill").counts["write"] == {}
+
+
+def test_a_copy_that_is_told_older_is_written_anew(both: Deals) -> None:
+    home = deal(both, ana(both)[1])
+    both.settled()
+    [copy] = both.alpha.rows["deals"]
+    kept = deepcopy(both.alpha.rows["deals"][copy])
+    both.clock.advance(2 * HOUR)
+    both.beta.edit("deals", home, {"amount": "950"})
+    both.settled()
+    both.clock.advance(2 * HOUR)
+    both.alpha.rows["deals"][copy] = kept
+    run(both, "backfill")
+    both.settled()
+    assert (both.mine()[0]["worth"], values(both)["open_amount"]["amount"]) == ("950", "950")
+
+
+def test_a_deal_that_only_a_listing_tells_older_is_what_it_is_when_it_is_asked_for(
+    both: Deals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = deal(both, ana(both)[1])
+    kept = deepcopy(both.beta.rows["deals"][home])
+    both.clock.advance(2 * HOUR)
+    both.beta.edit("deals", home, {"amount": "950"})
+    both.settled()
+    both.clock.advance(2 * HOUR)
+    now, both.beta.rows["deals"][home] = both.beta.rows["deals"][home], kept
+    read = MemoryConnector.read
+
+    def asked_for(of: MemoryConnector, object: str, key: str, *more: Any) -> Any:
+        if key == "id" and object == "deals" and of.memory is both.beta:
+            both.beta.rows["deals"][home] = now
+        return read(of, object, key, *more)
+
+    monkeypatch.setattr(MemoryConnector, "read", asked_for)
+    run(both, "backfill")
+    both.settled()
+    assert both.mine()[0]["worth"] == "950"

@@ -8,6 +8,13 @@ _SEEN = "tests/simulation/test_rolling.py::test_what_failed_once_holds"
 
 ROLLED = (
     Bug(
+        "a deal that is told older stays as it was known",
+        "sync/rollback.py",
+        "back=_still_older(workspace, connection, object, told) if few else ())",
+        "back=())",
+        tests="tests/engine/test_older_records.py",
+    ),
+    Bug(
         "a backfill that died at its start reads nothing anew",
         "sync/runs.py",
         '"stage": the_beginning(now) if anew else ""',
