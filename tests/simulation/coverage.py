@@ -14,6 +14,7 @@ from functools import cache
 
 from tests.simulation import (
     amounts,
+    backups,
     beside,
     dates,
     drift,
@@ -180,7 +181,7 @@ def _combinations(level: str) -> Iterator[str]:
     if of in ("port", "deals"):
         yield from (f"beside/{what}" for what in (naming.DESCEND, naming.SHUFFLED))
     if of == "deals":
-        yield f"beside/{amounts.ROUNDED}"
+        yield from (f"beside/{what}" for what in (amounts.ROUNDED, backups.RESTORED))
     if of == "port":
         yield from (f"beside/{what}" for what in _BESIDE)
         between = ("clock set", oddities.SILENT, oddities.AHEAD_OF)

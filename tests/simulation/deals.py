@@ -20,7 +20,7 @@ from sqlalchemy import select
 from sync.state.database import State
 from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
-from tests.simulation import amounts, deals_oracle, folders, naming, sales, sales_oracle, twins
+from tests.simulation import amounts, backups, deals_oracle, folders, naming, sales, sales_oracle, twins
 from tests.simulation.desk import Desk, DeskSeat
 from tests.simulation.process import Life, Watched, plain
 from tests.simulation.sales import Sales
@@ -246,6 +246,10 @@ class DealScenario(Scenario):
         self._acting = False
 
     # the end
+
+    def _heal(self) -> None:
+        backups.strike(self)
+        Scenario._heal(self)
 
     def _come_to_rest(self) -> None:
         """What an answer once left out comes with the next full sync, where nothing else asks for it again."""

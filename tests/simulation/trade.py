@@ -156,6 +156,10 @@ class Trade:
         else:
             self._edit(self.crm, id, {**OPEN, "stage": self.rng.choice(STAGES)})
 
+    def amend(self, deal: str) -> None:
+        """Somebody changes what an open deal is called, worth, or when it ends."""
+        self._edit(self.crm, deal, self._amended())
+
     def _amended(self) -> dict[str, str | None]:
         self.given += 1
         name = self.rng.choice(("worth", "worth", "title", "until"))
