@@ -47,8 +47,8 @@ def of_homes(tx: Connection, homes: Iterable[Place]) -> dict[Place, list[Place]]
 
 
 def note(tx: Connection, copy: Place, home: Place, at: str) -> bool:
-    """Write down that `copy` is one of `home`; False where that has another copy there, which still stands. What was
-    refused of making it is over, on whoever's account that was to be."""
+    """Write down that `copy` is one of `home`; False where that has another copy there, which still stands, and of
+    which nobody said that it is none. What was refused of making it is over, on whoever's account that was to be."""
     there = (copies.c.connection == copy[0]) & (copies.c.object == copy[1])
     known = tx.execute(select(copies.c.record).where(there, _HOME.in_([home]))).scalar()
     if known == copy[2]:
@@ -65,7 +65,7 @@ def note(tx: Connection, copy: Place, home: Place, at: str) -> bool:
 
 
 _STANDS = (
-    select(records.c.id)
+    select(records.c.body)
     .join(streams, streams.c.id == records.c.stream)
     .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
     .where(records.c.id == bindparam("id"), records.c.gone.is_(None))
@@ -73,7 +73,8 @@ _STANDS = (
 
 
 def _stands(tx: Connection, where: Place) -> bool:
-    return tx.execute(_STANDS, {"of": where[0], "named": where[1], "id": where[2]}).first() is not None
+    body = tx.execute(_STANDS, {"of": where[0], "named": where[1], "id": where[2]}).scalar()
+    return body is not None and orjson.loads(body).get("home", where) is not None
 
 
 _BEARING = select(records.c.id, records.c.body, records.c.gone).where(

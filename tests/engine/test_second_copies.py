@@ -70,6 +70,27 @@ def _dies(*_: object) -> int:
     raise KeyboardInterrupt
 
 
+def test_where_the_first_copy_is_made_a_deal_of_its_own_the_second_takes_its_place(both: Deals) -> None:
+    """Somebody blanked the name of the home in the one of the two that we follow."""
+    contact, prospect = ana(both)
+    home = deal(both, prospect, **WON)
+    both.settled()
+    both.clock.advance(60)
+    [first] = both.alpha.rows["deals"]
+    clone = both.alpha.put("deals", {**both.alpha.all("deals")[0], "person": f"contacts/{contact}"})
+    both.settled()
+    both.clock.advance(60)
+    both.alpha.edit("deals", first, {"home": None, "worth": "100"})
+    both.settled()
+    assert complaints(both) == []
+    assert both.alpha.rows["deals"][first].values["home"] is None
+    assert values(both)["won_deals"] == 2
+    both.clock.advance(60)
+    both.beta.edit("deals", home, {"amount": "950"})
+    both.settled()
+    assert [both.alpha.rows["deals"][id].values["worth"] for id in (first, clone)] == ["100", "950"]
+
+
 def test_a_second_copy_goes_to_a_person_and_does_not_count(both: Deals) -> None:
     contact, prospect = ana(both)
     home = deal(both, prospect, **WON)
