@@ -231,10 +231,12 @@ def _sums(deals: list[list[Row]], places: int | None) -> dict[str, str]:
 
 def _moved_last(deals: list[list[Row]]) -> set[str]:
     """The stages of the deals that may have moved last. One that was saved without a change, or changed there and back
-    between two looks, has not moved for whoever looked."""
+    between two looks, has not moved for whoever looked; one that was restored may have moved then, or long before."""
     first = [next(row.version for row in told if row.values == told[-1].values) for told in deals]
-    stages = (str(told[-1].values["stage"]).casefold() for told in deals if told[-1].version >= max(first))
-    return set(stages)
+    may = [
+        told for told in deals if told[-1].version >= max(first) or told[-1].version < max(row.version for row in told)
+    ]
+    return {str(told[-1].values["stage"]).casefold() for told in may}
 
 
 def _closed(row: Row) -> str:
