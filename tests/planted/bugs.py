@@ -163,6 +163,13 @@ BUGS = (
         tests="tests/core/test_merge.py",
     ),
     Bug(
+        "what a platform cannot hold of a value is lost elsewhere",
+        "sync/core/merge.py",
+        "found.append(replace(voice, value=next(whole, voice.value)))",
+        "found.append(voice)",
+        tests="tests/engine/test_wholes.py",
+    ),
+    Bug(
         "consent is decided by the latest word",
         "sync/core/merge.py",
         "best = max(rank.get(voice.value, -1) for voice in voices)",

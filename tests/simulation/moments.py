@@ -62,9 +62,9 @@ def _days() -> Mapping[date, int]:
 
 
 def _of_day(day: date) -> int | None:
-    """Whose it is. A day that was written where it is kept by a western zone's clocks has been moved twice."""
-    found = _days().get(day)
-    return found if found is not None else _days().get(day + timedelta(days=1))
+    """Whose it is. A day that was written where it is kept by another zone's clocks has been moved twice."""
+    near = (day, day + timedelta(days=1), day - timedelta(days=1))
+    return next((_days()[one] for one in near if one in _days()), None)
 
 
 def number(n: int) -> Decimal:
