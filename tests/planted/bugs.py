@@ -176,6 +176,13 @@ BUGS = (
         "best = rank.get(_latest(voices, incumbent).value, -1)",
         tests="tests/core/test_merge.py",
     ),
+    Bug(
+        "a run that asks something says that it needs nobody",
+        "sync/steps/attempt.py",
+        "self.ledger.needs_person or asked or bool(self.held or lost)",
+        "self.ledger.needs_person or bool(self.held or lost)",
+        tests="tests/engine/test_conflicts.py",
+    ),
     # what is written
     Bug(
         "consent is loosened on the target",
