@@ -177,6 +177,13 @@ BUGS = (
         tests="tests/core/test_merge.py",
     ),
     Bug(
+        "a rule that was changed counts for those only of which a record changes",
+        "sync/steps/decide.py",
+        "    _heed_rules(attempt)\n    more",
+        "    more",
+        tests="tests/engine/test_remapping.py",
+    ),
+    Bug(
         "a run that asks something says that it needs nobody",
         "sync/steps/attempt.py",
         "self.ledger.needs_person or asked or bool(self.held or lost)",
