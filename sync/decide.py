@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -35,6 +36,7 @@ from sync.load import (
 )
 from sync.resolve import resolve_batch, touch_leads
 from sync.state.schema import connections, dirty_leads, leads
+from sync.targets import expressed
 from sync.withheld import asks_at_all, contested
 from sync.workspace import Workspace
 
@@ -195,6 +197,7 @@ def _merge(evidence: _Evidence, workspace: Workspace, qualified_at: str | None) 
         own=[voice for voice in voices if voice is not None],
         decisions=evidence.decisions,
         contested=evidence.contested,
+        expressed=partial(expressed, workspace),
     )
 
 

@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, select, update
 
 from sync.state.database import upsert
-from sync.state.schema import conflicts, leads, records, streams
+from sync.state.schema import conflicts, leads, records, runs, streams
 
 RESTORED = "restored"
 """In `conflicts.why`: asked because an older state may not decide it by itself."""
@@ -60,6 +60,19 @@ _ASK_AGAIN = (
     .values(state="open")
 )
 _QUESTION = ["kind", "connection", "object", "record", "lead", "field"]
+
+
+_ASKED = (
+    select(conflicts.c.id)
+    .where(conflicts.c.state == "open")
+    .where(conflicts.c.last_at >= select(runs.c.started_at).where(runs.c.id == bindparam("run")).scalar_subquery())
+    .limit(1)
+)
+
+
+def asks(tx: Connection, run: str) -> bool:
+    """Whether the run asked a person anything, or asked it again, that is open still."""
+    return tx.execute(_ASKED, {"run": run}).first() is not None
 
 
 def _as_of_now(tx: Connection, lead: str) -> str:

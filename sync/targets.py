@@ -74,6 +74,18 @@ def express(mapped: Mapped, values: Values, creating: bool) -> tuple[dict[str, A
     return remote, known, refused
 
 
+def expressed(workspace: Workspace, record: str, name: str, value: Any) -> Any:
+    """What a record (connection/object/id) would tell of `value` if it were written to its field `name`; None where
+    that is not written there."""
+    connection, _, place = record.partition("/")
+    if connection not in workspace.connections:
+        return None
+    mapped = workspace.mapped(connection).get(place.partition("/")[0])
+    if mapped is None or name not in mapped.pushed:
+        return None
+    return express(mapped, {name: value}, False)[1].get(name)
+
+
 def nest(flat: dict[str, Any]) -> dict[str, Any]:
     """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
     nested: dict[str, Any] = {}

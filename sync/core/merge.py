@@ -7,7 +7,7 @@ lead.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
@@ -75,6 +75,11 @@ class Decision:
         return (voice.source, voice.value) in self.heard and not (self.once and voice.at > self.at)
 
 
+Expressed = Callable[[str, str, Any], Any]
+"""(record, field, value) -> what the record's mapping reads of the value once it has written it; None where it does not
+write it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Merged:
     values: Values
@@ -92,13 +97,14 @@ def merge(
     own_field: str = "lifecycle_stage",
     decisions: Mapping[str, Decision] | None = None,
     contested: Collection[str] = (),
+    expressed: Expressed | None = None,
 ) -> Merged:
     """The lead that `records` make.
 
     `order` names connections by field, for the `prefer` rules. `before` and `why_before` are the lead as last merged:
     a field on which no record has a say any more keeps its value. `own` are the engine's own voices on `own_field`.
     `decisions` are a person's answers to earlier conflicts, by field. `contested` fields are a person's to decide too,
-    whatever their rule.
+    whatever their rule. `expressed` tells what a record can hold of a value.
     """
     values: Values = {}
     reasons: dict[str, Provenance] = {}
@@ -124,9 +130,10 @@ def merge(
                 reasons[field.name] = replace(_provenance(field, chosen, chosen.value, voices), rule="decided")
                 continue
         previous = why_before.get(field.name)
+        raw, voices = voices, _whole(field, voices, before.get(field.name), expressed)
         winner = _winner(field, voices, order.get(field.name, ()), previous.source if previous else "")
         if winner is None:
-            undecided.append(Undecided(field.name, tuple(voices)))
+            undecided.append(Undecided(field.name, tuple(raw)))
             _keep(field.name, before, why_before, values, reasons)
             if field.name in reasons:
                 reasons[field.name] = replace(reasons[field.name], rule=UNDECIDED)
@@ -209,6 +216,20 @@ def speaking(field: Field, records: Iterable[RecordView]) -> list[Voice]:
             value = held[0]  # what a platform made of a word of ours is no other word
         since = record.body.get("created_at") or record.first_at
         found.append(Voice(record.name, record.connection, value, record.at(field.name), since, cleared=blank))
+    return found
+
+
+def _whole(field: Field, voices: list[Voice], before: Any, expressed: Expressed | None) -> list[Voice]:
+    """`voices`, but a record that holds just what its mapping makes of the lead's value, or of one that counts from the
+    same moment, says that value: it cannot hold the rest of it, and says nothing against it."""
+    if expressed is None or field.rule in _ORDERED or all(voice.value == before for voice in voices):
+        return voices
+    found = []
+    for voice in voices:
+        told = [before, *(other.value for other in voices if other.at == voice.at)]
+        may = [value for value in told if value not in (None, [], voice.value)] if not voice.cleared else []
+        whole = (value for value in may if expressed(voice.source, field.name, value) == voice.value)
+        found.append(replace(voice, value=next(whole, voice.value)))
     return found
 
 

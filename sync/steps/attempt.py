@@ -18,6 +18,7 @@ from sync.drift import frozen, recall
 from sync.fence import ENDLESS
 from sync.guards import Held
 from sync.ledger import END, Ledger
+from sync.parked import asks
 from sync.planning import Waiting
 from sync.progress import Progress, Report
 from sync.push import close_accounts
@@ -180,7 +181,7 @@ class Attempt:
             self.ledger.look(tx)
             if not self.cancelled:
                 close_accounts(tx, self.ledger)
-            lost = frozen(tx, self.connections)
+            lost, asked = frozen(tx, self.connections), asks(tx, self.run)
             if self._trusts_the_clock():
                 age(tx, self.workspace)
             self.ledger.ended(tx, state, self.workspace.now(), "; ".join(told) or None)
@@ -195,7 +196,7 @@ class Attempt:
             self.held,
             lost,
             self.errors,
-            self.ledger.needs_person or bool(self.held or lost),
+            self.ledger.needs_person or asked or bool(self.held or lost),
             seconds,
             calls,
         )

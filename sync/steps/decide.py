@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sync import rules
 from sync.deals import newly_copied
 from sync.decide import decide_some
 from sync.resolve import is_decided
@@ -12,6 +13,7 @@ from sync.steps.attempt import Attempt
 
 def decide(attempt: Attempt) -> Iterator[str]:
     """Until nothing is left that was marked to be decided."""
+    _heed_rules(attempt)
     more = not _is_decided(attempt)
     while more:
         with attempt.workspace.state.begin() as tx:
@@ -23,6 +25,16 @@ def decide(attempt: Attempt) -> Iterator[str]:
             attempt.progress.decided(decided.leads)
         yield "decide"
         more = more and not _is_decided(attempt)
+
+
+def _heed_rules(attempt: Attempt) -> None:
+    """Most runs find the rules as they were: to see that takes no writer's turn."""
+    with attempt.workspace.state.read() as tx:
+        if not rules.changed(tx, attempt.workspace):
+            return
+    with attempt.workspace.state.begin() as tx:
+        attempt.ledger.enter(tx)
+        rules.heed(tx, attempt.workspace)
 
 
 def _is_decided(attempt: Attempt) -> bool:

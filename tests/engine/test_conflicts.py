@@ -43,6 +43,21 @@ def titles(loop: Loop) -> list[Any]:
     return [memory.rows["contacts"][id].values.get("title") for memory, id in ((loop.alpha, "a1"), (loop.beta, "b1"))]
 
 
+def test_a_run_that_asks_something_says_that_it_needs_a_person(asking: Loop) -> None:
+    """And no later one does by itself; one that asks it again does, until it is answered."""
+    assert not asking.sync().needs_person
+    asking.alpha.edit("contacts", "a1", {"title": "Boss"})
+    assert asking.sync().needs_person
+    assert not asking.sync().needs_person
+    asking.beta.edit("contacts", "b1", {"title": "Head"})
+    [question] = questions(asking)
+    decide(asking, question["id"], value="Chief")
+    assert asking.sync().needs_person
+    [question] = questions(asking)
+    decide(asking, question["id"], value="Chief")
+    assert not any(report.needs_person for report in asking.settled())
+
+
 def test_two_values_wait_for_a_person_and_the_answer_is_written(asking: Loop) -> None:
     [question] = questions(asking)
     assert (question["kind"], question["field"]) == ("field", "title")

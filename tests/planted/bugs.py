@@ -163,11 +163,32 @@ BUGS = (
         tests="tests/core/test_merge.py",
     ),
     Bug(
+        "what a platform cannot hold of a value is lost elsewhere",
+        "sync/core/merge.py",
+        "found.append(replace(voice, value=next(whole, voice.value)))",
+        "found.append(voice)",
+        tests="tests/engine/test_wholes.py",
+    ),
+    Bug(
         "consent is decided by the latest word",
         "sync/core/merge.py",
         "best = max(rank.get(voice.value, -1) for voice in voices)",
         "best = rank.get(_latest(voices, incumbent).value, -1)",
         tests="tests/core/test_merge.py",
+    ),
+    Bug(
+        "a rule that was changed counts for those only of which a record changes",
+        "sync/steps/decide.py",
+        "    _heed_rules(attempt)\n    more",
+        "    more",
+        tests="tests/engine/test_remapping.py",
+    ),
+    Bug(
+        "a run that asks something says that it needs nobody",
+        "sync/steps/attempt.py",
+        "self.ledger.needs_person or asked or bool(self.held or lost)",
+        "self.ledger.needs_person or bool(self.held or lost)",
+        tests="tests/engine/test_conflicts.py",
     ),
     # what is written
     Bug(

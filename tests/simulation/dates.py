@@ -165,13 +165,11 @@ def draw(scenario: Scenario, dated: Dated | None) -> None:
 
 def check(scenario: Scenario) -> None:
     """P20: what stands or was written where all of a value is kept is what somebody gave, to the last of it; and each
-    record is known as what stands there means. Where people share an address a look-up may have shown another's."""
+    record is known as what stands there means. Of people whose records a create confused nothing is judged."""
     dated = scenario.people.dated
     if dated is None:
         return
     _check_known(scenario, dated)
-    if _may_have_lost(scenario, dated):
-        return
     given = {
         dated.style(edit.side).read(edit.value) for edit in scenario.people.edits if edit.field == FIELD and edit.value
     }
@@ -181,21 +179,12 @@ def check(scenario: Scenario) -> None:
                 raise Violation(f"P20: {FIELD} came back to {side.name} as {raw!r}")
 
 
-def _may_have_lost(scenario: Scenario, dated: Dated) -> bool:
-    """Whether a write of unknown fate may have gone to a side whose mapping writes less than the whole of a value. When
-    it is found done, what stands there is just what was sent, and may replace the whole: this is known not to hold."""
-    unheard = ("lost_after", "late_commit")
-    return any(
-        scenario.crashes or scenario.takeover_rate or any(what.endswith(unheard) for what in side.met)
-        for side in scenario.sides.values()
-        if not dated.style(side.name).whole
-    )
-
-
 def _ever(scenario: Scenario, name: str) -> Iterator[Any]:
-    side = scenario.sides[name]
-    for values in (*(row.values for row in side.live().values()), *(values for _, _, values in side.writes)):
-        if values.get(FIELD) is not None:
+    side, mistaken = scenario.sides[name], set().union(*(side.mistaken for side in scenario.sides.values()))
+    stands = [(side.whose[row.id], row.values) for row in side.live().values()]
+    written = [(side.whose[row.id] if row else side.identify(values), values) for _, row, values in side.writes]
+    for person, values in (*stands, *written):
+        if values.get(FIELD) is not None and person not in mistaken:
             yield values[FIELD]
 
 

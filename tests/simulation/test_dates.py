@@ -13,6 +13,8 @@ from sync.core import echo
 from tests.simulation import dates, moments
 from tests.simulation.scenario import run
 
+LOST = 173_000_375
+"""An answer is lost by a side that keeps times by its clocks: what is found there does not replace the whole."""
 MOVED, ROUNDED, COUNTED = 161001214, 161000008, 161001908
 """Worlds where a side takes its own clocks' time for the common one, where one rounds numbers, and no answer tells
 either; where one keeps dates in epoch milliseconds."""
@@ -31,6 +33,10 @@ def test_dates_and_numbers_come_back_as_they_were_given(seed: int, met: str) -> 
 
 def test_a_day_that_two_records_of_a_person_have_moved_twice_is_known_again() -> None:
     assert run(TWICE).violation == ""
+
+
+def test_what_a_side_cannot_hold_stands_elsewhere() -> None:
+    assert run(LOST).violation == ""
 
 
 @pytest.mark.parametrize(("seed", "name"), [(MOVED, "is_moved"), (ROUNDED, "is_rounded")])
