@@ -41,6 +41,14 @@ class _Bearer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Noted:
+    """Records that had the main address, and those that had another, as (record, address)."""
+
+    holders: tuple[str, ...] = ()
+    beside: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Addresses:
     """Who says which address. `silent` are records (by name) that say nothing of the main one; `firsts` are those that
     have the main one, or follow it, of connections where records say different ones. `awaited` is what was noted of
@@ -49,7 +57,7 @@ class Addresses:
     bearers: tuple[_Bearer, ...]
     silent: frozenset[str]
     firsts: Mapping[str, frozenset[str]]
-    awaited: Provenance
+    awaited: _Noted
 
     def beside(self, main: Any) -> tuple[tuple[str, str], ...]:
         """The records that say another address than `main` beside it, and which."""
@@ -71,7 +79,7 @@ def read(records: Sequence[RecordView], before: Values, why: Provenance | None) 
     """Who of `records` says which address, and who of them is to be heard on the main one. `before` and `why` are the
     lead's values and the reason for its main address as merged last."""
     bearers = tuple(one for record in records if (one := _bearer(record)) is not None)
-    why, awaited = _handed_on(records, why) if why else (None, _NOTHING)
+    why, awaited = _handed_on(records, why) if why else (None, _Noted())
     groups: dict[str, list[_Bearer]] = defaultdict(list)
     for one in bearers:
         groups[one.record.connection].append(one)
@@ -85,10 +93,7 @@ def read(records: Sequence[RecordView], before: Values, why: Provenance | None) 
     return Addresses(bearers, frozenset(silent if len(silent) < len(bearers) else ()), firsts, awaited)
 
 
-_NOTHING = Provenance("", "", "")
-
-
-def _handed_on(records: Sequence[RecordView], why: Provenance) -> tuple[Provenance, Provenance]:
+def _handed_on(records: Sequence[RecordView], why: Provenance) -> tuple[Provenance, _Noted]:
     """What was noted of records that live on as others is noted of those. One that was noted already keeps that, unless
     it was made by a conversion that was seen first by it: then it is what it was made of. Beside it, what was noted of
     those that live on as records which nobody has seen yet."""
@@ -106,10 +111,9 @@ def _handed_on(records: Sequence[RecordView], why: Provenance) -> tuple[Provenan
                 holders.append(heir)
             elif old.name in beside and not noted:
                 beside[heir] = beside[old.name]
-    later = replace(
-        _NOTHING,
-        beside=tuple(one for one in why.beside if one[0] in awaited),
+    later = _Noted(
         holders=tuple(name for name in holders if name in awaited),
+        beside=tuple((name, address) for name, address in why.beside if name in awaited),
     )
     return replace(why, beside=tuple(beside.items()), holders=why.holders and tuple(holders)), later
 
@@ -132,7 +136,6 @@ def _firsts(
     """Of records of one connection that say different addresses, those that have the main one or follow it."""
     beside = {name for name, _ in why.beside} if why else set()
     known = why.holders if why else ()  # None: merged by a version that noted none
-    others = {one.name: [other for other in bearers if other is not one] for one in group}
 
     def had_it(one: _Bearer) -> bool:
         if one.address == main:
@@ -141,7 +144,7 @@ def _firsts(
             return False
         if why and known is not None and one.record.at(MAIN) <= why.at:
             return True  # it was to be given the main one, and was not yet
-        return not any(one.address in other.further for other in others[one.name])
+        return not any(one.address in other.further for other in bearers)
 
     firsts = {one.name for one in group if had_it(one)}
     told, lesser = _told(group, bearers, set(known or ()) - beside)
@@ -169,8 +172,7 @@ def _likeliest(
 ) -> set[str]:
     """Where none had the main address: those of the address that other connections know too, of one whose address was
     changed rather than of one beside it, of that rather than of who joined, or that was given last."""
-    connection = group[0].record.connection
-    elsewhere = {one.address for one in bearers if one.record.connection != connection and one.name not in beside}
+    elsewhere = {one.address for one in bearers if one not in group and one.name not in beside}
 
     def rank(one: _Bearer) -> tuple[bool, bool, bool, str, str]:
         noted = one.name in beside
@@ -189,9 +191,10 @@ def note(addresses: Addresses, values: Values, reasons: dict[str, Provenance], f
     apart = {name for name, _ in beside}
     holders = tuple(one.name for one in addresses.bearers if one.name not in apart)
     awaited = addresses.awaited
-    reasons[MAIN] = replace(why, holders=(*holders, *(awaited.holders or ())), beside=(*beside, *awaited.beside))
-    more = {address for _, address in beside} - set(values.get(FURTHER) or ())
+    reasons[MAIN] = replace(why, holders=(*holders, *awaited.holders), beside=(*beside, *awaited.beside))
+    told = set(values.get(FURTHER) or ())
+    more = {address for _, address in beside} - told
     if more and FURTHER in fields and fields[FURTHER].rule is Rule.UNION:
-        values[FURTHER] = sorted({*(values.get(FURTHER) or ()), *more})
-        source = next(one for one in addresses.bearers if one.name in apart and one.address in more)
+        values[FURTHER] = sorted(told | more)
+        source = next(one for one in addresses.bearers if one.name in apart)
         reasons.setdefault(FURTHER, Provenance(source.name, source.record.at(MAIN), Rule.UNION.value))

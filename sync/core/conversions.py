@@ -67,8 +67,8 @@ def _of_deal(deal: DealView) -> Iterator[Event]:
 
 def _closed_at(deal: DealView) -> str:
     """When the deal was closed. Its version would be the time of its latest edit, which may be years later."""
-    day = deal.body.get("close_date") or ""
-    return f"{day}T23:59:59.000Z" if day and day < deal.at[:10] else deal.at
+    day = deal.body.get("close_date") or deal.at[:10]
+    return f"{day}T23:59:59.000Z" if day < deal.at[:10] else deal.at
 
 
 def _id(*parts: str) -> str:

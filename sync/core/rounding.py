@@ -34,9 +34,8 @@ def is_rounded(sent: str, value: str) -> bool:
     one, other = Decimal(sent), Decimal(value)
     if float(one) == float(other):
         return True
-    places = _places(value)
-    unit, off = Decimal(1).scaleb(-places), abs(one) - abs(other)
-    return places < _places(sent) and one * other >= 0 and -unit / 2 <= off < unit
+    unit, off = Decimal(1).scaleb(-_places(value)), abs(one) - abs(other)
+    return one * other >= 0 and -unit / 2 <= off < unit  # with no fewer decimals it would be whole units away
 
 
 def is_rounded_money(sent: Mapping[str, str], value: Mapping[str, str]) -> bool:

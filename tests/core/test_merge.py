@@ -380,3 +380,43 @@ def test_an_answer_does_not_end_the_merge() -> None:
         "x": "three",
         "y": "z",
     }
+
+
+# answers that records outlive
+
+
+def standing(rule: Rule, *records: RecordView, **more: Any) -> Any:
+    """What stands where a person answered "mid" over a's "high"."""
+    fields = only(rule, options=("low", "mid", "high"))
+    answer = Decision("mid", "5", heard=(("a/contacts/a", "high"),), whatever=True, **more)
+    return merge(records, fields, {}, {}, {}, decisions={"x": answer}).values["x"]
+
+
+@pytest.mark.parametrize("rule", [Rule.FURTHEST, Rule.MOST_RESTRICTIVE])
+def test_who_joins_and_says_less_takes_back_nothing_that_a_person_answered_where_a_field_goes_one_way(
+    rule: Rule,
+) -> None:
+    """A record made since is no objection to the answer, unless it says that it stands further."""
+    heard = record("a", "1", x="high")
+    assert standing(rule, heard, record("b", "9", x="low"), once=True) == "mid"
+    assert standing(rule, heard, record("b", "9", x="odd"), once=True) == "mid"
+    assert standing(rule, heard, record("b", "9", x="high"), once=True) == "high"
+    assert standing(rule, record("a", "9", x="low"), once=True) == "low", "who was heard says something new"
+    assert standing(rule, heard, record("b", "9", x="low")) == "high", "an answer of another kind falls as ever"
+
+
+def test_who_joins_overturns_an_answer_of_one_moment_where_a_field_goes_either_way() -> None:
+    assert standing(Rule.MOST_RECENT, record("a", "1", x="high"), record("b", "9", x="low"), once=True) == "low"
+
+
+def test_an_address_beside_the_main_one_is_heard_where_a_person_takes_its_record_at_its_word_for_good() -> None:
+    main = [record("hub", "1", email="m@x.io"), record("crm", "1", email="m@x.io")]
+    two, three = (replace(record("crm", at, email=f"{at}@x.io"), id=at) for at in ("2", "3"))
+    fields = {"email": LEAD_FIELDS["email"]}
+    given = Decision("m@x.io", "5", source=two.name, whatever=True)
+    heard = merge([*main, two, three], fields, {}, {}, {}, decisions={"email": replace(given, always=True)})
+    assert heard.values == {"email": "2@x.io"}
+    assert {source for source, _, _ in heard.reasons["email"].over} == {one.name for one in main}
+    once = merge([*main, two, three], fields, {}, {}, {}, decisions={"email": given})
+    assert once.values == {"email": "m@x.io"}
+    assert once.reasons["email"].rule == "decided"

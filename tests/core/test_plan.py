@@ -420,3 +420,26 @@ def test_of_records_beside_the_main_address_one_takes_it_where_no_other_can() ->
     assert [op.record for op in planned(replace(wanted, records=(one, two, three)), target()).operations] == ["1"]
     kept = lead({"email": "a@x.io"}, replace(one, object="read"), two, three, email=beside)
     assert planned(kept, target(), read).operations == []
+
+
+def test_of_records_beside_the_main_address_the_heir_of_the_one_that_had_it_takes_it() -> None:
+    """Also where that lived on as another which was merged in its turn. An heir of a further address is none."""
+    two, three = record("2", body={"email": "b@x.io"}), record("3", body={"email": "c@x.io"})
+    beside = Provenance("alpha/contacts/9", "5", "most_recent", beside=((two.name, "b@x.io"), (three.name, "c@x.io")))
+    had = record("4", body={"email": "a@x.io"}, gone="merged", into="contacts/5")
+    between = record("5", body={"email": "d@x.io"}, gone="merged", into="contacts/3")
+    other = record("6", body={"email": "e@x.io"}, gone="merged", into="contacts/2")
+    deleted = record("7", body={"email": "a@x.io"}, gone="deleted")
+    for gone in ((replace(had, into="contacts/3"), other), (had, between, other), (between, had, other, deleted)):
+        wanted = lead({"email": "a@x.io"}, *gone, two, three, email=beside)
+        assert [op.record for op in planned(wanted).operations] == ["3"]
+
+
+def test_a_record_beside_the_main_address_takes_it_only_where_it_is_written_and_nobody_has_it() -> None:
+    two, three = record("2", object="read", body={"email": "b@x.io"}), record("3", body={"email": "c@x.io"})
+    beside = Provenance("alpha/contacts/9", "5", "most_recent", beside=((two.name, "b@x.io"), (three.name, "c@x.io")))
+    places = target(), target(object="read", can_update=False)
+    wanted = lead({"email": "a@x.io"}, two, three, email=beside)
+    assert [op.record for op in planned(wanted, *places).operations] == ["3"]
+    read = record("4", object="read", body={"email": "d@x.io"}), record("5", object="read", body={"email": "a@x.io"})
+    assert planned(replace(wanted, records=(*read, two, three)), *places).operations == []

@@ -2,7 +2,8 @@
 
 What is changed: comparisons, `and` and `or`, `not`, arithmetic, numbers, texts, `True` and `False`, what is returned,
 conditions of comprehensions, the two sides of an `if`, `min` and `max`, `any` and `all`, and statements left out.
-Annotations, docstrings and lines marked `pragma: no cover` stay as they are.
+None is not returned for False: it says the same to whoever asks whether. Annotations, docstrings and lines marked
+`pragma: no cover` stay as they are.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def _changes(node: ast.AST) -> Iterator[_Change]:
             yield "a text is another", _constant(f"{text}_")
         case ast.Name(id=name, ctx=ast.Load()) if name in _NAMES:
             yield f"{name} is {_NAMES[name]}", _renamed(_NAMES[name])
-        case ast.Return(value=value) if value is not None and not _is_none(value):
+        case ast.Return(value=value) if value is not None and not _is_no(value):
             yield "returns None", lambda twin: ast.Return(ast.Constant(None))
         case ast.If() | ast.IfExp():
             yield "a condition is turned round", _negated("test")
@@ -138,8 +139,8 @@ def _word(op: ast.AST) -> str:
     return type(op).__name__.lower()
 
 
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_no(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and (node.value is None or node.value is False)
 
 
 def _operator(attribute: str, number: int | None) -> Callable[[ast.AST], ast.AST]:

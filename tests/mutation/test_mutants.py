@@ -35,6 +35,9 @@ def first(items: "list[int]", least: int = 1) -> int:
         items.clear()
     return min(item for item in items if item)  # one
     return 5  # pragma: no cover
+
+def none() -> bool:
+    return False
 '''
     told = [(mutant.line, mutant.what) for mutant in mutants(source)]
     assert (3, "a text is another") in told
@@ -48,3 +51,4 @@ def first(items: "list[int]", least: int = 1) -> int:
     assert (8, "a call is left out") in told
     assert {what for line, what in told if line == 9} >= {"min is max", "returns None"}
     assert not [line for line, _ in told if line in (2, 6, 10)]
+    assert {what for line, what in told if line == 13} == {"False is True"}

@@ -1,4 +1,4 @@
-"""What a merge or a conversion carries over is no news."""
+"""What a merge or a conversion carries over is no news; and how a reason is told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.views import RecordView, inherited
+from sync.core.views import OURSELVES, UNDECIDED, Provenance, RecordView, inherited
 
 OLD, NEW = "2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"
 
@@ -69,3 +69,53 @@ def test_what_the_heir_was_given_since_is_no_last_word_of_the_one_that_ended() -
     assert heir.at("title") == given
     [_, heir] = inherited([lead, replace(contact, body={"title": "Boss"}, changed={"title": OLD})])
     assert heir.at("title") == "2026-03-01T00:00:00.001Z"
+
+
+def test_a_value_given_by_hand_is_that_persons_though_a_deleted_record_had_the_same() -> None:
+    """A deleted record lives on as nobody: nothing is carried over what people say since."""
+    deleted = record("1", {"title": "Chief"}, OLD, gone="deleted")
+    given = record("2", {"title": "Chief"}, NEW, changed={"title": NEW})
+    assert list(inherited([deleted, given])) == [deleted, given]
+
+
+def test_of_two_that_were_first_seen_at_once_neither_was_made_of_the_other() -> None:
+    one = record("1", {"title": "Chief"}, NEW, changed={"title": OLD})
+    other = record("2", {"title": "Chief"}, NEW)
+    assert list(inherited([one, other])) == [one, other]
+
+
+def test_of_all_records_of_a_person_each_carries_to_its_own_heir() -> None:
+    merged = record("1", {"company": None, "title": "Chief"}, OLD, gone="merged", into="leads/3")
+    beside = record("2", {"title": "Buyer"}, OLD)
+    heir = record("3", {"company": None, "title": "Chief"}, NEW)
+    told = {view.id: view for view in inherited([merged, beside, heir])}
+    assert told["3"].at("title") == OLD
+    assert told["2"] == beside
+
+
+@pytest.mark.parametrize(
+    ("first_at", "made"), [("2026-01-31T00:00:00.000Z", False), ("2026-01-31T00:00:00.001Z", True)]
+)
+def test_who_was_there_a_day_before_the_last_word_of_the_converted_was_not_made_by_it(
+    first_at: str, made: bool
+) -> None:
+    """No two clocks are a whole day apart. What was said at the very end was said by the one that ended."""
+    lead = record("1", {"title": "Chief"}, OLD, changed={"title": NEW}, gone="converted", into="leads/2", version=NEW)
+    contact = record("2", {"title": "Boss"}, first_at)
+    [_, heir] = inherited([lead, contact])
+    assert heir.at("title") == ("2026-02-01T00:00:00.001Z" if made else first_at)
+
+
+# how a reason is told
+
+
+def test_a_reason_says_who_since_when_by_which_rule_and_over_how_many() -> None:
+    why = Provenance("crm/leads/1", "2026-03-01T09:30:00.000Z", "most_recent")
+    assert why.told() == "crm/leads/1 says so since 2026-03-01 09:30:00 (most_recent)"
+    over = (("crm/leads/2", "Boss", OLD), ("crm/leads/3", "Clerk", OLD))
+    assert replace(why, over=over).told() == f"{why.told()}, over 2 other"
+
+
+def test_the_engine_and_an_open_question_have_names_that_people_read_in_reasons() -> None:
+    told = Provenance(OURSELVES, "2026-03-01T09:30:00.000Z", UNDECIDED).told()
+    assert told == "closedloop says so since 2026-03-01 09:30:00 (undecided)"
