@@ -76,27 +76,38 @@ def _stands(tx: Connection, where: Place) -> bool:
     return tx.execute(_STANDS, {"of": where[0], "named": where[1], "id": where[2]}).first() is not None
 
 
-_BEARING = select(records.c.id, records.c.body).where(
+_BEARING = select(records.c.id, records.c.body, records.c.gone).where(
     records.c.stream == bindparam("of"),
     records.c.id.in_(bindparam("some", expanding=True)),
-    records.c.gone.is_(None),
+    records.c.gone.is_(None) | (records.c.gone != OUTSIDE),
     records.c.body.contains('"home":"', autoescape=True),
 )
 
 
 def recognise(tx: Connection, changed: Sequence[Changed], at: str) -> None:
-    """Note the copies among these changed deals, by the name that each bears; a second copy is left to a person."""
+    """Note the copies among these changed deals, by the name that each bears; a second copy is left to a person. One
+    that is gone before anybody came to look at it was a copy all the same: its home is not copied there again."""
     by_stream: dict[tuple[int, str, str], list[str]] = defaultdict(list)
     for stream, id, connection, object in changed:
         by_stream[(stream, connection, object)].append(id)
     for (stream, connection, object), ids in by_stream.items():
         for some in chunks(ids):
-            for id, body in tx.execute(_BEARING, {"of": stream, "some": some}).all():
+            for id, body, gone in tx.execute(_BEARING, {"of": stream, "some": some}).all():
                 home = place(str(orjson.loads(body)["home"]))
                 if home is None or home[0] == connection:
                     continue
-                if not _noted(tx, (connection, object, id), home, at):
+                if gone is not None:
+                    _note_late(tx, (connection, object, id), _survivor(tx, home), at)
+                elif not _noted(tx, (connection, object, id), home, at):
                     leave_out(tx, stream, (connection, object, id), _survivor(tx, home), at)
+
+
+def _note_late(tx: Connection, copy: Place, home: Place, at: str) -> None:
+    """Write down that what is gone was a copy of `home`, unless it is known as one, or another is there."""
+    there = (copies.c.connection == copy[0]) & (copies.c.object == copy[1])
+    known = select(copies.c.record).where(there, (copies.c.record == copy[2]) | _HOME.in_([home]))
+    if tx.execute(known).first() is None:
+        note(tx, copy, home, at)
 
 
 def _noted(tx: Connection, copy: Place, home: Place, at: str) -> bool:

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from config.errors import InDoubt
 from connectors.api import Gone
+from sync import decide
 from sync.runs import Options, Runner
 from sync.state.schema import copies, journal
 from tests.engine.deals import COPY, WON, Deals, ana, both, complaints, deal, values
@@ -46,6 +47,27 @@ def test_a_copy_made_in_a_run_that_died_is_known_by_the_name_it_bears(both: Deal
     both.settled()
     assert len(both.alpha.all("deals")) == 1
     assert values(both)["won_deals"] == 1
+
+
+def test_a_copy_that_somebody_deletes_before_a_run_came_to_look_at_it_is_not_made_again(
+    both: Deals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that made it, and the one that read it, died; by the next it was gone."""
+    contact, prospect = ana(both)
+    home = deal(both, prospect, **WON)
+    both.alpha.put("deals", {**COPY, "home": f"beta/deals/{home}", "person": f"contacts/{contact}"}, "stray")
+    with monkeypatch.context() as dying:
+        dying.setattr(decide, "touch_leads", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            both.sync()
+    both.alpha.remove("deals", "stray")
+    both.settled()
+    assert both.alpha.all("deals") == []
+    assert values(both)["won_deals"] == 1
+
+
+def _dies(*_: object) -> int:
+    raise KeyboardInterrupt
 
 
 def test_a_second_copy_goes_to_a_person_and_does_not_count(both: Deals) -> None:

@@ -27,6 +27,13 @@ DEALS = (
         tests="tests/core/test_copies.py",
     ),
     Bug(
+        "a copy that somebody deleted before anybody looked at it is made again",
+        "sync/copies.py",
+        "    records.c.gone.is_(None) | (records.c.gone != OUTSIDE),\n",
+        "    records.c.gone.is_(None),\n",
+        tests="tests/engine/test_second_copies.py",
+    ),
+    Bug(
         "a deal of two people is copied for each",
         "sync/deals.py",
         "if whose == lead.id else Outcome()",
