@@ -18,6 +18,7 @@ from tests.simulation import (
     dates,
     drift,
     filling,
+    inboxes,
     naming,
     oddities,
     optouts,
@@ -178,7 +179,7 @@ def _combinations(level: str) -> Iterator[str]:
     if of in ("port", "deals"):
         yield from (f"beside/{what}" for what in (naming.DESCEND, naming.SHUFFLED))
     if of == "deals":
-        yield f"beside/{amounts.ROUNDED}"
+        yield from (f"beside/{what}" for what in (amounts.ROUNDED, inboxes.CHANGED, inboxes.SHARED))
     if of == "port":
         yield from (f"beside/{what}" for what in _BESIDE)
         between = ("clock set", oddities.SILENT, oddities.AHEAD_OF)

@@ -18,10 +18,11 @@ from typing import Any
 from sqlalchemy import select
 
 from config.clock import ManualClock
+from connectors.api import Gone
 from sync.state.database import State
 from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
-from tests.simulation import amounts, deals_oracle, folders, naming, sales, sales_oracle, twins
+from tests.simulation import aims, amounts, deals_oracle, folders, inboxes, naming, sales, sales_oracle, twins
 from tests.simulation.desk import Desk, DeskSeat
 from tests.simulation.process import Life, Watched, plain
 from tests.simulation.sales import Sales
@@ -179,8 +180,9 @@ class DealScenario(Scenario):
         self.deeds: list[int] = []  # boundaries after a call or commit, until the world first came to rest
         self.rested = False
         self.handed = "" if sales.KIND in self.without else sales.drawn(self.seed)
-        # one clock, and people who keep their addresses: the port level is for those
+        # one clock: the port level is for others; people get other addresses by ways of these worlds
         self.without |= set(BESIDE) - {naming.KIND}
+        self.aims = aims.Aims(self)
         Scenario.__post_init__(self)
         self.planned = self.steps or self.rng.choice((6, 9, 12, 16))
         number, listed = self.rng.choice((1, 2, 3)), self.rng.random() < 0.5
@@ -192,9 +194,16 @@ class DealScenario(Scenario):
         self.doubles = 0.0 if twins.KIND in self.without else twins.drawn(self.seed)
         self.twins = Twins(self.trade, Random(f"{self.seed}-doubled"), partial(deals_oracle.set_aside, self))
         amounts.draw(self)
+        self.inboxes = inboxes.Inboxes(self)
+        self.mixed = bool(self.inboxes.rate)
         self.trade.begin()
         if self.handed:
             self.sales.begin()
+
+    def _rate(self, name: str, choices: tuple[float, ...], *, always: bool = False) -> float:
+        drawn = Scenario._rate(self, name, choices, always=always)
+        takes_over = name == "takeover" and name not in self.without and self.aims.takes_over
+        return drawn or (aims.SELDOM if takes_over else 0.0)
 
     def opened(self) -> Workspace:
         """As there, over this world's project."""
@@ -231,6 +240,7 @@ class DealScenario(Scenario):
         if name.endswith("after") and not self.rested:
             self.deeds.append(self.boundaries + 1)
         Scenario._boundary(self, side, name)
+        self.aims.strike(side, name)
 
     def _knows(self, id: str) -> bool:
         with self.workspace.state.read() as tx:
@@ -239,6 +249,7 @@ class DealScenario(Scenario):
     def act(self) -> None:
         """As there; and beside it somebody may hand a lead over, or take it."""
         Scenario.act(self)
+        self._beside(self.inboxes.act)
         for _ in range(self.selling.choice((0, 1, 1, 2)) if self.handed else 0):
             self._beside(self.sales.act)
         if self.doubles and self.doubling.random() < self.doubles:
@@ -260,10 +271,20 @@ class DealScenario(Scenario):
             self._surely(partial(self.sync, "backfill"))
         self._reread = True
         Scenario._come_to_rest(self)
+        if self._has_unheard_heir():
+            self._surely(partial(self.sync, "backfill"))
+            Scenario._come_to_rest(self)
         if self._is_asked():  # what was in doubt before may be a person's to judge only now
             self._replay(self._surely)
             Scenario._come_to_rest(self)
         self.rested = True
+
+    def _has_unheard_heir(self) -> bool:
+        """Whether a deal lives on as one that was gone before anybody saw it, and whose end came by an earlier answer
+        than the merge: only a full read tells it."""
+        every = self.trade.crm.rows()
+        heirs = {row.into for row in every.values() if row.gone is Gone.MERGED and row.object == "deals"}
+        return any(every[id].gone is not None and not self._knows(id) for id in heirs)
 
     def _replay(self, surely: Callable[[Callable[[], Any]], Any]) -> None:
         self._settle_unsure()

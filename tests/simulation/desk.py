@@ -23,6 +23,8 @@ CLAIMS = ("event", "event_id", "person", "worth", "first")
 """The fields of an outcome that is told by itself."""
 BRIEF = ("subject", "body", "person", "reference")
 """The fields of a hand-off brief."""
+PEOPLE = ("contacts", "leads")
+"""The objects of people."""
 _TIES = ("from_object", "from_id", "to_object", "to_ids")
 _PERSON = ("email", "first", "title", "stage", "consent", "key", *SUMS, "ready", "handed", "status")
 _NAMES = {
