@@ -22,7 +22,18 @@ from connectors.api import Gone
 from sync.state.database import State
 from sync.state.schema import quarantine, records
 from sync.workspace import Owners, Workspace
-from tests.simulation import aims, amounts, deals_oracle, folders, inboxes, naming, sales, sales_oracle, twins
+from tests.simulation import (
+    aims,
+    amounts,
+    conditions,
+    deals_oracle,
+    folders,
+    inboxes,
+    naming,
+    sales,
+    sales_oracle,
+    twins,
+)
 from tests.simulation.desk import Desk, DeskSeat
 from tests.simulation.process import Life, Watched, plain
 from tests.simulation.sales import Sales
@@ -129,13 +140,13 @@ def _mapped_people(world: World, name: str, handed: str) -> str:
     return "".join(_MAPPED_PERSON.format(object=one, makes=makes) + sums + more for one in _people(name, handed))
 
 
-def _mapped(world: World, name: str, handed: str) -> str:
+def _mapped(world: World, name: str, handed: str, condition: str) -> str:
     person = _mapped_people(world, name, handed)
     if name == "gamma":
         return person + _MAPPED_OUTCOMES.format(also="'qualified', 'working', " if handed else "")
     copied = {
         "way": ", direction: push",
-        "also": '    match: [home]\n    create_when: "true"\n',
+        "also": f'    match: [home]\n    create_when: "{conditions.SAID[condition]}"\n',
         "home": "      - {remote: home, field: home, direction: push}\n",
     }
     deals = _MAPPED_DEALS.format(**(copied if name == "alpha" else dict.fromkeys(copied, "")))
@@ -145,7 +156,7 @@ def _mapped(world: World, name: str, handed: str) -> str:
 
 
 @cache
-def _world(world: World, handed: str) -> tuple[Path, Workspace]:
+def _world(world: World, handed: str, condition: str) -> tuple[Path, Workspace]:
     """The project that all such scenarios share: files, compiled mappings, and an empty state to copy."""
     folder = folders.folder("sim")
     (folder / "mappings").mkdir()
@@ -155,7 +166,9 @@ def _world(world: World, handed: str) -> tuple[Path, Workspace]:
         (folder / name / "manifest.yaml").write_text(
             manifest(name, _people(name, handed), _objects(world, name, handed))
         )
-        (folder / "mappings" / f"{name}.yaml").write_text(f"platform: {name}\nobjects:\n{_mapped(world, name, handed)}")
+        (folder / "mappings" / f"{name}.yaml").write_text(
+            f"platform: {name}\nobjects:\n{_mapped(world, name, handed, condition)}"
+        )
     lines = "\n".join(f"  {name}: {{auth: {{mode: none}}}}" for name in names)
     (folder / "closedloop.yaml").write_text(
         _PROJECT.format(connections=lines) + (sales.PROJECT.format(object=handed) if handed else "")
@@ -180,6 +193,7 @@ class DealScenario(Scenario):
         self.deeds: list[int] = []  # boundaries after a call or commit, until the world first came to rest
         self.rested = False
         self.handed = "" if sales.KIND in self.without else sales.drawn(self.seed)
+        self.condition = "" if conditions.KIND in self.without else conditions.drawn(self.seed)
         # one clock: the port level is for others; people get other addresses by ways of these worlds
         self.without |= set(BESIDE) - {naming.KIND}
         self.aims = aims.Aims(self)
@@ -194,6 +208,8 @@ class DealScenario(Scenario):
         self.doubles = 0.0 if twins.KIND in self.without else twins.drawn(self.seed)
         self.twins = Twins(self.trade, Random(f"{self.seed}-doubled"), partial(deals_oracle.set_aside, self))
         amounts.draw(self)
+        if self.condition:
+            self.met[f"beside/{conditions.NAME}"] += 1
         self.inboxes = inboxes.Inboxes(self)
         self.mixed = bool(self.inboxes.rate)
         self.trade.begin()
@@ -207,7 +223,7 @@ class DealScenario(Scenario):
 
     def opened(self) -> Workspace:
         """As there, over this world's project."""
-        folder, made = _world(self.world, self.handed)
+        folder, made = _world(self.world, self.handed, self.condition)
         if not self.desks:
             self._furnish(folder)
         state = State(made.state.engine, self.clock) if self.true_state else memory().state(self.clock)

@@ -22,6 +22,7 @@ from sync.core.conversions import _id as event_id
 from sync.state.schema import deal_people, journal, quarantine, records, streams
 from tests.simulation import inboxes
 from tests.simulation.amounts import kept
+from tests.simulation.conditions import is_met
 from tests.simulation.desk import FACTS, PEOPLE, SUMS, Desk, said
 from tests.simulation.oracle import Violation
 from tests.simulation.sharing import Waiting
@@ -142,7 +143,8 @@ def _check_copies(judge: Judge, home: Row) -> None:
         return
     parties = judge.parties(judge.crm, home.id)
     here = judge.people(mail, set(mail.standing("contacts")))
-    if not live and parties & here and not _was_removed(judge, name):
+    wanted = is_met(judge.scenario.condition, home.values)
+    if wanted and not live and parties & here and not _was_removed(judge, name):
         raise Violation(f"P2: {name} has no copy")
     for copy in live if parties else ():
         want = said({**home.values, "worth": kept(home.values["worth"], mail.places)}, FACTS)
@@ -214,6 +216,8 @@ def _check_copied(judge: Judge, over: Row | None, values: dict[str, Any]) -> Non
     told = judge.crm.history.get(home)
     if told is None:
         raise Violation(f"P5: a deal was written that is a copy of none: {values}")
+    if over is None and not is_met(judge.scenario.condition, values):
+        raise Violation(f"P5: {home} was copied, and is none of those that are: {values}")
     for name in FACTS:
         if name in values and said(values, (name,)) not in [said(row.values, (name,)) for row in told]:
             raise Violation(f"P5: {name}={values[name]!r} was written for {home}, where nobody said so")

@@ -39,7 +39,7 @@ class Inboxes:
     def __init__(self, scenario: DealScenario) -> None:
         self.scenario = scenario
         self.rng = Random(f"{scenario.seed}-{KIND}")
-        rate, self.shares = self.rng.choice((0.0, 0.0, 0.15, 0.4)), self.rng.choice((0.0, 0.3, 0.6))
+        rate, self.shares = self.rng.choice((0.0, 0.0, 0.2, 0.6)), self.rng.choice((0.0, 0.4, 0.8))
         self.rate = rate if scenario._befalls(KIND) and scenario.handed != TOLD_APART else 0.0
         self.number = 0
         for side in scenario.desks.values() if self.rate else ():
