@@ -15,6 +15,7 @@ from functools import cache
 from tests.simulation import (
     amounts,
     beside,
+    briefs,
     conditions,
     dates,
     drift,
@@ -180,7 +181,8 @@ def _combinations(level: str) -> Iterator[str]:
     if of in ("port", "deals"):
         yield from (f"beside/{what}" for what in (naming.DESCEND, naming.SHUFFLED))
     if of == "deals":
-        yield from (f"beside/{what}" for what in (amounts.ROUNDED, conditions.NAME, inboxes.CHANGED, inboxes.SHARED))
+        beside_deals = (amounts.ROUNDED, conditions.NAME, *briefs.NAMES, inboxes.CHANGED, inboxes.SHARED)
+        yield from (f"beside/{what}" for what in beside_deals)
     if of == "port":
         yield from (f"beside/{what}" for what in _BESIDE)
         between = ("clock set", oddities.SILENT, oddities.AHEAD_OF)

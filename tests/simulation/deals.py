@@ -20,11 +20,12 @@ from sqlalchemy import select
 from config.clock import ManualClock
 from connectors.api import Gone
 from sync.state.database import State
-from sync.state.schema import quarantine, records
+from sync.state.schema import handoffs, quarantine, records
 from sync.workspace import Owners, Workspace
 from tests.simulation import (
     aims,
     amounts,
+    briefs,
     conditions,
     deals_oracle,
     folders,
@@ -180,6 +181,7 @@ def _world(world: World, handed: str, condition: str) -> tuple[Path, Workspace]:
     return folder, workspace
 
 
+BRIEF = handoffs.c.brief_record
 _platform = partial(platform, seated=DeskSeat)
 
 
@@ -211,6 +213,7 @@ class DealScenario(Scenario):
         if self.condition:
             self.met[f"beside/{conditions.NAME}"] += 1
         self.inboxes = inboxes.Inboxes(self)
+        self.briefs = briefs.Briefs(self)
         self.mixed = bool(self.inboxes.rate)
         self.trade.begin()
         if self.handed:
@@ -260,12 +263,14 @@ class DealScenario(Scenario):
 
     def _knows(self, id: str) -> bool:
         with self.workspace.state.read() as tx:
-            return tx.execute(select(records.c.id).where(records.c.id == id)).first() is not None
+            known = (select(records.c.id).where(records.c.id == id), select(BRIEF).where(id == BRIEF))
+            return any(tx.execute(one).first() is not None for one in known)
 
     def act(self) -> None:
         """As there; and beside it somebody may hand a lead over, or take it."""
         Scenario.act(self)
         self._beside(self.inboxes.act)
+        self._beside(self.briefs.act)
         for _ in range(self.selling.choice((0, 1, 1, 2)) if self.handed else 0):
             self._beside(self.sales.act)
         if self.doubles and self.doubling.random() < self.doubles:

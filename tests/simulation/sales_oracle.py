@@ -73,7 +73,7 @@ def check(scenario: DealScenario) -> None:
         approved = tx.execute(_APPROVED).scalar()
     for name in sorted({judge.person(one) for one in judge.names} - judge.mistaken):
         person = _Person(judge, name)
-        _check_stories(person)
+        _check_stories(judge, person)
         _check_uncalled(judge, person)
         if person.is_ready and person.is_whole:
             _check_handed(judge, person, unstamp(approved) if approved else None)
@@ -94,17 +94,18 @@ def _whose(side: Desk, task: Row) -> str:
 def _check_tasks(judge: Judge) -> None:
     """P3: no story is told twice, whatever answers were lost."""
     told = Counter(row.values["reference"] for row in judge.crm.every("tasks").values())
-    again = [name for name, number in told.items() if number > 1]
+    again = [name for name, number in told.items() if number > 1 + judge.crm.unheard[name]]
     if again:
         raise Violation(f"P3: handed over more than once: {again}")
 
 
-def _check_stories(person: _Person) -> None:
+def _check_stories(judge: Judge, person: _Person) -> None:
     """P3, P5: sales is told once of each whom it was handed, and nothing that was not so by then."""
-    if len(person.tasks) > len(person.names):
+    unheard = {str(row.values["reference"]) for row in person.tasks}
+    if len(person.tasks) > len(person.names) + sum(judge.crm.unheard[name] for name in unheard):
         raise Violation(f"P3: {person.name} was handed over {len(person.tasks)} times")
     for task in person.tasks:
-        body, by = str(task.values["body"]), task.at
+        body, by = str(task.values["body"]), judge.crm.history[task.id][0].at
         if not any(address in body for address in person.addresses):
             raise Violation(f"P5: the story of {person.name} is about somebody else: {body}")
         told = {line for line in body.splitlines() if line.startswith((READY, "Intern"))}

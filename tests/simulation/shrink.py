@@ -8,7 +8,7 @@ from typing import Any
 from tests.simulation.scenario import BESIDE, Outcome, Scenario
 from tests.simulation.swarm import FAULTS
 
-OF_DEALS = ("aims", "inboxes", "conditions", "twins", "rounds", "hand-offs")
+OF_DEALS = ("aims", "inboxes", "conditions", "briefs", "twins", "rounds", "hand-offs")
 """What befalls worlds with deals only."""
 AT_MOST = 400
 """Tries."""
