@@ -181,7 +181,7 @@ def _world(world: World, handed: str, condition: str) -> tuple[Path, Workspace]:
     return folder, workspace
 
 
-BRIEF = handoffs.c.brief_record
+_BRIEFS = select(handoffs.c.lead)
 _platform = partial(platform, seated=DeskSeat)
 
 
@@ -263,7 +263,7 @@ class DealScenario(Scenario):
 
     def _knows(self, id: str) -> bool:
         with self.workspace.state.read() as tx:
-            known = (select(records.c.id).where(records.c.id == id), select(BRIEF).where(id == BRIEF))
+            known = (select(records.c.id).where(records.c.id == id), _BRIEFS.where(handoffs.c.brief_record == id))
             return any(tx.execute(one).first() is not None for one in known)
 
     def act(self) -> None:

@@ -178,21 +178,23 @@ def _check_status(judge: Judge, person: _Person) -> None:
 
 def _check_events(judge: Judge, side: Desk, person: _Person) -> None:
     """P2, P3: that somebody qualified, reached sales and is in a deal is told once of each whom it befell."""
-    told = Counter(row.values["event"] for row in side.every("outcomes").values() if _is_told_of(judge, row, person))
+    every = side.every("outcomes").values()
+    told = Counter(row.values["event"] for row in every if _may_be_told_of(judge, row) == {person.name})
+    perhaps = {row.values["event"] for row in every if person.name in _may_be_told_of(judge, row)}
     handed = bool(person.tasks)
     befell = {"qualified": handed, "working": handed, "opportunity": bool(judge.counted(person.name))}
     for event, must in befell.items():
         if told[event] > len(person.names):
             raise Violation(f"P3: it was told {told[event]} times that {person.name} is {event}")
-        if must and person.is_whole and not told[event]:
+        if must and person.is_whole and event not in perhaps:
             raise Violation(f"P2: nobody was told that {person.name} is {event}")
 
 
-def _is_told_of(judge: Judge, row: Row, person: _Person) -> bool:
-    """Whether an outcome is this person's, by the name of a lead that a record of theirs bore; of a lead whose name
-    never came to stand anywhere its address tells."""
+def _may_be_told_of(judge: Judge, row: Row) -> set[str]:
+    """Whose an outcome is, by the name of a lead that a record of theirs bore; of a lead whose name never came to stand
+    anywhere its address tells, which may have been several people's."""
     name = judge.events.get(row.values["event_id"])
-    return name in person.names if name else str(row.values.get("person")).casefold() in person.addresses
+    return {judge.person(name)} if name else judge.holders[str(row.values.get("person")).casefold()]
 
 
 def _check_told_once(scenario: DealScenario) -> None:
