@@ -16,9 +16,12 @@ from tests.simulation import (
     amounts,
     backups,
     beside,
+    briefs,
+    conditions,
     dates,
     drift,
     filling,
+    inboxes,
     naming,
     oddities,
     optouts,
@@ -181,7 +184,15 @@ def _combinations(level: str) -> Iterator[str]:
     if of in ("port", "deals"):
         yield from (f"beside/{what}" for what in (naming.DESCEND, naming.SHUFFLED))
     if of == "deals":
-        yield from (f"beside/{what}" for what in (amounts.ROUNDED, backups.RESTORED))
+        beside_deals = (
+            amounts.ROUNDED,
+            backups.RESTORED,
+            conditions.NAME,
+            *briefs.NAMES,
+            inboxes.CHANGED,
+            inboxes.SHARED,
+        )
+        yield from (f"beside/{what}" for what in beside_deals)
     if of == "port":
         yield from (f"beside/{what}" for what in _BESIDE)
         between = ("clock set", oddities.SILENT, oddities.AHEAD_OF)

@@ -18,9 +18,22 @@ from typing import Any
 from sqlalchemy import select
 
 from sync.state.database import State
-from sync.state.schema import quarantine, records
+from sync.state.schema import handoffs, quarantine, records
 from sync.workspace import Owners, Workspace
-from tests.simulation import amounts, backups, deals_oracle, folders, naming, sales, sales_oracle, twins
+from tests.simulation import (
+    aims,
+    amounts,
+    backups,
+    briefs,
+    conditions,
+    deals_oracle,
+    folders,
+    inboxes,
+    naming,
+    sales,
+    sales_oracle,
+    twins,
+)
 from tests.simulation.desk import Desk, DeskSeat
 from tests.simulation.process import Life, Watched, plain
 from tests.simulation.sales import Sales
@@ -127,13 +140,13 @@ def _mapped_people(world: World, name: str, handed: str) -> str:
     return "".join(_MAPPED_PERSON.format(object=one, makes=makes) + sums + more for one in _people(name, handed))
 
 
-def _mapped(world: World, name: str, handed: str) -> str:
+def _mapped(world: World, name: str, handed: str, condition: str) -> str:
     person = _mapped_people(world, name, handed)
     if name == "gamma":
         return person + _MAPPED_OUTCOMES.format(also="'qualified', 'working', " if handed else "")
     copied = {
         "way": ", direction: push",
-        "also": '    match: [home]\n    create_when: "true"\n',
+        "also": f'    match: [home]\n    create_when: "{conditions.SAID[condition]}"\n',
         "home": "      - {remote: home, field: home, direction: push}\n",
     }
     deals = _MAPPED_DEALS.format(**(copied if name == "alpha" else dict.fromkeys(copied, "")))
@@ -143,7 +156,7 @@ def _mapped(world: World, name: str, handed: str) -> str:
 
 
 @cache
-def _world(world: World, handed: str) -> tuple[Path, Workspace]:
+def _world(world: World, handed: str, condition: str) -> tuple[Path, Workspace]:
     """The project that all such scenarios share: files, compiled mappings, and an empty state to copy."""
     folder = folders.folder("sim")
     (folder / "mappings").mkdir()
@@ -153,7 +166,9 @@ def _world(world: World, handed: str) -> tuple[Path, Workspace]:
         (folder / name / "manifest.yaml").write_text(
             manifest(name, _people(name, handed), _objects(world, name, handed))
         )
-        (folder / "mappings" / f"{name}.yaml").write_text(f"platform: {name}\nobjects:\n{_mapped(world, name, handed)}")
+        (folder / "mappings" / f"{name}.yaml").write_text(
+            f"platform: {name}\nobjects:\n{_mapped(world, name, handed, condition)}"
+        )
     lines = "\n".join(f"  {name}: {{auth: {{mode: none}}}}" for name in names)
     (folder / "closedloop.yaml").write_text(
         _PROJECT.format(connections=lines) + (sales.PROJECT.format(object=handed) if handed else "")
@@ -161,6 +176,7 @@ def _world(world: World, handed: str) -> tuple[Path, Workspace]:
     return folder, compiled(folder, {name: _platform(name, folder / name, None) for name in names})
 
 
+_BRIEFS = select(handoffs.c.lead)
 _platform = partial(platform, seated=DeskSeat)
 
 
@@ -174,8 +190,10 @@ class DealScenario(Scenario):
         self.deeds: list[int] = []  # boundaries after a call or commit, until the world first came to rest
         self.rested = False
         self.handed = "" if sales.KIND in self.without else sales.drawn(self.seed)
-        # one clock, and people who keep their addresses: the port level is for those
+        self.condition = "" if conditions.KIND in self.without else conditions.drawn(self.seed)
+        # one clock: the port level is for others; people get other addresses by ways of these worlds
         self.without |= set(BESIDE) - {naming.KIND}
+        self.aims = aims.Aims(self)
         Scenario.__post_init__(self)
         self.planned = self.steps or self.rng.choice((6, 9, 12, 16))
         number, listed = self.rng.choice((1, 2, 3)), self.rng.random() < 0.5
@@ -187,13 +205,23 @@ class DealScenario(Scenario):
         self.doubles = 0.0 if twins.KIND in self.without else twins.drawn(self.seed)
         self.twins = Twins(self.trade, Random(f"{self.seed}-doubled"), partial(deals_oracle.set_aside, self))
         amounts.draw(self)
+        if self.condition:
+            self.met[f"beside/{conditions.NAME}"] += 1
+        self.inboxes = inboxes.Inboxes(self)
+        self.briefs = briefs.Briefs(self)
+        self.mixed = bool(self.inboxes.rate)
         self.trade.begin()
         if self.handed:
             self.sales.begin()
 
+    def _rate(self, name: str, choices: tuple[float, ...], *, always: bool = False) -> float:
+        drawn = Scenario._rate(self, name, choices, always=always)
+        takes_over = name == "takeover" and name not in self.without and self.aims.takes_over
+        return drawn or (aims.SELDOM if takes_over else 0.0)
+
     def opened(self) -> Workspace:
         """As there, over this world's project."""
-        folder, made = _world(self.world, self.handed)
+        folder, made = _world(self.world, self.handed, self.condition)
         if not self.desks:
             self._furnish(folder)
         state = State(made.state.engine, self.clock) if self.true_state else memory().state(self.clock)
@@ -226,14 +254,18 @@ class DealScenario(Scenario):
         if name.endswith("after") and not self.rested:
             self.deeds.append(self.boundaries + 1)
         Scenario._boundary(self, side, name)
+        self.aims.strike(side, name)
 
     def _knows(self, id: str) -> bool:
         with self.workspace.state.read() as tx:
-            return tx.execute(select(records.c.id).where(records.c.id == id)).first() is not None
+            known = (select(records.c.id).where(records.c.id == id), _BRIEFS.where(handoffs.c.brief_record == id))
+            return any(tx.execute(one).first() is not None for one in known)
 
     def act(self) -> None:
         """As there; and beside it somebody may hand a lead over, or take it."""
         Scenario.act(self)
+        self._beside(self.inboxes.act)
+        self._beside(self.briefs.act)
         for _ in range(self.selling.choice((0, 1, 1, 2)) if self.handed else 0):
             self._beside(self.sales.act)
         if self.doubles and self.doubling.random() < self.doubles:

@@ -7,7 +7,7 @@ merged. What came of a person is counted from those deals, and nothing else.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,17 @@ import orjson
 from sqlalchemy import select
 
 from connectors.api import Gone, Verb
+from sync.clashes import CODE as TAKEN
+from sync.core.conversions import OF_LEADS
 from sync.core.conversions import _id as event_id
 from sync.state.schema import deal_people, journal, quarantine, records, streams
+from tests.simulation import inboxes
 from tests.simulation.amounts import kept
-from tests.simulation.desk import FACTS, SUMS, Desk, said
+from tests.simulation.conditions import is_met
+from tests.simulation.desk import FACTS, PEOPLE, SUMS, Desk, said
 from tests.simulation.oracle import Violation
-from tests.simulation.side import Row, email_of
+from tests.simulation.sharing import Waiting
+from tests.simulation.side import Row
 from tests.simulation.twins import CODE
 
 if TYPE_CHECKING:
@@ -42,9 +47,18 @@ class Judge:
             keep, lose = self.person(one), self.person(other)
             if keep != lose:
                 self.whole[lose] = keep
-        every = (row for side in scenario.desks.values() for told in side.history.values() for row in told)
-        self.addresses = {email_of(row.values) for row in every if row.values.get("email")}  # that anybody ever had
-
+        people = [
+            (side, row) for side in scenario.desks.values() for row in side.rows().values() if row.object in PEOPLE
+        ]
+        self.names = {side.whose[row.id] for side, row in people}  # by which anybody ever joined
+        told = [(side.whose[row.id], one.values) for side, row in people for one in side.history[row.id]]
+        self.bearers = {values["key"]: name for name, values in reversed(told) if values.get("key")}
+        self.events = {event_id(event, key): name for key, name in self.bearers.items() for event in OF_LEADS}
+        self.holders: dict[str, set[str]] = defaultdict(set)  # by address: whoever ever had it
+        for name, values in told:
+            self.holders[str(values["email"]).casefold()].add(self.person(name))
+        self.waiting = Waiting.of(scenario)
+        self.mistaken = {self.person(name) for name in self.waiting.mistaken}
         self.set_aside = set_aside(scenario)
 
     def person(self, email: str) -> str:
@@ -54,7 +68,7 @@ class Judge:
         return email
 
     def people(self, side: Desk, ids: set[str]) -> set[str]:
-        return {self.person(email_of(side.history[id][-1].values)) for id in ids}
+        return {self.person(side.whose[id]) for id in ids}
 
     def parties(self, side: Desk, deal: str) -> set[str]:
         """Who is in the deal. Whoever was put away before the engine looked was never known to be there."""
@@ -70,10 +84,18 @@ class Judge:
     def was_told(self, person: str) -> bool:
         """Whether the engine ever wrote anywhere what came of the person."""
         return any(
-            set(SUMS) & set(values) and self.person(email_of(values if over is None else over.values)) == person
+            set(SUMS) & set(values) and self.spoken_of(side, over, values) == person
             for side in self.scenario.desks.values()
             for _, over, values in side.writes
         )
+
+    def spoken_of(self, side: Desk, over: Row | None, values: dict[str, Any]) -> str:
+        """Whom a write speaks of: the person of the record that it went over, or who bears the name that it gave."""
+        return self.person(side.whose[over.id] if over is not None else self.bearers.get(values.get("key"), ""))
+
+    def is_known(self, side: Desk, deal: str) -> bool:
+        """Whether the engine could know whose the deal is."""
+        return not self.mistaken & self.ever_in(side, deal)
 
     def counted(self, person: str) -> list[list[Row]]:
         """The deals of a person that count, all that each ever was: of the CRM, and marketing's own where nobody is
@@ -91,7 +113,8 @@ def check(scenario: DealScenario) -> None:
     judge = Judge(scenario)
     _check_writes(judge)
     for home in judge.crm.every("deals").values():
-        _check_copies(judge, home)
+        if judge.is_known(judge.crm, home.id):
+            _check_copies(judge, home)
     _check_set_aside(judge)
     _check_no_more(judge)
     for side in scenario.desks.values():
@@ -100,6 +123,7 @@ def check(scenario: DealScenario) -> None:
                 _check_sums(judge, side, row)
     if "gamma" in scenario.desks:
         _check_told(judge, scenario.desks["gamma"])
+    inboxes.check(judge)
     _check_state(scenario, judge.set_aside)
 
 
@@ -119,7 +143,8 @@ def _check_copies(judge: Judge, home: Row) -> None:
         return
     parties = judge.parties(judge.crm, home.id)
     here = judge.people(mail, set(mail.standing("contacts")))
-    if not live and parties & here and not _was_removed(judge, name):
+    wanted = is_met(judge.scenario.condition, home.values)
+    if wanted and not live and parties & here and not _was_removed(judge, name):
         raise Violation(f"P2: {name} has no copy")
     for copy in live if parties else ():
         want = said({**home.values, "worth": kept(home.values["worth"], mail.places)}, FACTS)
@@ -165,7 +190,7 @@ def _check_no_more(judge: Judge) -> None:
         raise Violation(f"P6: came back: {mail.revived_deals}")
     for id, person in mail.given.items():
         home = str(mail.history[id][0].values["home"]).rpartition("/")[2]
-        if not judge.people(mail, {person}) & judge.ever_in(judge.crm, home):
+        if judge.is_known(judge.crm, home) and not judge.people(mail, {person}) & judge.ever_in(judge.crm, home):
             raise Violation(f"P5: the copy {id} of {home} is tied to {person}, who was never in it")
 
 
@@ -191,6 +216,8 @@ def _check_copied(judge: Judge, over: Row | None, values: dict[str, Any]) -> Non
     told = judge.crm.history.get(home)
     if told is None:
         raise Violation(f"P5: a deal was written that is a copy of none: {values}")
+    if over is None and not is_met(judge.scenario.condition, values):
+        raise Violation(f"P5: {home} was copied, and is none of those that are: {values}")
     for name in FACTS:
         if name in values and said(values, (name,)) not in [said(row.values, (name,)) for row in told]:
             raise Violation(f"P5: {name}={values[name]!r} was written for {home}, where nobody said so")
@@ -200,7 +227,9 @@ def _check_copied(judge: Judge, over: Row | None, values: dict[str, Any]) -> Non
 
 
 def _check_sums(judge: Judge, side: Desk, row: Row) -> None:
-    person = judge.person(email_of(row.values))
+    person = judge.person(side.whose[row.id])
+    if person in judge.mistaken:
+        return
     deals = judge.counted(person)
     want, holds = _sums(deals, side.places), said(row.values, SUMS)
     if holds.get("at") in _moved_last(deals):
@@ -224,7 +253,7 @@ def _sums(deals: list[list[Row]], places: int | None) -> dict[str, str]:
         "earned": kept(_total(won), places),
         "hopes": kept(_total(open_), places),
         "since": won[0].values["until"] if won else None,
-        "why": lost[-1].values["first"] if lost and not won else None,
+        "why": lost[-1].values.get("first") if lost and not won else None,
     }
     return said(told, SUMS)
 
@@ -244,7 +273,7 @@ def _closed(row: Row) -> str:
 
 
 def _total(rows: list[Row]) -> str | None:
-    total = sum((Decimal(str(row.values["worth"])) for row in rows if row.values["worth"]), Decimal(0))
+    total = sum((Decimal(str(row.values["worth"])) for row in rows if row.values.get("worth")), Decimal(0))
     return str(total) if total else None
 
 
@@ -260,7 +289,9 @@ def _check_told(judge: Judge, side: Desk) -> None:
     known = {row.values["event_id"]: row for row in told if row.values["event"] in ("won", "lost")}
     for home, name, rows in _homes(judge):
         for event in ("won", "lost"):
-            _check_event(judge, event, known.pop(event_id(event, name), None), home, rows)
+            one = known.pop(event_id(event, name), None)
+            if judge.is_known(home, rows[-1].id):
+                _check_event(judge, event, one, home, rows)
     if known:
         raise Violation(f"P5: told of no deal that counts: {[row.values for row in known.values()]}")
 
@@ -281,13 +312,13 @@ def _check_event(judge: Judge, event: str, told: Row | None, home: Desk, rows: l
             raise Violation(f"P2: nobody was told that {home.name}/{last.id} was {event}")
         return
     places = judge.scenario.desks["gamma"].places if detail == "worth" else None
-    may = [said({detail: kept(row.values[detail], places)}, (detail,)) for row in when]
+    may = [said({detail: kept(row.values.get(detail), places)}, (detail,)) for row in when]
     if when and detail == "first" and any("left_out" in what for what in home.met):
         may.append({})  # an answer that told of the loss had left the reason out
     if said(told.values, (detail,)) not in may:
         raise Violation(f"P5: {home.name}/{last.id} is told to be {event}: {told.values}")
     person = told.values.get("person")  # nobody is named whose records were all put away by then
-    if person and judge.person(person) not in judge.ever_in(home, last.id):
+    if person and not judge.holders[person.casefold()] & judge.ever_in(home, last.id):
         raise Violation(f"P5: {home.name}/{last.id} is told of somebody who was never in it: {told.values}")
 
 
@@ -314,7 +345,7 @@ def _check_state(scenario: DealScenario, aside: set[str]) -> None:
     """P31, P24, P13: nothing is in doubt or refused for ever; deals and ties are known as they stand."""
     with scenario.workspace.state.read() as tx:
         unsettled = tx.execute(_UNSETTLED).all()
-        refused = [tuple(row) for row in tx.execute(_OPEN).all() if row.code != CODE]
+        refused = [tuple(row) for row in tx.execute(_OPEN).all() if row.code not in (CODE, TAKEN)]
         known = tx.execute(_KNOWN).all()
         tied = {tuple(row) for row in tx.execute(_TIED).all()}
     if unsettled:

@@ -23,6 +23,8 @@ CLAIMS = ("event", "event_id", "person", "worth", "first")
 """The fields of an outcome that is told by itself."""
 BRIEF = ("subject", "body", "person", "reference")
 """The fields of a hand-off brief."""
+PEOPLE = ("contacts", "leads")
+"""The objects of people."""
 _TIES = ("from_object", "from_id", "to_object", "to_ids")
 _PERSON = ("email", "first", "title", "stage", "consent", "key", *SUMS, "ready", "handed", "status")
 _NAMES = {
@@ -112,10 +114,15 @@ class Desk(Side):
         return Side.apply(self, operation)
 
     def _noted(self, operation: Operation) -> tuple[Row | None, bool]:
-        """A brief is made beside its person; each write makes one."""
+        """A brief is made beside its person; each write makes one. One that was gone before anybody was told that it
+        was there is written once more."""
         object, _, person = str(operation.values["person"]).partition("/")
         if person not in self.standing(object):
             return None, False
+        told = str(operation.values["reference"])
+        every = self.every("tasks").items()
+        gone = [id for id, row in every if row.values["reference"] == told and row.gone and not self.knows(id)]
+        self.unheard[told] = len(gone)
         self.writes.append((Verb.CREATE, None, dict(operation.values)))
         made = self.put(dict(operation.values), "tasks")
         return self.history[made][-1], True

@@ -48,7 +48,7 @@ def _let(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> None:
 
 
 def _email(scenario: Scenario, tx: Connection, lead: str) -> str:
-    if scenario.shares:
+    if scenario.mixed:
         mine = select(streams.c.connection, records.c.id).join(streams, streams.c.id == records.c.stream)
         side, id = tx.execute(mine.where(records.c.lead == lead)).all()[0]
         return scenario.sides[side].whose[id]

@@ -16,7 +16,6 @@ from typing import Any
 from config.clock import stamp
 from connectors.api import Gone
 from tests.simulation.desk import Desk
-from tests.simulation.side import email_of
 from tests.simulation.trade import OPEN, STAGES, Trade
 
 KIND = "hand-offs"
@@ -71,7 +70,7 @@ class Sales:
     rng: Random
     object: str
     converted: int = 0
-    forms: dict[str, list[tuple[str, datetime]]] = field(default_factory=dict)  # by e-mail: the form's name, and when
+    forms: dict[str, list[tuple[str, datetime]]] = field(default_factory=dict)  # by person: the form's name, and when
 
     def __post_init__(self) -> None:
         self.mail, self.crm, self.say = self.trade.mail, self.trade.crm, self.trade.say
@@ -99,8 +98,7 @@ class Sales:
 
     def _join(self, side: Desk, object: str) -> None:
         email = f"{self.rng.choice('pqq')}{self.rng.randrange(3)}@x.example"
-        known = [*side.every("contacts").values(), *side.every(TOLD_APART).values()]
-        if any(email_of(row.values) == email for row in known):
+        if any(side.whose[id] == email for id in (*side.every("contacts"), *side.every(TOLD_APART))):
             return
         id = side.put({"email": email, "consent": "subscribed"}, object)
         self.say(f"{side.name}/{id} ({object}) joins as {email}")
@@ -116,7 +114,7 @@ class Sales:
         now = self.mail.clock.now()
         name = f"Form {self.trade.given}"
         self.mail.put({"at": stamp(now), "person": id, "name": name}, "forms")
-        self.forms.setdefault(email_of(self.mail.history[id][-1].values), []).append((name, now))
+        self.forms.setdefault(self.mail.whose[id], []).append((name, now))
         self.say(f"{self.mail.name}/{id} sends {name}")
 
     def _sell(self) -> None:
@@ -141,9 +139,9 @@ class Sales:
     def _convert(self, id: str) -> None:
         """A lead becomes a contact, or is found to be one that is there; with a deal and a company made by it."""
         values = self.crm.history[id][-1].values
-        email = email_of(values)
-        twins = sorted(one for one, row in self.crm.standing("contacts").items() if email_of(row.values) == email)
-        into = twins[0] if twins else self.crm.put(dict(values), "contacts")
+        person = self.crm.whose[id]
+        twins = sorted(one for one in self.crm.standing("contacts") if self.crm.whose[one] == person)
+        into = twins[0] if twins else self.crm.put(dict(values), "contacts", person)
         self.say(f"{self.crm.name}/{id} is converted into {into}")
         self.converted += 1
         company = self.crm.put({"title": f"Company of {into}"}, "companies")

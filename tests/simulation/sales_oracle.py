@@ -20,15 +20,14 @@ from mappings.model import LIFECYCLE
 from sync.core.conversions import OF_LEADS
 from sync.state.schema import connections, conversions, journal, leads
 from tests.simulation.deals_oracle import Judge
-from tests.simulation.desk import Desk
+from tests.simulation.desk import PEOPLE, Desk
 from tests.simulation.oracle import Violation
-from tests.simulation.sales import READY, TOLD_APART
-from tests.simulation.side import Row, email_of
+from tests.simulation.sales import READY
+from tests.simulation.side import Row
 
 if TYPE_CHECKING:
     from tests.simulation.deals import DealScenario
 
-PEOPLE = ("contacts", TOLD_APART)
 _LIVES_ON = (Gone.MERGED, Gone.CONVERTED)
 _APPROVED = select(connections.c.approved_at).where(connections.c.name == "beta")
 
@@ -38,20 +37,21 @@ class _Person:
 
     def __init__(self, judge: Judge, name: str) -> None:
         self.name = name
-        self.addresses = {email for email in judge.addresses if judge.person(email) == name}
+        self.names = {one for one in judge.names if judge.person(one) == name}
+        self.addresses = {address for address, found in judge.holders.items() if name in found}
         self.mail = self._records(judge.mail)
         self.crm = self._records(judge.crm)
         self.elsewhere = [row for side in judge.scenario.desks.values() for row in self._records(side)]
-        self.tasks = [row for row in judge.crm.every("tasks").values() if _whose(judge.crm, row) in self.addresses]
+        self.tasks = [row for row in judge.crm.every("tasks").values() if _whose(judge.crm, row) in self.names]
         forms = judge.scenario.sales.forms
-        self.forms = [form for email in sorted(self.addresses) for form in forms.get(email, ())]
+        self.forms = [form for one in sorted(self.names) for form in forms.get(one, ())]
         told = [row for one in self.mail for row in judge.mail.history[one.id]]
         self.titles = [row for row in told if row.values.get("title")]
         self.ready = [row.at for row in self.titles if READY in row.values["title"]] + [at for _, at in self.forms]
 
     def _records(self, side: Desk) -> list[Row]:
         every = [row for object in PEOPLE for row in side.every(object).values()]
-        return [row for row in every if email_of(row.values) in self.addresses]
+        return [row for row in every if side.whose[row.id] in self.names]
 
     @property
     def is_ready(self) -> bool:
@@ -71,9 +71,9 @@ def check(scenario: DealScenario) -> None:
     _check_tasks(judge)
     with scenario.workspace.state.read() as tx:
         approved = tx.execute(_APPROVED).scalar()
-    for name in sorted({judge.person(email) for email in judge.addresses}):
+    for name in sorted({judge.person(one) for one in judge.names} - judge.mistaken):
         person = _Person(judge, name)
-        _check_stories(person)
+        _check_stories(judge, person)
         _check_uncalled(judge, person)
         if person.is_ready and person.is_whole:
             _check_handed(judge, person, unstamp(approved) if approved else None)
@@ -87,24 +87,25 @@ def check(scenario: DealScenario) -> None:
 
 
 def _whose(side: Desk, task: Row) -> str:
-    """The address of whom a task is about."""
-    return email_of(side.history[str(task.values["person"]).rpartition("/")[2]][-1].values)
+    """Whom a task is about, by the address that they joined with."""
+    return side.whose[str(task.values["person"]).rpartition("/")[2]]
 
 
 def _check_tasks(judge: Judge) -> None:
     """P3: no story is told twice, whatever answers were lost."""
     told = Counter(row.values["reference"] for row in judge.crm.every("tasks").values())
-    again = [name for name, number in told.items() if number > 1]
+    again = [name for name, number in told.items() if number > 1 + judge.crm.unheard[name]]
     if again:
         raise Violation(f"P3: handed over more than once: {again}")
 
 
-def _check_stories(person: _Person) -> None:
+def _check_stories(judge: Judge, person: _Person) -> None:
     """P3, P5: sales is told once of each whom it was handed, and nothing that was not so by then."""
-    if len(person.tasks) > len(person.addresses):
+    unheard = {str(row.values["reference"]) for row in person.tasks}
+    if len(person.tasks) > len(person.names) + sum(judge.crm.unheard[name] for name in unheard):
         raise Violation(f"P3: {person.name} was handed over {len(person.tasks)} times")
     for task in person.tasks:
-        body, by = str(task.values["body"]), task.at
+        body, by = str(task.values["body"]), judge.crm.history[task.id][0].at
         if not any(address in body for address in person.addresses):
             raise Violation(f"P5: the story of {person.name} is about somebody else: {body}")
         told = {line for line in body.splitlines() if line.startswith((READY, "Intern"))}
@@ -126,7 +127,7 @@ def _check_uncalled(judge: Judge, person: _Person) -> None:
     made = [
         values
         for verb, over, values in judge.crm.writes
-        if verb is Verb.CREATE and over is None and str(values.get("email")).casefold() in person.addresses
+        if verb is Verb.CREATE and over is None and judge.spoken_of(judge.crm, over, values) == person.name
     ]
     if made or person.tasks:
         raise Violation(f"P5: {person.name} never qualified, and sales was given {made or person.tasks}")
@@ -135,10 +136,12 @@ def _check_uncalled(judge: Judge, person: _Person) -> None:
 def _check_handed(judge: Judge, person: _Person, approved: datetime | None) -> None:
     """P2, P1: whoever qualifies stands in the CRM, with the story and as marketing has them."""
     here = [row for row in person.crm if row.gone is None]
+    if not here and {("beta", name) for name in person.names} & judge.waiting.unmade:
+        return  # another has the address there, as quarantine says
     if not here:
         raise Violation(f"P2: {person.name} qualifies, and was not handed over")
     late = approved is not None and min(person.ready) > approved
-    if late and len(person.addresses) == 1 and not person.tasks:
+    if late and len(person.names) == 1 and not person.tasks:
         raise Violation(f"P2: sales was not told why {person.name} was handed over")
     _check_told_back(person)
     [*titles] = {row.values.get("title") for row in person.mail}
@@ -175,18 +178,23 @@ def _check_status(judge: Judge, person: _Person) -> None:
 
 def _check_events(judge: Judge, side: Desk, person: _Person) -> None:
     """P2, P3: that somebody qualified, reached sales and is in a deal is told once of each whom it befell."""
-    told = Counter(
-        row.values["event"]
-        for row in side.every("outcomes").values()
-        if str(row.values.get("person")).casefold() in person.addresses
-    )
+    every = side.every("outcomes").values()
+    told = Counter(row.values["event"] for row in every if _may_be_told_of(judge, row) == {person.name})
+    perhaps = {row.values["event"] for row in every if person.name in _may_be_told_of(judge, row)}
     handed = bool(person.tasks)
     befell = {"qualified": handed, "working": handed, "opportunity": bool(judge.counted(person.name))}
     for event, must in befell.items():
-        if told[event] > len(person.addresses):
+        if told[event] > len(person.names):
             raise Violation(f"P3: it was told {told[event]} times that {person.name} is {event}")
-        if must and person.is_whole and not told[event]:
+        if must and person.is_whole and event not in perhaps:
             raise Violation(f"P2: nobody was told that {person.name} is {event}")
+
+
+def _may_be_told_of(judge: Judge, row: Row) -> set[str]:
+    """Whose an outcome is, by the name of a lead that a record of theirs bore; of a lead whose name never came to stand
+    anywhere its address tells, which may have been several people's."""
+    name = judge.events.get(row.values["event_id"])
+    return {judge.person(name)} if name else judge.holders[str(row.values.get("person")).casefold()]
 
 
 def _check_told_once(scenario: DealScenario) -> None:

@@ -149,6 +149,7 @@ class Scenario:
         self.chance = Random(self.rng.random())
         self.moving, self.moves = sharing.drawn_moves(self)
         self.sharing, self.shares = sharing.drawn_shares(self)
+        self.mixed = bool(self.shares)  # an address does not say whose a record is
         dates.draw(self, dates.drawn(self.seed, names, allowed=self._befalls(dates.KIND)))
         rewriting.draw(self)
         self.oddities = oddities.Oddities(self.seed, self.people, self._befalls, self._stored, self.met)

@@ -8,6 +8,8 @@ from typing import Any
 from tests.simulation.scenario import BESIDE, Outcome, Scenario
 from tests.simulation.swarm import FAULTS
 
+OF_DEALS = ("aims", "inboxes", "conditions", "briefs", "twins", "rounds", "hand-offs")
+"""What befalls worlds with deals only."""
 AT_MOST = 400
 """Tries."""
 
@@ -41,7 +43,7 @@ def _smaller(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Each option a little less, the largest cuts first."""
     for until in range(1, options["until"]):
         yield options | {"until": until}
-    for kind in ("crash", "takeover", "meddling", *BESIDE, *FAULTS):
+    for kind in ("crash", "takeover", "meddling", *BESIDE, *OF_DEALS, *FAULTS):
         if kind not in options["without"]:
             yield options | {"without": options["without"] | {kind}}
     for number in range(options["until"]):

@@ -11,7 +11,6 @@ from typing import Any
 
 from connectors.api import Gone
 from tests.simulation.desk import Desk
-from tests.simulation.side import email_of
 
 STAGES = ("Talking", "Offer", "Waiting")
 OPEN: dict[str, Any] = {"closed": False, "won": False, "first": None}
@@ -81,7 +80,7 @@ class Trade:
 
     def _join(self, side: Desk) -> None:
         email = f"p{self.rng.randrange(self.number)}@x.example"
-        if any(email_of(row.values) == email for row in side.every("contacts").values()):
+        if any(side.whose[id] == email for id in side.every("contacts")):
             return
         id = side.put({"email": email, "consent": "subscribed"}, "contacts")
         self.say(f"{side.name}/{id} joins as {email}")
@@ -96,7 +95,7 @@ class Trade:
             side.restore(self._chosen(side, away, "is brought back"))
         elif len(live) > 1 and what < 0.7 and side is self.crm:
             keep, lose = self.rng.sample(live, 2)
-            self.merged.append((email_of(side.live()[keep].values), email_of(side.live()[lose].values)))
+            self.merged.append((side.whose[keep], side.whose[lose]))
             self.say(f"{side.name}/{lose} is merged into {keep}")
             side.remove(lose, Gone.MERGED, keep, "contacts")
         elif live and what < 0.85:
