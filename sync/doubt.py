@@ -148,7 +148,7 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
     mapped = workspace.mapped(row.connection).get(row.object)
     for twin in twins:
         changed: dict[str, str] = orjson.loads(twin.changed) if twin.changed else {}
-        body: Values = _but_met_by(mapped, orjson.loads(twin.body), changed)
+        body: Values = but_met_by(mapped, orjson.loads(twin.body), changed)
         meant = {n: after[n] for after in unheard for n in after if n in body and came_of(after[n], body[n])}
         dated = as_meant(row, body, changed, twin.first_at, {**meant, **given.get(twin.id, {})})
         let_go(tx, row, body, changed)
@@ -163,7 +163,7 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
             ask_about_blanks(tx, row, twin.id, mapped, workspace.now(), once=True)
 
 
-def _but_met_by(mapped: Mapped | None, body: Values, changed: dict[str, str]) -> Values:
+def but_met_by(mapped: Mapped | None, body: Values, changed: dict[str, str]) -> Values:
     """`body` without what a create cannot have written there: whom it meets by an address has that before. One that came
     to the record later is a person's word."""
     keys = {MAIN} if mapped is not None and mapped.match == (MAIN,) else set()

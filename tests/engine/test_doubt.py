@@ -8,6 +8,7 @@ from config.errors import InDoubt
 from connectors.api import Gone, Operation, Verb
 from sync.conflicts import Answer, answer, listed
 from sync.push import DOUBT
+from sync.runs import Options, Runner
 from tests.engine.conftest import Loop
 from tests.engine.memory import unreachable
 from tests.engine.test_writes import _past_the_first_run, pair
@@ -194,6 +195,29 @@ def test_an_address_that_a_create_in_doubt_meant_is_a_persons_word_where_another
     loop.settled()
     assert loop.alpha.rows["contacts"][bea].values["email"] == "ana@x.io"
     assert loop.beta.rows["prospects"][hers].values["email"] == "ana@x.io"
+
+
+def test_so_it_is_where_the_look_up_finds_that_record(loop: Loop) -> None:
+    unheard = [InDoubt("No answer came.")]
+    loop.beta.refuse = lambda operation: unheard.pop() if unheard else None
+    ana = _asked(loop, "ana@x.io")
+    loop.sync()
+    bea = _asked(loop, "bea@x.io")
+    _soon(loop)
+    [hers] = loop.beta.rows["prospects"]
+    loop.alpha.remove("contacts", ana, Gone.MERGED, into=bea)
+    _soon(loop)
+    loop.beta.edit("prospects", hers, {"email": "ana@x.io"})
+    loop.clock.advance(DOUBT)
+    loop.settled()
+    assert loop.alpha.rows["contacts"][bea].values["email"] == "ana@x.io"
+    assert [row["email"] for row in loop.beta.all("prospects")] == ["ana@x.io"]
+
+
+def _soon(loop: Loop) -> None:
+    """A sync before what is in doubt can be judged."""
+    loop.clock.advance(5)
+    Runner(loop.workspace).run("sync", ("alpha", "beta"), Options(approve=True))
 
 
 def _asked(loop: Loop, email: str) -> str:
