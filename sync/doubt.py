@@ -164,8 +164,8 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
 
 
 def but_met_by(mapped: Mapped | None, body: Values, changed: dict[str, str]) -> Values:
-    """`body` without what a create cannot have written there: whom it meets by an address has that before. One that came
-    to the record later is a person's word."""
+    """`body` without what a create cannot have written there: whom it meets by an address has that before. One that
+    came to the record later is a person's word."""
     keys = {MAIN} if mapped is not None and mapped.match == (MAIN,) else set()
     return {name: value for name, value in body.items() if not (name in keys and name in changed)}
 

@@ -18,6 +18,7 @@ from tests.simulation import (
     dates,
     drift,
     filling,
+    joining,
     naming,
     oddities,
     optouts,
@@ -87,6 +88,7 @@ _BESIDE = (
     *dates.NAMES,
     *remapping.NAMES,
     filling.FILLED,
+    *joining.NAMES,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
@@ -113,6 +115,7 @@ _LATER = frozenset(
         LACKING,
         rewriting.CUT,
         rewriting.ODD,
+        *joining.NAMES,
     )
 )
 _LEFT_OUT: Mapping[str, frozenset[str]] = {

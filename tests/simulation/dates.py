@@ -183,10 +183,12 @@ def check(scenario: Scenario) -> None:
 
 def _may_have_lost(scenario: Scenario, dated: Dated) -> bool:
     """Whether a write of unknown fate may have gone to a side whose mapping writes less than the whole of a value. When
-    it is found done, what stands there is just what was sent, and may replace the whole: this is known not to hold."""
+    it is found done, what stands there is just what was sent, and may replace the whole: this is known not to hold. Nor
+    where the record that had the whole was merged into another's."""
+    merged = bool(scenario.joining and scenario.joining.ended)
     unheard = ("lost_after", "late_commit")
     return any(
-        scenario.crashes or scenario.takeover_rate or any(what.endswith(unheard) for what in side.met)
+        merged or scenario.crashes or scenario.takeover_rate or any(what.endswith(unheard) for what in side.met)
         for side in scenario.sides.values()
         if not dated.style(side.name).whole
     )

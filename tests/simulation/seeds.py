@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.simulation import dates, filling, naming, remapping
+from tests.simulation import dates, filling, joining, naming, remapping
 from tests.simulation.scenario import Outcome, run
 
 SEEDS = 5000
@@ -16,7 +16,7 @@ FIRST = 10_000
 BATCH = 50
 """Seeds of a test."""
 
-NEWEST = frozenset({naming.KIND, dates.KIND, remapping.KIND, filling.KIND})
+NEWEST = frozenset({naming.KIND, dates.KIND, remapping.KIND, filling.KIND, joining.KIND})
 """What came last beside the stories: seeds found before it are told without."""
 
 EXHAUSTED = (790, 678, 687, 1007, 195, 962, 192, 1946, 2578, 2566)
