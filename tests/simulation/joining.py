@@ -21,7 +21,7 @@ from sync.state.schema import leads, records, streams
 from tests.simulation.oracle import Violation
 from tests.simulation.people import FIELDS, Union
 from tests.simulation.process import plain
-from tests.simulation.side import Side
+from tests.simulation.side import Side, email_of
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import Scenario
@@ -89,10 +89,10 @@ class Joining:
             scenario.people._join(side)
             return
         keep, lose = pair
-        self._carry(side, keep, lose)
         if side.history[keep][-1].object != side.objects[-1] and self.rng.random() < 0.5:
             scenario._say(f"{side.name}/{keep} is converted, with another's")
             keep = side.convert(keep)
+        self._carry(side, keep, lose)
         gone = self._way(side, keep, lose)
         scenario._say(f"{side.name}/{lose} is {gone.value} into {keep}, another's")
         side.remove(lose, gone, keep, side.history[keep][-1].object)
@@ -195,7 +195,7 @@ class Joining:
             for name, written in known.writes.items():
                 side = self.scenario.sides[name]
                 since = [values for verb, over, values in side.writes[written:] if verb is Verb.CREATE and over is None]
-                if sum(side.identify(values) in known.people for values in since) > known.late[name]:
+                if sum({side.identify(v), email_of(v)} <= known.people for v in since) > known.late[name]:
                     raise Violation(f"P3: one of {sorted(known.people)}, who are one, was made again on {name}")
 
 

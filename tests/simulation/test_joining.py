@@ -21,7 +21,7 @@ ARCHIVE: tuple[int, ...] = (
     *(951432, 951520),
     # the same: what a platform carries over where the blank was never told, or what it had cut off; roll-ups of one
     # deleted in silence; times by the clocks of a zone
-    *(605269, 701004, 706157, 709928, 710232, 950088),
+    *(605269, 701004, 706157, 709928, 710232, 950088, 964391, 967483, 968266),
 )
 FIRST, BATCH = 940_000, 50
 
