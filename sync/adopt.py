@@ -12,11 +12,12 @@ import orjson
 from sqlalchemy import Connection, bindparam, select, update
 
 from connectors.api import Verb
+from mappings.compiler import Mapped
 from mappings.model import Kind, Values
 from sync import copies, pins
 from sync.conversions import told
 from sync.core.echo import came_of, later
-from sync.doubt import bears_name, let_go, meant_undone
+from sync.doubt import bears_name, but_met_by, let_go, meant_undone
 from sync.entries import entry, quarantine_rows
 from sync.handoff import brief_settled, record_handoffs
 from sync.heirs import redate
@@ -52,7 +53,7 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
     if row.verb in AWAY:
         put_away(tx, stream.id, [record_id], AWAY[Verb(row.verb)])
         return
-    body = date(tx, stream, row, record_id)
+    body = date(tx, stream, row, record_id, mapped)
     if body is not None:
         pins.drop(tx, stream.id, [(record_id, name) for name in orjson.loads(row.after)])
         pins.keep(tx, stream.id, record_id, row.run, taken_back(orjson.loads(row.undoes or "{}"), body))
@@ -90,7 +91,7 @@ _STIR = update(leads).where(leads.c.id == bindparam("who"), leads.c.state == "li
 _DATE = update(records).where(_IT).values(changed=bindparam("c"), held=bindparam("h"))
 
 
-def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values | None:
+def date(tx: Connection, stream: StreamRow, row: Any, record_id: str, mapped: Mapped | None) -> Values | None:
     """The values of a write that are found done count from when they were meant to, not from when they were found:
     read back, they looked like a person's edit of just now. What the platform made of one is kept with what was sent,
     as from an answer. A value that is neither what was written nor what stood before replaced it, as far as anybody can
@@ -99,9 +100,10 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     known = tx.execute(_HELD, place).one_or_none()
     if known is None:
         return None
-    body: Values = orjson.loads(known.body)
+    whole: Values = orjson.loads(known.body)
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
     held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
+    body = but_met_by(mapped, whole, changed) if row.verb == Verb.CREATE else whole
     after: Values = orjson.loads(row.after)
     replaced = _replaced(row, after, body, held)
     undone = meant_undone(tx, row.lead, body) if row.verb == Verb.CREATE else {}
@@ -123,7 +125,7 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> Values 
     tx.execute(_DATE, {**place, "c": orjson.dumps(changed).decode(), "h": kept})
     redate(tx, row.connection, f"{stream.object}/{record_id}", row.lead, before, changed)
     tx.execute(_STIR, {"who": row.lead})
-    return body
+    return whole
 
 
 def _replaced(row: Any, after: Values, body: Values, held: Mapping[str, Any]) -> set[str]:

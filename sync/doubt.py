@@ -21,6 +21,7 @@ from config.clock import stamp, unstamp
 from connectors.api import Verb
 from mappings.compiler import Mapped
 from mappings.model import Kind, Values
+from sync.core.addresses import MAIN
 from sync.core.echo import came_of, later
 from sync.load import chunks
 from sync.parked import IN_DOUBT
@@ -144,9 +145,10 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
     for record, after in tx.execute(_GIVEN, {**place, "row": row.id}).all() if twins else ():
         given.setdefault(record, {}).update(orjson.loads(after))
     unheard = [orjson.loads(one.after) for one in _undone(tx, [row.lead])] if twins else []
+    mapped = workspace.mapped(row.connection).get(row.object)
     for twin in twins:
         changed: dict[str, str] = orjson.loads(twin.changed) if twin.changed else {}
-        body: Values = orjson.loads(twin.body)
+        body: Values = but_met_by(mapped, orjson.loads(twin.body), changed)
         meant = {n: after[n] for after in unheard for n in after if n in body and came_of(after[n], body[n])}
         dated = as_meant(row, body, changed, twin.first_at, {**meant, **given.get(twin.id, {})})
         let_go(tx, row, body, changed)
@@ -157,9 +159,15 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
             kept = orjson.dumps(known).decode() if known else None
             tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode(), held=kept))
             tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
-        mapped = workspace.mapped(row.connection).get(row.object)
         if mapped is not None and bears_name(row, body):
             ask_about_blanks(tx, row, twin.id, mapped, workspace.now(), once=True)
+
+
+def but_met_by(mapped: Mapped | None, body: Values, changed: dict[str, str]) -> Values:
+    """`body` without what a create cannot have written there: whom it meets by an address has that before. One that
+    came to the record later is a person's word."""
+    keys = {MAIN} if mapped is not None and mapped.match == (MAIN,) else set()
+    return {name: value for name, value in body.items() if not (name in keys and name in changed)}
 
 
 def bears_name(row: Any, body: Values) -> bool:

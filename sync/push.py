@@ -427,7 +427,7 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
             ask_about_blanks(tx, row, found.id, mapped, at)
         return True
     if row.verb in (Verb.CREATE, Verb.UPDATE):  # a person may have changed one of its fields since: the rest is ours
-        date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
+        date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id, mapped)
     # somebody else may have made what was found: our create may still come, and meet it
     if row.verb in (Verb.CREATE, Verb.UPDATE) and _young(row, workspace):
         tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mappings.model import Field, Rule, Values
-from sync.core.views import Provenance, RecordView, may_be_made_of
+from sync.core.views import Provenance, RecordView, was_made_of
 
 MAIN, FURTHER = "email", "emails"
 """The fields of a lead's addresses."""
@@ -106,7 +106,7 @@ def _handed_on(records: Sequence[RecordView], why: Provenance) -> tuple[Provenan
             awaited.add(old.name)
         elif heir and not known[heir].gone:
             noted = heir in beside or heir in holders
-            if old.name in holders and (not noted or _was_made_of(old, known[heir])):
+            if old.name in holders and (not noted or was_made_of(old, known[heir], records)):
                 beside.pop(heir, None)
                 holders.append(heir)
             elif old.name in beside and not noted:
@@ -116,10 +116,6 @@ def _handed_on(records: Sequence[RecordView], why: Provenance) -> tuple[Provenan
         beside=tuple((name, address) for name, address in why.beside if name in awaited),
     )
     return replace(why, beside=tuple(beside.items()), holders=why.holders and tuple(holders)), later
-
-
-def _was_made_of(old: RecordView, heir: RecordView) -> bool:
-    return old.gone == "converted" and may_be_made_of(old, heir)
 
 
 def _bearer(record: RecordView) -> _Bearer | None:

@@ -63,7 +63,7 @@ def inherited(records: Sequence[RecordView]) -> Sequence[RecordView]:
     for old in records:
         for heir in [heirs[one.name] for one in records if one.connection == old.connection and one is not old]:
             if old.gone and old.into == f"{heir.object}/{heir.id}":
-                since = _lives_on(old, heir)
+                since = _lives_on(old, heir, made=was_made_of(old, heir, records))
             elif heir.gone is None and old.first_at < heir.first_at:
                 since = _carried(old, heir)
             else:
@@ -72,9 +72,8 @@ def inherited(records: Sequence[RecordView]) -> Sequence[RecordView]:
     return list(heirs.values())
 
 
-def _lives_on(old: RecordView, heir: RecordView) -> dict[str, str]:
-    """Since when the values of `heir` count, which `old` is known to live on as."""
-    made = old.gone == "converted" and may_be_made_of(old, heir)
+def _lives_on(old: RecordView, heir: RecordView, *, made: bool) -> dict[str, str]:
+    """Since when the values of `heir` count, which `old` is known to live on as, and may have been `made` into."""
     since = {}
     for name, value in heir.body.items():
         was = old.body.get(name)
@@ -87,7 +86,21 @@ def _lives_on(old: RecordView, heir: RecordView) -> dict[str, str]:
     return since
 
 
-def may_be_made_of(old: RecordView, heir: RecordView) -> bool:
+def was_made_of(old: RecordView, heir: RecordView, records: Sequence[RecordView]) -> bool:
+    """Whether `heir` was made by the conversion of `old`, as far as their lead's `records` tell. Of several that were
+    converted into it the first made it, or of one moment the one that it is like."""
+
+    def rank(one: RecordView) -> tuple[str, int, str]:
+        same = sum(value is not None and one.body.get(name) == value for name, value in heir.body.items())
+        return one.version, -same, one.id
+
+    into = (old.connection, old.into)
+    makers = [one for one in records if one.gone == "converted" and (one.connection, one.into) == into]
+    makers = [one for one in makers if _may_be_made_of(one, heir)]
+    return bool(makers) and old.name == min(makers, key=rank).name
+
+
+def _may_be_made_of(old: RecordView, heir: RecordView) -> bool:
     """Whether `heir` is no older than what `old` said last, as far as clocks tell. Else it was there already when `old`
     was converted into it, and has values of its own."""
     said = [at for at in old.changed.values() if not old.version or at <= old.version]  # later ones: `sync.heirs`

@@ -53,6 +53,17 @@ def test_what_a_conversion_made_says_otherwise_replaced_what_it_was_made_with_by
     assert told["2"].at("company") == ours
 
 
+def test_of_two_that_were_converted_into_one_the_first_made_it() -> None:
+    """The other's newer word is gone with it: what the contact says otherwise is no newer for that."""
+    ended, later = "2026-02-01T00:01:00.000Z", "2026-02-01T00:30:00.000Z"
+    lead = record("1", {"title": "Chief"}, OLD, gone="converted", into="leads/3", version=ended)
+    other = record("2", {"title": "Boss"}, NEW, gone="converted", into="leads/3", version=later)
+    contact = record("3", {"title": "Chief"}, ended)
+    assert [view.at("title") for view in inherited([lead, other, contact])] == [OLD, NEW, OLD]
+    both = [replace(lead, version=ended), replace(other, version=ended)]
+    assert [view.at("title") for view in inherited([*both, contact])] == [OLD, NEW, OLD]
+
+
 @pytest.mark.parametrize(("how", "first_at"), [("merged", NEW), ("converted", OLD)])
 def test_a_record_that_was_there_before_keeps_its_own_dates(how: str, first_at: str) -> None:
     lead = record("1", {"title": "Chief"}, OLD, changed={"title": "2026-02-01T04:00:00.000Z"}, gone=how, into="leads/2")

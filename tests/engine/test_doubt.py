@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.api import Operation, Verb
+from config.errors import InDoubt
+from connectors.api import Gone, Operation, Verb
 from sync.conflicts import Answer, answer, listed
 from sync.push import DOUBT
+from sync.runs import Options, Runner
 from tests.engine.conftest import Loop
 from tests.engine.memory import unreachable
 from tests.engine.test_writes import _past_the_first_run, pair
@@ -167,3 +169,60 @@ def test_what_was_away_when_a_create_in_doubt_was_looked_up_is_looked_for_again(
     made = [one for one in named.beta.writes if (one.object, one.verb) == ("prospects", Verb.CREATE)]
     assert len(made) == 1
     assert list(named.beta.rows["prospects"]) == list(away)
+
+
+def test_an_address_that_a_create_in_doubt_meant_is_a_persons_word_where_another_record_comes_to_have_it(
+    loop: Loop,
+) -> None:
+    """Two people turned out to be one: the one's second record is deleted, and its address entered at the other's."""
+    unheard = [InDoubt("No answer came.")]
+    loop.beta.refuse = lambda operation: unheard.pop() if unheard else None
+    ana = _asked(loop, "ana@x.io")
+    loop.sync()
+    second = loop.beta.put("prospects", {"email": "ana@x.io"})
+    loop.clock.advance(DOUBT)
+    loop.settled()
+    bea = _asked(loop, "bea@x.io")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.remove("contacts", ana, Gone.MERGED, into=bea)
+    loop.settled()
+    assert loop.alpha.rows["contacts"][bea].values["email"] == "bea@x.io"
+    [hers] = [id for id, row in loop.beta.rows["prospects"].items() if row.values["email"] == "bea@x.io"]
+    loop.clock.advance(5)
+    loop.beta.remove("prospects", second)
+    loop.beta.edit("prospects", hers, {"email": "ana@x.io"})
+    loop.settled()
+    assert loop.alpha.rows["contacts"][bea].values["email"] == "ana@x.io"
+    assert loop.beta.rows["prospects"][hers].values["email"] == "ana@x.io"
+
+
+def test_so_it_is_where_the_look_up_finds_that_record(loop: Loop) -> None:
+    unheard = [InDoubt("No answer came.")]
+    loop.beta.refuse = lambda operation: unheard.pop() if unheard else None
+    ana = _asked(loop, "ana@x.io")
+    loop.sync()
+    bea = _asked(loop, "bea@x.io")
+    _soon(loop)
+    [hers] = loop.beta.rows["prospects"]
+    loop.alpha.remove("contacts", ana, Gone.MERGED, into=bea)
+    _soon(loop)
+    loop.beta.edit("prospects", hers, {"email": "ana@x.io"})
+    loop.clock.advance(DOUBT)
+    loop.settled()
+    assert loop.alpha.rows["contacts"][bea].values["email"] == "ana@x.io"
+    assert [row["email"] for row in loop.beta.all("prospects")] == ["ana@x.io"]
+
+
+def _soon(loop: Loop) -> None:
+    """A sync before what is in doubt can be judged."""
+    loop.clock.advance(5)
+    Runner(loop.workspace).run("sync", ("alpha", "beta"), Options(approve=True))
+
+
+def _asked(loop: Loop, email: str) -> str:
+    """Somebody new at alpha, who qualifies."""
+    loop.clock.advance(5)
+    person = loop.alpha.put("contacts", {"email": email, "title": "Chief"})
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": person})
+    return person

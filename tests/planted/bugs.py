@@ -6,6 +6,7 @@ from tests.planted.bug import Bug
 from tests.planted.deals import DEALS
 from tests.planted.drift import DRIFT
 from tests.planted.hooks import HOOKS
+from tests.planted.joined import JOINED
 from tests.planted.people import PEOPLE
 from tests.planted.rolled import ROLLED
 from tests.planted.simulated import SIMULATED
@@ -337,6 +338,7 @@ BUGS = (
     *DRIFT,
     *ROLLED,
     *SIMULATED,
+    *JOINED,
     # what a person decided, and what nobody may do
     Bug(
         "our own putting away is taken for a person's",

@@ -22,6 +22,7 @@ from tests.simulation import (
     drift,
     filling,
     inboxes,
+    joining,
     naming,
     oddities,
     optouts,
@@ -92,6 +93,7 @@ _BESIDE = (
     *dates.NAMES,
     *remapping.NAMES,
     filling.FILLED,
+    *joining.NAMES,
 )
 """What befalls the world of a scenario beside its story; at no call, or at any."""
 
@@ -118,6 +120,7 @@ _LATER = frozenset(
         LACKING,
         rewriting.CUT,
         rewriting.ODD,
+        *joining.NAMES,
     )
 )
 _LEFT_OUT: Mapping[str, frozenset[str]] = {

@@ -74,9 +74,10 @@ def check_rest(report: Report) -> None:
 
 @dataclass
 class _Person:
-    """Everything about one address."""
+    """Everything about one person: of one address, or of several of people who turned out to be one."""
 
     email: str
+    firsts: frozenset[str]  # the addresses that they joined with
     rows: dict[str, list[Row]]  # by side, gone ones too
     edits: dict[int, Edit]
     waiting: Waiting
@@ -93,16 +94,20 @@ class _Person:
 
 def check(scenario: Scenario) -> None:
     """Judge a world that came to rest."""
-    waiting = Waiting.of(scenario)
+    waiting, one = Waiting.of(scenario), scenario.people.one
     _check_writes(scenario, waiting)
-    for email in sorted({whose for side in scenario.sides.values() for whose in side.whose.values()}):
+    firsts: dict[str, set[str]] = defaultdict(set)
+    for side in scenario.sides.values():
+        for whose in side.whose.values():
+            firsts[one(whose)].add(whose)
+    for email in sorted(firsts):
         rows = {
-            name: [row for row in side.rows().values() if side.whose[row.id] == email]
+            name: [row for row in side.rows().values() if side.whose[row.id] in firsts[email]]
             for name, side in scenario.sides.items()
         }
-        edits = {number: edit for number, edit in enumerate(scenario.people.edits) if edit.email == email}
+        edits = {number: edit for number, edit in enumerate(scenario.people.edits) if edit.email in firsts[email]}
         if email not in waiting.mistaken:
-            _check_person(scenario, _Person(email, rows, edits, waiting))
+            _check_person(scenario, _Person(email, frozenset(firsts[email]), rows, edits, waiting))
     _check_state(scenario)
 
 
@@ -118,22 +123,23 @@ def _check_person(scenario: Scenario, person: _Person) -> None:
 
 
 def _check_records(scenario: Scenario, person: _Person) -> None:
-    strange = any(person.email in side.strangers for side in scenario.sides.values())  # seen before its conversion is
     for name, rows in person.rows.items():
         side = scenario.sides[name]
-        made = side.created[person.email]
-        # what was gone before anybody looked was not known to have been there
-        if made > 1 + side.unheard[person.email] + strange:
-            raise Violation(f"P3: {person.email} was created {made} times on {name}")
-        if person.email in side.revived:
+        for email in person.firsts:
+            made = side.created[email]
+            strange = any(email in side.strangers for side in scenario.sides.values())  # seen before its conversion is
+            # what was gone before anybody looked was not known to have been there
+            if made > 1 + side.unheard[email] + strange:
+                raise Violation(f"P3: {email} was created {made} times on {name}")
+        if person.firsts & side.revived:
             raise Violation(f"P6: {person.email} came back on {name}")
-        if not rows and person.live and (name, person.email) not in person.waiting.unmade:
+        if not rows and person.live and not any((name, email) in person.waiting.unmade for email in person.firsts):
             raise Violation(f"P2: {person.email} is missing on {name}")
 
 
 def _check_consent(scenario: Scenario, person: _Person) -> None:
     told = {str(row.values.get("consent")) for _, row in person.live}
-    opted = [(side, id) for side, id, email in scenario.people.opted_out if email == person.email]
+    opted = [(side, id) for side, id, email in scenario.people.opted_out if email in person.firsts]
     # who joined and was deleted before anybody looked was never known to have said anything; and of some nothing tells
     heard = [
         id
@@ -141,10 +147,11 @@ def _check_consent(scenario: Scenario, person: _Person) -> None:
         if (id in scenario.sides[side].known or scenario.sides[side].history[id][-1].gone is None)
         and id not in scenario.sides[side].silent
     ]
-    told_anywhere = bool(heard) or (person.email in scenario.people.maybe_out and "unsubscribed" in told)
+    maybe = bool(person.firsts & scenario.people.maybe_out)
+    told_anywhere = bool(heard) or (maybe and "unsubscribed" in told)
     if told_anywhere and told != {"unsubscribed"}:
         raise Violation(f"P16: {person.email} opted out, and stands as {told}")
-    if not opted and person.email not in scenario.people.maybe_out and "unsubscribed" in told:
+    if not opted and not maybe and "unsubscribed" in told:
         raise Violation(f"P16b: {person.email} never opted out, and stands as {told}")
 
 
@@ -174,7 +181,7 @@ def _check_beside(scenario: Scenario, person: _Person, name: str, row: Row, free
     deleted in silence: it is known as it was."""
     address = str(row.values["email"]).casefold()
     given = {str(_plain(edit)).casefold() for edit in person.edits.values() if edit.field == "email"}
-    if address not in {person.email.casefold(), *given}:
+    if address not in person.firsts | given:
         raise Violation(f"P5: {name}/{row.id} of {person.email} keeps {address!r}, which nobody gave them")
     near = [other for side, other in person.live if side == name and other.id != row.id]
     silent = any(other.gone and other.id in scenario.sides[name].unlisted for other in person.rows[name])
@@ -201,11 +208,19 @@ def _check_address(scenario: Scenario, person: _Person) -> None:
         return
     moves = {number: edit for number, edit in person.edits.items() if edit.field == "email"}
     standing = {_plain(edit) for edit in _standing(scenario, person, moves).values()}
-    again = scenario.people.joined[person.email] > 1
-    if again or not any(_is_heard(scenario, person, edit) for edit in moves.values()):
-        standing.add(person.email)
+    standing |= {first for first in person.firsts if not _is_left(scenario, person, first, moves)}
     if address not in standing:
         raise Violation(f"P4: the address of {person.email} is {address!r}; may be {sorted(standing)}")
+
+
+def _is_left(scenario: Scenario, person: _Person, first: str, moves: Mapping[int, Edit]) -> bool:
+    """Whether the address that somebody joined with was replaced. Of two who turned out to be one a change of the main
+    address replaced the one that it goes back to, and one of a further address none."""
+    people = scenario.people
+    if people.joined[first] > 1:
+        return False
+    mine = (edit for number, edit in moves.items() if len(person.firsts) == 1 or people.roots.get(number) == first)
+    return any(_is_heard(scenario, person, edit) for edit in mine)
 
 
 def _is_of(person: _Person, side: str, id: str) -> bool:
@@ -369,20 +384,31 @@ def _check_writes(scenario: Scenario, waiting: Waiting) -> None:
     for (email, field), value in scenario.people.decided.items():  # it may be a blank that the account made
         said[email][field].add(plain(value))
     for name, side in scenario.sides.items():
-        for verb, over, values in side.writes:
+        for number, (verb, over, values) in enumerate(side.writes):
             if verb not in (Verb.CREATE, Verb.UPDATE):
                 raise Violation(f"P7: {name} was told to {verb}, and nobody asked for it")
             email = side.identify(values) if over is None else side.whose[over.id]
-            if email in waiting.mistaken:
+            if scenario.people.one(email) in waiting.mistaken:
                 continue
+            by = _said_by(scenario, said, email, (name, number))
             for field in FIELDS:
-                if field in values and values[field] != FILLER and plain(values[field]) not in said[email][field]:
+                if field not in values or values[field] == FILLER:
+                    continue
+                if not any(plain(values[field]) in one[field] for one in by):
                     raise Violation(f"P5/P19: {field}={values[field]!r} was written for {email}: nobody said so")
             if over is not None and over.values.get("consent") == "unsubscribed" != values.get(
                 "consent", "unsubscribed"
             ):
                 raise Violation(f"P16: {email} on {name} was opted in by a write")
     _check_number(scenario)
+
+
+def _said_by(scenario: Scenario, said: Mapping[str, Any], email: str, at: tuple[str, int]) -> list[Any]:
+    """What was said of a person, and of all whom they had turned out to be one with, as of the nth write to a side."""
+    one = scenario.people.one
+    if not scenario.people.unions:
+        return [said[email]]
+    return [found for whose, found in said.items() if one(whose, at) == one(email, at)]
 
 
 def _check_number(scenario: Scenario) -> None:

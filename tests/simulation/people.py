@@ -34,6 +34,16 @@ class Edit:
     mute: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Union:
+    """Two people who turned out to be one (`joining.py`), by the names that they had until then; by then so many writes
+    had been done on each side."""
+
+    keep: str
+    lose: str
+    writes: Mapping[str, int]
+
+
 @dataclass
 class People:
     """The people behind the sides, who act as `rng` has it. `say` is told each thing that was done."""
@@ -56,9 +66,19 @@ class People:
     linked: Callable[[str], str | None] = lambda name: None  # of the engine's name of a lead, the person on its records
     mutes: Callable[[Side, str], bool] = lambda side, name: False  # whether a blank made there now tells nothing
     owned: Callable[[Side, str], bool] = lambda side, name: False  # whether what is said of a field is no word there
+    unions: list[Union] = field(default_factory=list)
+    roots: dict[int, str] = field(default_factory=dict)  # edit of a main address -> the first one that it goes back to
+    main: Callable[[Side, str], bool] = lambda side, id: True  # whether a record has the main address, as all know
     tail: str = ""  # what is behind every value that is given
     dated: Dated | None = None  # what titles are instead of texts
     acts: int = 0
+
+    def one(self, email: str, at: tuple[str, int] | None = None) -> str:
+        """The one name of all who are this person: in the end, or as of the nth write (from 0) to a side."""
+        for union in self.unions:
+            if email == union.lose and (at is None or at[1] >= union.writes[at[0]]):
+                email = union.keep
+        return email
 
     def act(self) -> None:
         """Somebody, somewhere, does something."""
@@ -157,7 +177,8 @@ class People:
         id = rng.choice(here)
         person, has = side.whose[id], str(side.history[id][-1].values["email"]).casefold()
         theirs = {address: self.sides[name].whose[row] for (name, row), found in owned.items() for address in found}
-        others = sorted(address for address, owner in theirs.items() if owner != person and address != has)
+        hidden = {has, *(self._returns(side, id) if self.unions else ())}
+        others = sorted(address for address, owner in theirs.items() if owner != person and address not in hidden)
         if not others:
             return False
         address = rng.choice(others)
@@ -165,14 +186,28 @@ class People:
         self._readdress(side, id, address)
         return True
 
+    def _returns(self, side: Side, id: str) -> set[str]:
+        """The addresses that a record had before, and those of records that live on as it: nothing tells yet that they
+        are given again."""
+        rows = [*side.history[id], *(row for row in side.rows().values() if row.into == id)]
+        return {str(row.values["email"]).casefold() for row in rows}
+
     def _readdress(self, side: Side, id: str, address: str) -> None:
-        person, values = side.whose[id], side.history[id][-1].values
-        stands = self.moves.get((person, str(values["email"]).casefold()))
-        replaced = frozenset() if stands is None else self.edits[stands].replaced | {stands}
-        self.moves[(person, address)] = len(self.edits)
+        person, had = side.whose[id], str(side.history[id][-1].values["email"]).casefold()
+        stands, replaced, number = self._moved(person, had), frozenset[int](), len(self.edits)
+        if self.main(side, id):
+            self.roots[number] = had if stands is None else self.roots.get(stands, had)
+            replaced = frozenset() if stands is None else self.edits[stands].replaced | {stands}
+        self.moves[(person, address)] = number
         self.edits.append(Edit("email", address, replaced, side.name, id, person))
         side.edit(id, {"email": address})
         self.say(f"{side.name}/{id}.email={address}")
+
+    def _moved(self, person: str, address: str) -> int | None:
+        """The last edit that gave this address to the person, or to whoever is one with them; whose first one it is may
+        have it from the first."""
+        theirs = [n for (who, at), n in self.moves.items() if at == address and self.one(who) == self.one(person)]
+        return self.moves.get((person, address)) if address in self.joined else max(theirs, default=None)
 
     def of(self, values: Mapping[str, Any]) -> str:
         """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is one person's. One

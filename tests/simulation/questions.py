@@ -42,7 +42,7 @@ def _answer(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> Non
 def _let(scenario: Scenario, tx: Connection, question: dict[str, Any]) -> None:
     """Whoever was deleted there is left deleted; the others may be made."""
     email, side = _email(scenario, tx, question["lead"]), scenario.sides[question["connection"]]
-    gone = any(row.gone and side.whose[row.id] == email for row in side.rows().values())
+    gone = any(row.gone and scenario.people.one(side.whose[row.id]) == email for row in side.rows().values())
     scenario._say(f"{question['field']} {email} on {side.name}: {'leave' if gone else 'write'}")
     answer(tx, scenario.workspace, question["id"], Answer(leave=gone, write=not gone))
 
@@ -51,5 +51,6 @@ def _email(scenario: Scenario, tx: Connection, lead: str) -> str:
     if scenario.mixed:
         mine = select(streams.c.connection, records.c.id).join(streams, streams.c.id == records.c.stream)
         side, id = tx.execute(mine.where(records.c.lead == lead)).all()[0]
-        return scenario.sides[side].whose[id]
-    return email_of(orjson.loads(tx.execute(select(leads.c.body).where(leads.c.id == lead)).scalar_one()))
+        return scenario.people.one(scenario.sides[side].whose[id])
+    body = orjson.loads(tx.execute(select(leads.c.body).where(leads.c.id == lead)).scalar_one())
+    return scenario.people.one(email_of(body))

@@ -106,13 +106,14 @@ class Quirks:
         """P1 of roll-ups: every side tells what each comes to; of one that was deleted in silence nobody knows."""
         if not self.rolls:
             return
-        own = self.scenario.sides[ROLLING]
+        own, one = self.scenario.sides[ROLLING], self.scenario.people.one
         for id in own.live():
-            person = own.whose[id]
-            known = {*own.live(), *own.unlisted}
-            sums = {self.total(other) for other in known if own.whose[other] == person}
+            person = one(own.whose[id])
+            sums = {self.total(other) for other in own.live() if one(own.whose[other]) == person}
+            lost = [other for other in own.unlisted if one(own.whose[other]) == person]  # as it was known
+            sums |= {f"Sum {number}" for other in lost for number in range(self.totals.get(other, 0) + 1)}
             for side in self.scenario.sides.values():
-                told = {row.values.get(SUMMARY) for row in side.live().values() if side.whose[row.id] == person}
+                told = {row.values.get(SUMMARY) for row in side.live().values() if one(side.whose[row.id]) == person}
                 if side is not own and not told <= sums:
                     raise Violation(f"P1: {SUMMARY} of {person} is {told} on {side.name}, and comes to {sums}")
 

@@ -53,8 +53,10 @@ def draw(scenario: Scenario) -> None:
 
 def check(scenario: Scenario) -> None:
     """P20: what stands where nothing is cut, and what was written there, is as somebody gave it. Where people came to
-    share an address a look-up may have shown the record of another: there it is not judged."""
-    if not scenario.people.tail or scenario.people.shared:
+    share an address a look-up may have shown the record of another: there it is not judged. Nor where the record that
+    had the whole was merged into another's: what was cut off may be all that is left."""
+    merged = scenario.joining and scenario.joining.ended
+    if not scenario.people.tail or scenario.people.shared or merged:
         return
     given = {whole(edit.value) for edit in scenario.people.edits} | {""}
     for side in scenario.sides.values():

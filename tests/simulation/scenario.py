@@ -29,6 +29,7 @@ from tests.simulation import (
     dates,
     drift,
     filling,
+    joining,
     naming,
     oddities,
     oracle,
@@ -49,7 +50,8 @@ from tests.simulation.side import Side
 from tests.simulation.swarm import drawn_habits, drawn_rates
 from tests.simulation.world import SIDES, START, World, memory, objects_of, platform, project_of
 
-LATER = (slices.KIND, returns.KIND, drift.KIND, rewriting.KIND, naming.KIND, dates.KIND, remapping.KIND, filling.KIND)
+_KINDS = (slices, returns, drift, rewriting, naming, dates, remapping, filling, joining)
+LATER = tuple(one.KIND for one in _KINDS)
 BESIDE = ("clocks", "addresses", "sharing", "slow", *LATER, *oddities.KINDS, *quirks.KINDS)
 """What befalls a world beside the story of its seed, drawn from a source of its own."""
 ANSWERS = 3
@@ -162,6 +164,7 @@ class Scenario:
         self.slice = slices.drawn(self.seed) if self._befalls(slices.KIND) else 0.0
         self.number = naming.draw(self)
         self.remapping = remapping.drawn(self)
+        self.joining = joining.drawn(self)
         self._ids = 0
         self._after_takeover: dict[str, int] = {}
         self._side: Side | None = None
@@ -339,6 +342,7 @@ class Scenario:
                 self.met["beside/address changed"] += 1
             if self.shares and self.sharing.random() < self.shares:
                 self.met["beside/address shared"] += self.people.share(self.sharing, owned(self))
+            joining.merge(self)
         self._acting = False
 
     def _strike(self, place: str) -> None:
@@ -370,9 +374,8 @@ class Scenario:
                 if self.rng.random() < 0.66:
                     self.act()
                     self._strike("")
-                    self.returns.strike()
-                    if self.remapping:
-                        self.remapping.strike()
+                    for strike in [one.strike for one in (self.returns, self.remapping, self.joining) if one]:
+                        strike()
                 else:
                     self._some_run()
             self._heal()
@@ -481,6 +484,7 @@ class Scenario:
         rewriting.check(self)
         dates.check(self)
         filling.check(self)
+        joining.check(self)
 
 
 def run(seed: int, **options: Any) -> Outcome:

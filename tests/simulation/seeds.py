@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.simulation import aims, backups, briefs, conditions, dates, filling, inboxes, naming, remapping, undecided
+from tests.simulation import (
+    aims,
+    backups,
+    briefs,
+    conditions,
+    dates,
+    filling,
+    inboxes,
+    joining,
+    naming,
+    remapping,
+    undecided,
+)
 from tests.simulation.scenario import Outcome, run
 
 SEEDS = 5000
@@ -18,7 +30,7 @@ BATCH = 50
 
 NEWEST = frozenset(
     {naming.KIND, dates.KIND, remapping.KIND, filling.KIND, undecided.KIND, backups.KIND}
-    | {aims.KIND, inboxes.KIND, conditions.KIND, briefs.KIND}
+    | {aims.KIND, inboxes.KIND, joining.KIND, conditions.KIND, briefs.KIND}
 )
 """What came last beside the stories: seeds found before it are told without."""
 

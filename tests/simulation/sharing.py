@@ -93,7 +93,7 @@ class Waiting:
 
     @classmethod
     def of(cls, scenario: Scenario) -> Waiting:
-        mistaken = frozenset().union(*(side.mistaken for side in scenario.sides.values()))
+        mistaken = frozenset(scenario.people.one(who) for side in scenario.sides.values() for who in side.mistaken)
         with scenario.workspace.state.read() as tx:
             told = tx.execute(_TOLD).all()
             linked = tx.execute(_LINKED).all()
