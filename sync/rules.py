@@ -3,7 +3,6 @@ though no record of theirs did."""
 
 from __future__ import annotations
 
-import orjson
 from sqlalchemy import Connection, select, update
 
 from sync.state.database import NOTE, upsert
@@ -17,23 +16,14 @@ _ASKED = select(conflicts.c.id).where(conflicts.c.kind == "field", conflicts.c.s
 
 def changed(tx: Connection, workspace: Workspace) -> bool:
     """Whether the leads were decided last by other rules, or nobody has noted by which."""
-    return tx.execute(NOTE, {"of": _NAME}).scalar() != _told(workspace)
+    return tx.execute(NOTE, {"of": _NAME}).scalar() != workspace.rules
 
 
 def heed(tx: Connection, workspace: Workspace) -> None:
     """Decide all leads anew if their rules have changed, and look whether their questions are any still. A state in
     which none are noted yet was decided by these."""
-    if tx.execute(NOTE, {"of": _NAME}).scalar() not in (None, _told(workspace)):
+    if tx.execute(NOTE, {"of": _NAME}).scalar() not in (None, workspace.rules):
         tx.execute(update(leads).where(leads.c.state == "live").values(dirty=1))
         if tx.execute(_ASKED).first() is not None:
             note(tx, workspace.now())
-    tx.execute(upsert(meta, tx, update=["value"]), [{"name": _NAME, "value": _told(workspace)}])
-
-
-def _told(workspace: Workspace) -> str:
-    rules = {
-        name: [known.rule.value, *workspace.order.get(name, ())]
-        for name, known in workspace.fields.items()
-        if not known.derived
-    }
-    return orjson.dumps(rules, option=orjson.OPT_SORT_KEYS).decode()
+    tx.execute(upsert(meta, tx, update=["value"]), [{"name": _NAME, "value": workspace.rules}])

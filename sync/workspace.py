@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import orjson
 from sqlalchemy import select
 
 from config.clock import Clock, SystemClock, stamp
@@ -305,6 +306,16 @@ class Workspace:
     def asks(self) -> bool:
         """Whether any field is left to a person when its records differ."""
         return any(field.rule is Rule.ASK for field in self.fields.values())
+
+    @cached_property
+    def rules(self) -> str:
+        """The rules by which leads are decided, as a person wrote them: by field the rule and the order it goes by."""
+        told = {
+            name: [known.rule.value, *self.order.get(name, ())]
+            for name, known in self.fields.items()
+            if not known.derived
+        }
+        return orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
 
     def now(self) -> str:
         """The present instant as a stamp."""

@@ -11,7 +11,7 @@ from sync.state.schema import leads
 from tests.simulation import remapping
 from tests.simulation.scenario import run
 
-BLANK, STALE = 165000068, 166002779
+BLANK, STALE = 165000068, 166015091
 """Worlds where an entry comes back and its field is blank; where one goes both ways again and no record changed."""
 
 
