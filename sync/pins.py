@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, bindparam, delete, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
 from sync.core.views import RecordView
 from sync.load import chunks
@@ -74,3 +74,10 @@ def drop(tx: Connection, stream: int, written: Iterable[tuple[str, str]]) -> Non
     if gone and tx.execute(_ANY, {"of": stream}).first():
         mine = (pins.c.stream == stream) & (pins.c.record == bindparam("r")) & (pins.c.field == bindparam("f"))
         tx.execute(delete(pins).where(mine), gone)
+
+
+def move(tx: Connection, stream: int, old: str, new: str) -> None:
+    """A record has another id from now on; what was pinned where that one stood before is over."""
+    if tx.execute(_ANY, {"of": stream}).first():
+        tx.execute(delete(pins).where(pins.c.stream == stream, pins.c.record == new))
+        tx.execute(update(pins).where(pins.c.stream == stream, pins.c.record == old).values(record=new))

@@ -78,6 +78,7 @@ def send(
 
 def _hold(workspace: Workspace, ledger: Ledger, connection: str, object: str, number: int) -> None:
     with workspace.state.begin() as tx:
+        ledger.enter(tx)
         ledger.wrote(tx, connection, object, Written(planned=number, held=number))
 
 

@@ -22,6 +22,7 @@ from sync import copies, pins
 from sync.agreed import Agreed
 from sync.baseline import body_bytes, content_hash, counts_from
 from sync.conversions import told
+from sync.core.addresses import MAIN
 from sync.core.echo import later, stood_since
 from sync.core.plan import Planned, fingerprint
 from sync.entries import entry, quarantine_rows
@@ -161,6 +162,10 @@ def _tell(tx: Connection, workspace: Workspace, operations: Sequence[Planned], s
 
 
 _THESE = select(records).where(records.c.stream == bindparam("of"), records.c.id.in_(bindparam("some", expanding=True)))
+_OLD = records.delete().where(records.c.stream == bindparam("s"), records.c.id == bindparam("i"))
+_OLD_KEY = identities.delete().where(
+    identities.c.kind == bindparam("k"), identities.c.value == bindparam("v"), identities.c.lead == bindparam("whose")
+)
 
 
 @dataclass
@@ -168,7 +173,9 @@ class _Baselines:
     """The records of one object as the platform holds them after some writes.
 
     A value that came back different from what was sent is kept with the value sent (`held`), so that it is neither
-    sent again nor taken for a person's edit. `raw_hash` is zeroed: the echo is read once, then hashed.
+    sent again nor taken for a person's edit. `raw_hash` is zeroed: the echo is read once, then hashed. A person's
+    record that has another id after the write, where an address is all that one is known by, is known by that one only:
+    whoever comes by the old address comes by the old id.
     """
 
     tx: Connection
@@ -182,14 +189,24 @@ class _Baselines:
     claims: list[dict[str, str]] = field(default_factory=list)
     foreign: set[str] = field(default_factory=set)
     wrote: list[tuple[str, Planned, Values]] = field(default_factory=list)
+    moved: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     def take(self, done: Sequence[Pair]) -> None:
         stream = self.stream
         known: dict[str, Any] = {}
-        for some in chunks([result.id for _, result in done]):
+        ids = {result.id for _, result in done} | {operation.record for operation, _ in done if operation.record}
+        for some in chunks(sorted(ids)):
             known.update({row.id: row for row in self.tx.execute(_THESE, {"of": stream.id, "some": some})})
         for operation, result in done:
-            self._take(stream.id, operation, result, known.get(result.id))
+            before = known.get(operation.record)
+            self._take(stream.id, operation, result, known.get(result.id, before))
+            if before is not None and result.id != operation.record and self._is_readdressed(operation, result):
+                self.moved.append((operation.record, result.id, before.lead))
+                del known[operation.record]  # the next one's, perhaps
+
+    def _is_readdressed(self, operation: Planned, result: Result) -> bool:
+        """Whether a person's record has another id because it was given another address."""
+        return self.mapped.kind is Kind.LEAD and MAIN in operation.after and result.id in self.rows
 
     def _take(self, stream: int, operation: Planned, result: Result, known: Any) -> None:
         of_person = self.mapped.kind is Kind.LEAD
@@ -307,12 +324,20 @@ class _Baselines:
         return {name: later(since, at) for name, at in replaced.items()}
 
     def store(self) -> None:
+        for old, new, lead in self.moved:
+            self._forget(old, new, lead)
         if self.rows:
             rows = list(self.rows.values())
             written = [name for name in rows[0] if name not in ("stream", "id", "first_at")]
             self.tx.execute(upsert(records, self.tx, update=written), rows)
         if self.claims:
             self.tx.execute(upsert(identities, self.tx), self.claims)
+
+    def _forget(self, old: str, new: str, lead: str | None) -> None:
+        self.tx.execute(_OLD, {"s": self.stream.id, "i": old})
+        for kind, value in self.workspace.keys(self.connection, old, {}):
+            self.tx.execute(_OLD_KEY, {"k": kind, "v": value, "whose": lead})
+        pins.move(self.tx, self.stream.id, old, new)
 
     def pin(self, run: str) -> None:
         """Remember what an undo took back; forget the pins of whatever else was written."""

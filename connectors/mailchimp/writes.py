@@ -157,8 +157,26 @@ class _Writer:
         if operation.verb is Verb.CREATE:
             return self._add(operation, subscriber_hash(email_of(operation)))
         piece = self._change(operation)
-        changed: dict[str, Any] = self._client.call(piece.method, piece.path, None, piece.body)
+        try:
+            changed: dict[str, Any] = self._client.call(piece.method, piece.path, None, piece.body)
+        except RecordRejected as error:
+            return self._moved(operation, piece, error)
         return changed
+
+    def _moved(self, operation: Operation, piece: Piece, refused: RecordRejected) -> dict[str, Any]:
+        """The member under the new address, where it was written already and the answer was lost: on accounts without
+        contact ids nobody is found by the old one then. Raises `refused` where nobody stands there as was written."""
+        old, new = email_of(operation), str(operation.values.get("email_address") or "")
+        is_by_address = operation.id == subscriber_hash(old) and operation.id != subscriber_hash(new)
+        if not (new and is_by_address) or refused.code not in ("resource_not_found", "404"):
+            raise refused
+        try:
+            member: dict[str, Any] = self._client.call("GET", self._path(f"members/{subscriber_hash(new)}"))
+        except RecordRejected:
+            raise refused from None
+        if not _shows(member, piece.body):
+            raise refused
+        return member
 
     def _add(self, operation: Operation, name: str) -> dict[str, Any]:
         """Somebody new by POST, which tells whether they were there already; those keep their status."""
@@ -192,6 +210,14 @@ class _Writer:
             return Piece(operation.key, "GET", path, None)
         return Piece(operation.key, "PATCH", path, body)
 
+    def _or_moved(
+        self, operation: Operation, piece: Piece, refused: RecordRejected
+    ) -> dict[str, Any] | ClosedloopError:
+        try:
+            return self._moved(operation, piece, refused)
+        except ClosedloopError as error:
+            return error
+
     def put_away(self, operation: Operation) -> Result:
         """Archive a member, or delete them for good: then nobody can add the address again but the person. Who is away
         already is away."""
@@ -217,8 +243,11 @@ class _Writer:
             if by_email.setdefault(email_of(operation).lower(), operation) is not operation:
                 again.append(operation)
         first = {op.key: op for op in by_email.values()}
-        pieces = [self._change(op) for op in first.values()]
-        outcomes = perform(self._client, self._audience.clock, pieces)
+        pieces = {key: self._change(op) for key, op in first.items()}
+        outcomes = perform(self._client, self._audience.clock, list(pieces.values()))
+        for key, outcome in outcomes.items():
+            if isinstance(outcome, RecordRejected):
+                outcomes[key] = self._or_moved(first[key], pieces[key], outcome)
         done = [op for op in first.values() if not isinstance(outcomes[op.key], ClosedloopError)]
         failed = self._tag_all(done)
         for key, operation in first.items():
@@ -394,6 +423,13 @@ def _member(operation: Operation, groups: Callable[[], Mapping[str, str]]) -> di
 
 def _tags(operation: Operation) -> dict[str, bool]:
     return {name[5:]: bool(on) for name, on in operation.values.items() if name.startswith("tags.")}
+
+
+def _shows(told: Any, sent: Any) -> bool:
+    """Whether an answer has what was sent."""
+    if isinstance(sent, Mapping):
+        return isinstance(told, Mapping) and all(_shows(told.get(name), value) for name, value in sent.items())
+    return str("" if told is None else told).casefold() == str(sent).casefold()
 
 
 def _not_tagged(tag: str) -> RecordRejected:

@@ -61,6 +61,7 @@ class Memory:
     account_id: str = "acc-1"
     ahead: float | None = None  # of ours, ahead of its clock, as its answers tell it
     returns_records: bool = True
+    by_address: bool = False  # an address is all that a record is known by: its id
     schema: dict[str, Sequence[str]] = field(default_factory=dict)
     writes: list[Operation] = field(default_factory=list)
     pulls: int = 0
@@ -68,7 +69,7 @@ class Memory:
 
     def put(self, object: str, values: dict[str, Any], id: str = "") -> str:
         """A person creates a record."""
-        id = id or f"{object[:2]}{next(self._ids)}"
+        id = id or (values["email"] if self.by_address else f"{object[:2]}{next(self._ids)}")
         self.rows.setdefault(object, {})[id] = Row(id, dict(values), stamp(self.clock.now()))
         return id
 
@@ -179,6 +180,9 @@ class MemoryConnector:
         row = rows[operation.id]
         if operation.verb is Verb.UPDATE:
             row.values.update(values)
+            if self.memory.by_address:
+                row.id = row.values["email"]
+                rows[row.id] = rows.pop(operation.id)
         else:
             row.gone = Gone.ARCHIVED if operation.verb is Verb.ARCHIVE else Gone.ERASED
             row.values = row.values if operation.verb is Verb.ARCHIVE else {}

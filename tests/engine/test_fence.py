@@ -10,22 +10,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, select, update
 
-from config.errors import Fenced
+from config.errors import Fenced, RetryLater
 from connectors import registry
 from connectors.api import Operation, Result, Verb
 from connectors.sandbox import Answer, Call
 from sync import scaffold
 from sync.fence import Fence
+from sync.planning import plan_batches
+from sync.push import send
 from sync.runs import Options, Runner
 from sync.state.database import State
 from sync.state.leases import acquire
-from sync.state.schema import journal, leases
+from sync.state.schema import journal, leases, runs
 from tests.conftest import MakeState
 from tests.engine.conftest import Loop
 
@@ -116,6 +119,30 @@ def test_who_loses_the_lease_between_two_results_writes_no_more(loop: Loop) -> N
     with loop.workspace.state.read() as tx:
         states = list(tx.execute(select(journal.c.state).where(journal.c.verb == Verb.UPDATE.value)).scalars())
     assert set(states) == {"sent"}  # nothing that was lost is taken for done: the other process looks it up
+
+
+def test_who_loses_the_lease_leaves_the_accounts_of_the_run_alone(loop: Loop) -> None:
+    """Another process goes on with the run, and counts in the same row, when the platform cannot take the first of two
+    objects: what is held of the second is that other's to say."""
+    loop.beta.put("contacts", {"email": "ana@x.io", "title": "Clerk"})
+    loop.clock.advance(1)
+    loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})
+    loop.sync(push=False)
+    runner = Runner(loop.workspace)
+    run = runner.open("sync", ("alpha", "beta"), Options())
+    planned = [operation for batch in plan_batches(loop.workspace, run, store=False) for operation in batch.operations]
+    [first] = [operation for operation in planned if operation.connection == "beta"]
+    loop.beta.refuse = lambda op: RetryLater("Busy.")
+
+    def taken_over(connection: str, object: str, number: int) -> None:
+        with loop.workspace.state.begin() as tx:
+            tx.execute(update(leases).values(token=leases.c.token + 1))
+            tx.execute(update(runs).values(counts="another's"))
+
+    with runner._attempt(run) as attempt, pytest.raises(Fenced):
+        send(loop.workspace, attempt.ledger, [first, replace(first, object="deals")], on_settled=taken_over)
+    with loop.workspace.state.read() as tx:
+        assert set(tx.execute(select(runs.c.counts)).scalars()) == {"another's"}
 
 
 @pytest.fixture

@@ -57,6 +57,29 @@ def test_what_a_run_has_written_already_is_not_sent_again_by_it(loop: Loop) -> N
     assert len(loop.alpha.writes) + len(loop.beta.writes) == len(planned)
 
 
+def test_a_record_whose_id_changes_with_its_address_is_no_second_one(loop: Loop) -> None:
+    """Nor is who is given the old address, and the old id with it, taken for the one who had it."""
+    loop.beta.by_address = True
+    who = {}
+    for name in ("ana", "bob"):
+        loop.beta.put("contacts", {"email": f"{name}@x.io", "first": name})
+        who[name] = loop.alpha.put("contacts", {"email": f"{name}@x.io", "first": name})
+    loop.settled()
+    for name, address in (("ana", "new@x.io"), ("bob", "ana@x.io")):
+        loop.clock.advance(5)
+        loop.alpha.edit("contacts", who[name], {"email": address})
+        told = loop.sync().counts["write"]["beta"]["contacts"]
+        assert (told["planned"], told["applied"]) == (1, 1)
+    loop.clock.advance(5)
+    loop.beta.edit("contacts", "ana@x.io", {"title": "Chief"})
+    loop.settled()
+    rows = {id: (row.values["first"], row.values.get("title")) for id, row in loop.beta.rows["contacts"].items()}
+    assert rows == {"new@x.io": ("ana", None), "ana@x.io": ("bob", "Chief")}
+    assert loop.alpha.rows["contacts"][who["bob"]].values["title"] == "Chief"
+    with loop.workspace.state.read() as tx:
+        assert tx.execute(select(quarantine)).all() == []
+
+
 def test_a_refused_value_is_tried_again_when_it_changes(loop: Loop) -> None:
     ours, theirs = pair(loop)
     loop.beta.refuse = lambda op: rejected("title") if op.values.get("title") == "Chief" else None

@@ -196,6 +196,39 @@ def test_a_new_address_whose_answer_was_lost_is_written_again(chimp: MailchimpSa
     assert [member["email_address"] for member in chimp.all("members")] == ["new@x.io"]
 
 
+def test_so_it_is_where_an_address_is_all_that_a_member_is_known_by(
+    chimp: MailchimpSandbox, mailchimp: Connector
+) -> None:
+    """Nobody stands under the old one any more. Who stands under the new one as somebody else is left alone."""
+    chimp.store.with_contact_ids = False
+    fill(chimp, 2)
+    chimp.inject("lost_answer", "PATCH")
+    by, new = subscriber_hash("p0@x.io"), subscriber_hash("new@x.io")
+    moved = {"email_address": "new@x.io", "merge_fields__FNAME": "N"}
+    result = push(mailchimp, update("k", by, "p0@x.io", **moved))["k"]
+    assert (result.error, result.id) == (None, new)
+    error = push(mailchimp, update("k", by, "p0@x.io", email_address="p1@x.io", merge_fields__FNAME="N"))["k"].error
+    assert isinstance(error, RecordRejected)
+    assert error.code == "resource_not_found"
+    nobody = push(mailchimp, update("k", by, "p0@x.io", email_address="free@x.io"))["k"].error
+    assert isinstance(nobody, RecordRejected)
+    named = {member["email_address"]: member["merge_fields"]["FNAME"] for member in chimp.all("members")}
+    assert named == {"new@x.io": "N", "p1@x.io": "P1"}
+
+
+def test_many_that_were_moved_already_are_found(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    chimp.store.with_contact_ids = False
+    fill(chimp, 100)
+    operations = [
+        update(f"k{n}", subscriber_hash(f"p{n}@x.io"), f"p{n}@x.io", email_address=f"n{n}@x.io") for n in range(100)
+    ]
+    for _ in range(2):  # all of them, and once more as if nobody had been told
+        results = push(mailchimp, *operations)
+        assert {key: result.id for key, result in results.items()} == {
+            f"k{n}": subscriber_hash(f"n{n}@x.io") for n in range(100)
+        }
+
+
 def test_an_address_that_was_passed_on_meanwhile_leads_to_nobody_else(
     chimp: MailchimpSandbox, mailchimp: Connector
 ) -> None:
