@@ -215,10 +215,26 @@ def _place(name: str) -> tuple[str, str]:
 # a few records alone
 
 
-def ask(tx: Connection, workspace: Workspace, connection: str, object: str, found: Sequence[Record], run: str) -> None:
+_UNDECIDED = (
+    select(records.c.id)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .where(streams.c.kind == Kind.LEAD.value, records.c.lead.is_(None), records.c.dirty)
+    .where(records.c.id.in_(bindparam("some", expanding=True)))
+)
+
+
+def ask(tx: Connection, workspace: Workspace, connection: str, object: str, found: Sequence[Record], run: str) -> bool:
     """Take in what these few records are told to hold, older than they are known though no index lags so long: somebody
     restored them, or their times had been ahead. Of people it may be an edit or a loss, so a person is asked; consents
-    and stages are put back. What is no person has one home, and is what stands there."""
+    and stages are put back. What is no person has one home, and is what stands there.
+
+    False where some were left alone: what was stored of them is decided first. Of what a record loses that is no lead's
+    yet nothing would tell any more."""
+    undecided: set[str] = set()
+    for some in chunks([record.id for record in found]):
+        undecided.update(tx.execute(_UNDECIDED, {"of": connection, "named": object, "some": some}).scalars())
+    found = [record for record in found if record.id not in undecided]
     lost = absorb_found(tx, workspace, connection, object, found, run=run, back=Back(anew=True, kept=None)).lost
     lasting = [loss for loss in lost if workspace.fields[loss.field].rule in _LASTING]
     keep(tx, workspace, f"{connection}/{object}", lasting)
@@ -226,6 +242,7 @@ def ask(tx: Connection, workspace: Workspace, connection: str, object: str, foun
     if asked:
         note(tx, workspace.now())
         contest(tx, asked, workspace.now(), OLDER)
+    return not undecided
 
 
 # what a person said

@@ -12,6 +12,7 @@ import pytest
 
 from config.clock import stamp
 from sync.conflicts import Answer, answer, listed
+from sync.pull import pull_object
 from sync.runs import Report
 from tests.engine.conftest import Loop
 from tests.engine.deals import Deals, ana, both, deal, values
@@ -57,6 +58,31 @@ def test_its_opt_out_is_put_back_without_a_question(loop_back: Loop) -> None:
     loop_back.settled()
     assert loop_back.alpha.rows["contacts"]["a0"].values["consent"] == "unsubscribed"
     assert asked(loop_back) == []
+
+
+def pulled(loop: Loop) -> None:
+    """What a run leaves that dies between its pull of alpha and its decisions."""
+    known = loop.workspace
+    mapped = known.mapped("alpha")["contacts"]
+    pull_object(known.state, known.connector("alpha"), mapped, "alpha", run="run_x", now=known.now)
+
+
+def test_an_opt_out_of_somebody_who_was_no_lead_yet_is_put_back(loop_back: Loop) -> None:
+    """All writes wait until it is known whose it was."""
+    alpha = loop_back.alpha
+    alpha.put("contacts", {"email": "new@x.io", "consent": "subscribed"}, id="new")
+    pulled(loop_back)
+    kept = deepcopy(alpha.rows["contacts"]["new"])
+    loop_back.clock.advance(2 * HOUR)
+    alpha.edit("contacts", "new", {"consent": "unsubscribed"})
+    pulled(loop_back)
+    loop_back.clock.advance(2 * HOUR)
+    alpha.rows["contacts"]["new"] = kept
+    report = run(loop_back, "backfill")
+    assert (sorted(report.held), report.counts["write"]) == (["alpha", "beta"], {})
+    loop_back.settled()
+    assert alpha.rows["contacts"]["new"].values["consent"] == "unsubscribed"
+    assert run(loop_back, "backfill").held == {}
 
 
 def test_an_edit_after_one_whose_time_was_ahead_is_asked_about_once_that_has_come(loop_back: Loop) -> None:

@@ -81,9 +81,16 @@ ROLLED = (
     Bug(
         "a few records that are told older stay as they were known, and nobody is asked",
         "sync/steps/rolled_back.py",
-        "            rollback.ask(tx, attempt.workspace, connection, object, lost.back, attempt.run)\n",
-        "",
+        "        elif rollback.ask(tx, attempt.workspace, connection, object, lost.back, attempt.run):\n",
+        "        else:\n",
         tests="tests/engine/test_older_records.py",
+    ),
+    Bug(
+        "an opt-out of somebody who was no lead yet is forgotten where their record alone is told older",
+        "sync/rollback.py",
+        "    found = [record for record in found if record.id not in undecided]\n",
+        "",
+        tests="tests/engine/test_older_records.py::test_an_opt_out_of_somebody_who_was_no_lead_yet_is_put_back",
     ),
     Bug(
         "who is not there any more is let go the wrong way",
