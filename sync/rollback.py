@@ -23,7 +23,7 @@ from connectors.api import Gone, Record
 from mappings.model import Field, Kind, Rule, Values
 from sync.absorb import absorb_found
 from sync.arrivals import LAGS, Back, Loss, went_back
-from sync.core.merge import speaking
+from sync.core.merge import Voice, speaking
 from sync.core.views import Provenance, RecordView
 from sync.guards import known_records
 from sync.load import chunks, provenances, record_views
@@ -238,11 +238,30 @@ def ask(tx: Connection, workspace: Workspace, connection: str, object: str, foun
     lost = absorb_found(tx, workspace, connection, object, found, run=run, back=Back(anew=True, kept=None)).lost
     lasting = [loss for loss in lost if workspace.fields[loss.field].rule in _LASTING]
     keep(tx, workspace, f"{connection}/{object}", lasting)
-    asked = [(loss.lead, loss.field) for loss in lost if workspace.fields[loss.field].rule not in _LASTING]
+    asked = [loss for loss in lost if workspace.fields[loss.field].rule not in _LASTING]
     if asked:
         note(tx, workspace.now())
-        contest(tx, asked, workspace.now(), OLDER)
+        fields = [(loss.lead, loss.field) for loss in asked]
+        contest(tx, fields, workspace.now(), OLDER, _eligible(tx, workspace, f"{connection}/{object}", asked))
     return not undecided
+
+
+def _eligible(
+    tx: Connection, workspace: Workspace, place: str, lost: Sequence[Loss]
+) -> dict[tuple[str, str], list[Voice]]:
+    """What a person may take of what records of `place` lost, by lead and field: a value that no record holds any more
+    may be the last word all the same. One that somebody had overtaken by then is not."""
+    views = record_views(tx, workspace, sorted({loss.lead for loss in lost}))
+    names = {f"{place}/{loss.record}" for loss in lost}
+    found: dict[tuple[str, str], list[Voice]] = defaultdict(list)
+    for loss in lost:
+        known, about = workspace.fields[loss.field], views.get(loss.lead, ())
+        if loss.said in (None, []) or _is_overtaken(known, about, loss.said, loss.at, names):
+            continue
+        source, connection = f"{place}/{loss.record}", place.partition("/")[0]
+        voice = Voice(source, connection, loss.said, loss.at, loss.at, lost=True)
+        found[(loss.lead, loss.field)].append(voice)
+    return found
 
 
 # what a person said
@@ -401,7 +420,7 @@ def _said_alone(tx: Connection, workspace: Workspace, place: str, lost: Sequence
         for name in {*body, *reasons} & set(workspace.fields):
             why, at = reasons.get(name), changed.get(name, row.first_at)
             if why is None or why.source == name_of or at > why.at or workspace.fields[name].rule in _LASTING:
-                found.append(Loss(row.lead, name, row.id, body.get(name), at))
+                found.append(Loss(row.lead, name, row.id, body.get(name), at, body.get(name)))
     return found
 
 

@@ -93,6 +93,27 @@ ROLLED = (
         tests="tests/engine/test_older_records.py::test_an_opt_out_of_somebody_who_was_no_lead_yet_is_put_back",
     ),
     Bug(
+        "a value that a record lost, and that no other holds, is not among what a person may take",
+        "sync/core/merge.py",
+        "            voices.extend(_unsaid(doubtful[field.name], voices))\n",
+        "            pass\n",
+        tests="tests/engine/test_older_records.py",
+    ),
+    Bug(
+        "what was lost and overtaken by then may be taken all the same",
+        "sync/rollback.py",
+        "if loss.said in (None, []) or _is_overtaken(known, about, loss.said, loss.at, names):",
+        "if loss.said in (None, []):",
+        tests="tests/engine/test_older_records.py::test_a_value_that_was_overtaken_by_then_may_not",
+    ),
+    Bug(
+        "what was lost before is forgotten with the next that is lost",
+        "sync/withheld.py",
+        "voices = (*known.get(lead, {}).get(name, ()), *(lost or {})",
+        "voices = (*(), *(lost or {})",
+        tests="tests/engine/test_older_records.py::test_what_else_was_lost_of_it_since_may_be_taken_too",
+    ),
+    Bug(
         "who is not there any more is let go the wrong way",
         "sync/rollback.py",
         "            if row.lead in elsewhere:\n",

@@ -15,6 +15,10 @@ ARCHIVE = (
     1907,
     # so was one that was stored of a record that was nobody's yet
     400_000_073,
+    # a value that was lost before any other record was sent it: the others agreed on an older one, and nobody was asked
+    700_003_261,
+    # of another nothing had been decided yet, and the blank that came for it was taken for its end
+    400_000_023,
     # left out for good, the sides differed; with an opt-out, too
     *(23, 24, 61, 105),
 )
