@@ -46,13 +46,15 @@ def went_back(told: str, known: str) -> bool:
 
 
 class Loss(NamedTuple):
-    """The value of a lead's field that a record held, which counted from `at`, and does not hold any more."""
+    """The value of a lead's field that a record held, which counted from `at`, and does not hold any more. Where it is
+    what the platform made of a word of ours, `said` is that word."""
 
     lead: str
     field: str
     record: str
     value: Any
     at: str
+    said: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +311,7 @@ class Arrivals:
             rank: dict[Any, int] = {option: number for number, option in enumerate(options)}
             if rank.get(body.get(name), -1) < rank.get(old.get(name), -1):
                 since = told.get(name, before.first_at)
-                self.loosened.append(Loss(before.lead or "", name, record.id, old[name], since))
+                self.loosened.append(Loss(before.lead or "", name, record.id, old[name], since, old[name]))
 
     def _take_back(self, record: Record, raw_hash: int, before: _Known, read: Reading) -> None:
         """A record that was rolled back: it holds again what it held before."""
@@ -322,7 +324,8 @@ class Arrivals:
         if self.back.anew:
             self.ended.given(record.id, before.version, body, dict.fromkeys(names, since))
         changed = orjson.dumps({**told, **dict.fromkeys(names, since)}).decode()
-        held = {n: pair for n, pair in orjson.loads(before.held or "{}").items() if n not in names}
+        sent: dict[str, list[Any]] = orjson.loads(before.held or "{}")
+        held = {n: pair for n, pair in sent.items() if n not in names}
         kept_held = orjson.dumps(held).decode() if held else None
         stored = body_bytes(body)
         row = (record.id, raw_hash, content_hash(stored), stored.decode(), changed, kept_held, record.version)
@@ -332,7 +335,9 @@ class Arrivals:
         kept = self.back.kept
         lasting = [name for name in names if kept is None or name in kept]
         for name in lasting if before.lead else ():
-            self.lost.append(Loss(before.lead or "", name, record.id, old.get(name), told.get(name, before.first_at)))
+            value, counted = old.get(name), told.get(name, before.first_at)
+            said = sent[name][0] if name in sent and sent[name][1] == value else value
+            self.lost.append(Loss(before.lead or "", name, record.id, value, counted, said))
         self.changed += not read[1]
         self.reader.quarantined += bool(read[1])
 

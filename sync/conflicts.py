@@ -21,7 +21,7 @@ from sync.load import chunks
 from sync.parked import ROLLED_BACK, park
 from sync.state.schema import conflicts, leads, records, streams
 from sync.unite import unite
-from sync.withheld import WRITE, decide_write
+from sync.withheld import LOST, WRITE, decide_write, option_of
 from sync.workspace import Workspace
 
 
@@ -148,7 +148,7 @@ def leads_asked(tx: Connection, ids: Sequence[str]) -> set[str]:
 def park_fields(tx: Connection, lead: str, undecided: Sequence[Undecided], at: str) -> None:
     """Ask about these fields of the lead, and close the questions on which its records agree by now."""
     for question in undecided:
-        options = [{"source": v.source, "value": v.value, "at": v.at} for v in question.options]
+        options = [option_of(voice) for voice in question.options]
         park(tx, kind="field", lead=lead, field=question.field, options=options, at=at)
     mine = (conflicts.c.kind == "field") & (conflicts.c.lead == lead)
     asked = [question.field for question in undecided]
@@ -172,7 +172,7 @@ def _decide_field(tx: Connection, workspace: Workspace, question: dict[str, Any]
     decision = {
         "value": value,
         "at": workspace.now(),
-        "source": given.take,
+        "source": "" if given.take.startswith(LOST) else given.take,  # no record says it: it is a value
         "always": given.always,
         "heard": [[source, told] for source, told in options.items()],
     }

@@ -78,7 +78,7 @@ class _Evidence:
     deals: Sequence[DealView]
     activity: Mapping[str, Any]
     decisions: Mapping[str, Decision]
-    contested: frozenset[str] = frozenset()
+    contested: Mapping[str, Sequence[Voice]]
 
 
 _TO_MERGE = select(leads).where(dirty_leads(1), leads.c.state == "live").order_by(leads.c.id).limit(bindparam("limit"))
@@ -136,7 +136,7 @@ def _evidence(tx: Connection, workspace: Workspace, rows: Sequence[Any], *, asks
             deals.get(row.id, ()),
             {**empty, **tallies.get(row.id, {})},
             decided.get(row.id, {}),
-            doubtful.get(row.id, frozenset()),
+            doubtful.get(row.id, {}),
         )
         for row in rows
     ]

@@ -23,7 +23,7 @@ from connectors.api import Gone, Record
 from mappings.model import Field, Kind, Rule, Values
 from sync.absorb import absorb_found
 from sync.arrivals import LAGS, Back, Loss, went_back
-from sync.core.merge import speaking
+from sync.core.merge import Voice, speaking
 from sync.core.views import Provenance, RecordView
 from sync.guards import known_records
 from sync.load import chunks, provenances, record_views
@@ -215,17 +215,53 @@ def _place(name: str) -> tuple[str, str]:
 # a few records alone
 
 
-def ask(tx: Connection, workspace: Workspace, connection: str, object: str, found: Sequence[Record], run: str) -> None:
+_UNDECIDED = (
+    select(records.c.id)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+    .where(streams.c.kind == Kind.LEAD.value, records.c.lead.is_(None), records.c.dirty)
+    .where(records.c.id.in_(bindparam("some", expanding=True)))
+)
+
+
+def ask(tx: Connection, workspace: Workspace, connection: str, object: str, found: Sequence[Record], run: str) -> bool:
     """Take in what these few records are told to hold, older than they are known though no index lags so long: somebody
     restored them, or their times had been ahead. Of people it may be an edit or a loss, so a person is asked; consents
-    and stages are put back. What is no person has one home, and is what stands there."""
+    and stages are put back. What is no person has one home, and is what stands there.
+
+    False where some were left alone: what was stored of them is decided first. Of what a record loses that is no lead's
+    yet nothing would tell any more."""
+    undecided: set[str] = set()
+    for some in chunks([record.id for record in found]):
+        undecided.update(tx.execute(_UNDECIDED, {"of": connection, "named": object, "some": some}).scalars())
+    found = [record for record in found if record.id not in undecided]
     lost = absorb_found(tx, workspace, connection, object, found, run=run, back=Back(anew=True, kept=None)).lost
     lasting = [loss for loss in lost if workspace.fields[loss.field].rule in _LASTING]
     keep(tx, workspace, f"{connection}/{object}", lasting)
-    asked = [(loss.lead, loss.field) for loss in lost if workspace.fields[loss.field].rule not in _LASTING]
+    asked = [loss for loss in lost if workspace.fields[loss.field].rule not in _LASTING]
     if asked:
         note(tx, workspace.now())
-        contest(tx, asked, workspace.now(), OLDER)
+        fields = [(loss.lead, loss.field) for loss in asked]
+        contest(tx, fields, workspace.now(), OLDER, _eligible(tx, workspace, f"{connection}/{object}", asked))
+    return not undecided
+
+
+def _eligible(
+    tx: Connection, workspace: Workspace, place: str, lost: Sequence[Loss]
+) -> dict[tuple[str, str], list[Voice]]:
+    """What a person may take of what records of `place` lost, by lead and field: a value that no record holds any more
+    may be the last word all the same. One that somebody had overtaken by then is not."""
+    views = record_views(tx, workspace, sorted({loss.lead for loss in lost}))
+    names = {f"{place}/{loss.record}" for loss in lost}
+    found: dict[tuple[str, str], list[Voice]] = defaultdict(list)
+    for loss in lost:
+        known, about = workspace.fields[loss.field], views.get(loss.lead, ())
+        if loss.said in (None, []) or _is_overtaken(known, about, loss.said, loss.at, names):
+            continue
+        source, connection = f"{place}/{loss.record}", place.partition("/")[0]
+        voice = Voice(source, connection, loss.said, loss.at, loss.at, lost=True)
+        found[(loss.lead, loss.field)].append(voice)
+    return found
 
 
 # what a person said
@@ -384,7 +420,7 @@ def _said_alone(tx: Connection, workspace: Workspace, place: str, lost: Sequence
         for name in {*body, *reasons} & set(workspace.fields):
             why, at = reasons.get(name), changed.get(name, row.first_at)
             if why is None or why.source == name_of or at > why.at or workspace.fields[name].rule in _LASTING:
-                found.append(Loss(row.lead, name, row.id, body.get(name), at))
+                found.append(Loss(row.lead, name, row.id, body.get(name), at, body.get(name)))
     return found
 
 

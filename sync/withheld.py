@@ -18,12 +18,16 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from config.clock import stamp, unstamp
 from connectors.api import Verb
+from sync.core.merge import Voice
 from sync.core.plan import Outcome, Planned
 from sync.core.views import LeadView
 from sync.load import chunks
 from sync.parked import RESTORED, park
 from sync.state.database import NOTE, upsert
 from sync.state.schema import conflicts, leads, meta, records
+
+LOST = "lost:"
+"""Before the name of a record, as a source: what it said before it was told older than it had been known."""
 
 WRITE = "write"
 """The kind of question that asks about a write."""
@@ -60,7 +64,7 @@ def asks_at_all(tx: Connection) -> bool:
     return tx.execute(NOTE, {"of": _NOTE}).first() is not None
 
 
-_CONTESTED = select(conflicts.c.lead, conflicts.c.field).where(
+_CONTESTED = select(conflicts.c.lead, conflicts.c.field, conflicts.c.options).where(
     conflicts.c.kind == "field",
     conflicts.c.why != "",
     conflicts.c.state == "open",
@@ -73,20 +77,41 @@ _WITHHELD = select(conflicts).where(
 )
 
 
-def contested(tx: Connection, ids: Sequence[str]) -> dict[str, frozenset[str]]:
-    """The contested fields of these leads, by lead."""
-    found: dict[str, set[str]] = defaultdict(set)
+def contested(tx: Connection, ids: Sequence[str]) -> dict[str, dict[str, tuple[Voice, ...]]]:
+    """The contested fields of these leads, by lead, with what records said of them and lost."""
+    found: dict[str, dict[str, tuple[Voice, ...]]] = defaultdict(dict)
     for some in chunks(ids):
         for row in tx.execute(_CONTESTED, {"some": some}):
-            found[row.lead].add(row.field)
-    return {lead: frozenset(names) for lead, names in found.items()}
+            lost = (option for option in orjson.loads(row.options) if option["source"].startswith(LOST))
+            found[row.lead][row.field] = tuple(map(_lost, lost))
+    return found
 
 
-def contest(tx: Connection, fields: Iterable[tuple[str, str]], at: str, why: str = RESTORED) -> None:
-    """Ask about these (lead, field); what is asked already stays."""
+def option_of(voice: Voice) -> dict[str, Any]:
+    """What a person may take of a field: what a record says, or what it said and lost."""
+    return {"source": f"{LOST if voice.lost else ''}{voice.source}", "value": voice.value, "at": voice.at}
+
+
+def _lost(option: Mapping[str, Any]) -> Voice:
+    source = option["source"].removeprefix(LOST)
+    return Voice(source, source.partition("/")[0], option["value"], option["at"], option["at"], lost=True)
+
+
+def contest(
+    tx: Connection,
+    fields: Iterable[tuple[str, str]],
+    at: str,
+    why: str = RESTORED,
+    lost: Mapping[tuple[str, str], Sequence[Voice]] | None = None,
+) -> None:
+    """Ask about these (lead, field), of which records `lost` what a person may take; what is asked already stays, with
+    what was lost before. Of one record the last that it lost counts."""
     found = sorted(set(fields))
+    known = contested(tx, sorted({lead for lead, _ in found}))
     for lead, name in found:
-        park(tx, kind="field", lead=lead, field=name, options=[], at=at, why=why)
+        voices = (*known.get(lead, {}).get(name, ()), *(lost or {}).get((lead, name), ()))
+        options = [option_of(voice) for voice in {voice.source: voice for voice in voices}.values()]
+        park(tx, kind="field", lead=lead, field=name, options=options, at=at, why=why)
     for some in chunks(sorted({lead for lead, _ in found})):
         tx.execute(update(leads).where(leads.c.id.in_(some)).values(dirty=1))
 

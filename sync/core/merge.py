@@ -33,6 +33,7 @@ class Voice:
     at: str
     since: str  # when the record itself began, for first_seen
     cleared: bool = False
+    lost: bool = False  # said before the record was told older than it had been known
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def merge(
     own: Sequence[Voice] = (),
     own_field: str = "lifecycle_stage",
     decisions: Mapping[str, Decision] | None = None,
-    contested: Collection[str] = (),
+    contested: Mapping[str, Sequence[Voice]] | None = None,
     expressed: Expressed | None = None,
 ) -> Merged:
     """The lead that `records` make.
@@ -104,15 +105,16 @@ def merge(
     `order` names connections by field, for the `prefer` rules. `before` and `why_before` are the lead as last merged:
     a field on which no record has a say any more keeps its value. `own` are the engine's own voices on `own_field`.
     `decisions` are a person's answers to earlier conflicts, by field. `contested` fields are a person's to decide too,
-    whatever their rule. `expressed` tells what a record can hold of a value.
+    whatever their rule, with the voices that were lost there and may count still. `expressed` tells what a record can
+    hold of a value.
     """
     values: Values = {}
     reasons: dict[str, Provenance] = {}
     undecided: list[Undecided] = []
-    decided = decisions or {}
+    decided, doubtful = decisions or {}, contested or {}
     known = addresses.read(records, before, why_before.get(addresses.MAIN))
     spoken = {name for record in records for name in record.body}  # few of all the fields that there are
-    for field in _ruled(fields, contested):
+    for field in _ruled(fields, doubtful):
         if field.derived:
             continue
         voices = speaking(field, records) if field.name in spoken else []
@@ -120,6 +122,8 @@ def merge(
             voices = _but_silent(voices, known.silent, decided.get(field.name))
         if field.name == own_field:
             voices.extend(own)
+        if field.name in doubtful:
+            voices.extend(_unsaid(doubtful[field.name], voices))
         if not voices:
             _keep(field.name, before, why_before, values, reasons)
             continue
@@ -153,6 +157,12 @@ def _but_silent(voices: Sequence[Voice], silent: Collection[str], answer: Decisi
     for good is heard."""
     heard = answer.source if answer is not None and answer.always else ""
     return [voice for voice in voices if voice.source not in silent or voice.source == heard]
+
+
+def _unsaid(lost: Sequence[Voice], voices: Sequence[Voice]) -> list[Voice]:
+    """Those of the lost voices whose value nobody says any more."""
+    told = [voice.value for voice in voices]
+    return [voice for voice in lost if voice.value not in told]
 
 
 def _weighty(field: Field, answer: Decision, voices: Sequence[Voice]) -> Sequence[Voice]:

@@ -119,8 +119,7 @@ def _judge(attempt: Attempt, connection: str, object: str) -> None:
         attempt.ledger.enter(tx)
         if breaks:
             rollback.hold(tx, connection, object, f"{connection}/{rollback.why(object, lost)}")
-        else:
-            rollback.ask(tx, attempt.workspace, connection, object, lost.back, attempt.run)
+        elif rollback.ask(tx, attempt.workspace, connection, object, lost.back, attempt.run):
             rollback.absolve(tx, connection, object)
     if breaks:
         told = {"known": lost.known, "older": lost.older, "missing": lost.missing}

@@ -136,7 +136,7 @@ def test_always_holds_whatever_is_said() -> None:
 def test_a_contested_field_is_asked_about_whatever_its_rule_and_the_others_keep_theirs() -> None:
     fields = {name: Field(name, FieldType.TEXT, "") for name in ("x", "y")}
     records = [record("a", "1", x="one", y="one"), record("b", "2", x="two", y="two")]
-    asked = merge(records, fields, {}, {}, {}, contested={"x"})
+    asked = merge(records, fields, {}, {}, {}, contested={"x": ()})
     assert asked.values == {"y": "two"}
     assert [open_.field for open_ in asked.undecided] == ["x"]
     assert merge(records, fields, {}, {}, {}).values == {"x": "two", "y": "two"}
@@ -144,6 +144,19 @@ def test_a_contested_field_is_asked_about_whatever_its_rule_and_the_others_keep_
     told = merge(records, fields, {}, {}, {}, decisions={"x": answer, "y": replace(answer, whatever=False)})
     assert told.values == {"x": None, "y": "two"}
     assert (told.reasons["x"].rule, told.reasons["x"].cleared) == ("decided", True)
+
+
+def test_what_was_lost_of_a_contested_field_is_a_voice_as_long_as_nobody_says_it() -> None:
+    fields = {"x": Field("x", FieldType.TEXT, "")}
+    lost = Voice("a/contacts/a", "a", "two", "3", "3", lost=True)
+    one, other = record("a", "1", x="one"), record("b", "2", x="one")
+    [asked] = merge([one, other], fields, {}, {}, {}, contested={"x": (lost,)}).undecided
+    assert [(voice.value, voice.lost) for voice in asked.options] == [("one", False), ("one", False), ("two", True)]
+    two = record("b", "2", x="two")
+    [asked] = merge([one, two], fields, {}, {}, {}, contested={"x": (lost,)}).undecided
+    assert [voice.lost for voice in asked.options] == [False, False]
+    alone = merge([], fields, {}, {}, {}, contested={"x": (lost,)})
+    assert (alone.values, alone.undecided) == ({"x": "two"}, ())
 
 
 # who has a say

@@ -12,6 +12,7 @@ import pytest
 
 from config.clock import stamp
 from sync.conflicts import Answer, answer, listed
+from sync.pull import pull_object
 from sync.runs import Report
 from tests.engine.conftest import Loop
 from tests.engine.deals import Deals, ana, both, deal, values
@@ -57,6 +58,97 @@ def test_its_opt_out_is_put_back_without_a_question(loop_back: Loop) -> None:
     loop_back.settled()
     assert loop_back.alpha.rows["contacts"]["a0"].values["consent"] == "unsubscribed"
     assert asked(loop_back) == []
+
+
+def pulled(loop: Loop, name: str = "alpha") -> None:
+    """What a run leaves that dies between its pull of a connection and its decisions."""
+    known = loop.workspace
+    mapped = known.mapped(name)["contacts"]
+    pull_object(known.state, known.connector(name), mapped, name, run="run_x", now=known.now)
+
+
+def said_and_lost(loop: Loop, id: str, title: str, then: str = "") -> Report:
+    """Somebody gives a record of alpha this title, and `then` beta's another; both are stored, and nothing is decided.
+    Then alpha's is as it was."""
+    kept = deepcopy(loop.alpha.rows["contacts"][id])
+    kept.values.setdefault("title", None)
+    loop.clock.advance(2 * HOUR)
+    loop.alpha.edit("contacts", id, {"title": title})
+    pulled(loop)
+    if then:
+        loop.clock.advance(60)
+        loop.beta.edit("contacts", "b0", {"title": then})
+        pulled(loop, "beta")
+    loop.clock.advance(2 * HOUR)
+    loop.alpha.rows["contacts"][id] = kept
+    return run(loop, "backfill")
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_value_that_no_other_record_was_sent_yet_may_be_taken(loop_back: Loop, always: bool) -> None:
+    said_and_lost(loop_back, "a0", "Boss")
+    [question] = asked(loop_back)
+    told = {(option["source"], option["value"]) for option in question["options"]}
+    assert told == {("alpha/contacts/a0", "Clerk"), ("beta/contacts/b0", "Clerk"), ("lost:alpha/contacts/a0", "Boss")}
+    run(loop_back, "backfill")
+    assert [row["options"] for row in asked(loop_back)] == [question["options"]]
+    with loop_back.workspace.state.begin() as tx:
+        answer(tx, loop_back.workspace, question["id"], Answer(take="lost:alpha/contacts/a0", always=always))
+    loop_back.settled()
+    assert ("Boss", "Boss") in titles(loop_back)
+    assert (asked(loop_back), run(loop_back, "backfill").counts["write"]) == ([], {})
+
+
+def test_what_else_was_lost_of_it_since_may_be_taken_too(loop_back: Loop) -> None:
+    """The question stands while a record of the other side is told older as well."""
+    said_and_lost(loop_back, "a0", "Boss")
+    kept = deepcopy(loop_back.beta.rows["contacts"]["b0"])
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.beta.edit("contacts", "b0", {"title": "Head"})
+    run(loop_back)
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.beta.rows["contacts"]["b0"] = kept
+    run(loop_back, "backfill")
+    [question] = asked(loop_back)
+    assert {option["value"] for option in question["options"]} == {"Clerk", "Boss", "Head"}
+
+
+def test_a_value_that_was_overtaken_by_then_may_not(loop_back: Loop) -> None:
+    said_and_lost(loop_back, "a0", "Boss", then="Chief")
+    [question] = asked(loop_back)
+    assert {option["value"] for option in question["options"]} == {"Clerk", "Chief"}
+
+
+def test_a_value_is_kept_over_a_blank_that_says_nothing(loop_back: Loop) -> None:
+    path = loop_back.folder / "mappings/alpha.yaml"
+    path.write_text(path.read_text().replace("title, direction: both, on_blank: clear", "title, direction: both"))
+    loop_back.reopen()
+    loop_back.beta.put("contacts", {"email": "new@x.io"}, id="new")
+    loop_back.settled()
+    [id] = [id for id, row in loop_back.alpha.rows["contacts"].items() if row.values["email"] == "new@x.io"]
+    said_and_lost(loop_back, id, "Boss")
+    loop_back.settled()
+    assert asked(loop_back) == []
+    assert loop_back.beta.rows["contacts"]["new"].values["title"] == "Boss"
+    assert loop_back.alpha.rows["contacts"][id].values["title"] == "Boss"
+
+
+def test_an_opt_out_of_somebody_who_was_no_lead_yet_is_put_back(loop_back: Loop) -> None:
+    """All writes wait until it is known whose it was."""
+    alpha = loop_back.alpha
+    alpha.put("contacts", {"email": "new@x.io", "consent": "subscribed"}, id="new")
+    pulled(loop_back)
+    kept = deepcopy(alpha.rows["contacts"]["new"])
+    loop_back.clock.advance(2 * HOUR)
+    alpha.edit("contacts", "new", {"consent": "unsubscribed"})
+    pulled(loop_back)
+    loop_back.clock.advance(2 * HOUR)
+    alpha.rows["contacts"]["new"] = kept
+    report = run(loop_back, "backfill")
+    assert (sorted(report.held), report.counts["write"]) == (["alpha", "beta"], {})
+    loop_back.settled()
+    assert alpha.rows["contacts"]["new"].values["consent"] == "unsubscribed"
+    assert run(loop_back, "backfill").held == {}
 
 
 def test_an_edit_after_one_whose_time_was_ahead_is_asked_about_once_that_has_come(loop_back: Loop) -> None:

@@ -8,20 +8,35 @@ from tests.simulation.campaign import Tally
 from tests.simulation.coverage import Coverage
 from tests.simulation.older import OlderScenario, run
 from tests.simulation.seeds import NEWEST
+from tests.simulation.undecided import KIND
 
 FIRST, SEEDS = 45_000, 30
 ARCHIVE = (
     # an opt-out that was stored, and not decided upon yet when its record was restored, was forgotten
     1907,
+    # so was one that was stored of a record that was nobody's yet
+    400_000_073,
+    # a value that was lost before any other record was sent it: the others agreed on an older one, and nobody was asked
+    700_003_261,
     # left out for good, the sides differed; with an opt-out, too
     *(23, 24, 61, 105),
 )
 """Scenarios that found something once."""
+UNDECIDED = (
+    # a value that was lost, and the blank that came for it was taken for its end
+    400_000_023,
+)
+"""Those in which something was stored, and nothing decided of it yet, when its record was restored."""
 
 
 @pytest.mark.parametrize("seed", ARCHIVE)
 def test_what_failed_once_holds(seed: int) -> None:
     assert run(seed, without=NEWEST).violation == ""
+
+
+@pytest.mark.parametrize("seed", UNDECIDED)
+def test_what_nothing_was_decided_of_is_not_forgotten(seed: int) -> None:
+    assert run(seed, without=NEWEST - {KIND}).violation == ""
 
 
 @pytest.mark.slow
