@@ -11,7 +11,7 @@ from tests.simulation.scenario import run
 from tests.simulation.seeds import NEWEST
 from tests.simulation.side import LACKING
 
-ANEW, STRICT, REFUSED, UNREAD, DOUBTED = 123006829, 123000073, 123000187, 123004471, 123129882
+ANEW, STRICT, REFUSED, UNREAD, DOUBTED = 123017089, 123000073, 123000187, 123004471, 123129882
 """Worlds where a field is made anew, where whoever asks for one that is gone is refused, where a write of
 it is, where only a full read tells what it holds, where a process began by looking up a write to such a field."""
 

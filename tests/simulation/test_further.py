@@ -8,7 +8,7 @@ from connectors.hubspot import sandbox_store
 from tests.simulation import further, platforms
 
 NAMES = ("hubspot", "mailchimp")
-MERGED = 98
+MERGED = 5
 """A seed where a contact gets further addresses, changes to one, and is merged."""
 
 
