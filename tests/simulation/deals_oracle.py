@@ -212,6 +212,8 @@ def _check_writes(judge: Judge) -> None:
 
 
 def _check_copied(judge: Judge, over: Row | None, values: dict[str, Any]) -> None:
+    if over is not None and (over.id, over.version) in judge.mail.unheard_ends:
+        return  # somebody had just made it a deal of its own
     home = str(values.get("home") or (over.values.get("home") if over else "")).rpartition("/")[2]
     told = judge.crm.history.get(home)
     if told is None:

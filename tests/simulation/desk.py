@@ -52,6 +52,10 @@ class Desk(Side):
     twins: list[str] = field(default_factory=list)  # homes copied again while a copy stood there
     revived_deals: list[str] = field(default_factory=list)  # ... or after the engine had stored one that is gone
     given: dict[str, str] = field(default_factory=dict)  # copy -> the person it was made for
+    named: dict[str, Any] = field(default_factory=dict)  # deal -> the home that it named when it was told last
+    unheard_ends: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # written over when it was a copy no more (id, version)
 
     @classmethod
     def of(cls, side: Side) -> Desk:
@@ -103,6 +107,17 @@ class Desk(Side):
         return {id for row in found if row.values["from_id"] == deal for id in row.values["to_ids"]}
 
     # the engine
+
+    def told(self, row: Row) -> Record:
+        if row.object == "deals":
+            self.named[row.id] = row.values.get("home")
+        return Side.told(self, row)
+
+    def _over(self, row: Row, operation: Operation) -> None:
+        """As there; and whether it was a copy for all that anybody had been told."""
+        if row.object == "deals" and not row.values.get("home") and self.named.get(row.id):
+            self.unheard_ends.add((row.id, row.version))
+        Side._over(self, row, operation)
 
     def apply(self, operation: Operation) -> tuple[Row | None, bool]:
         if operation.verb is Verb.CREATE and operation.object == "deals":
