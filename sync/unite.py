@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 from sqlalchemy import Connection, select, update
 
@@ -16,6 +18,7 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     """Make two leads one: everything of `lose` becomes `keep`'s; `lose` stays as a pointer to it."""
     for table in (records, identities, journal, conversions):
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
+    _inherit_answers(tx, keep, lose)
     _inherit(tx, keep, lose)
     _inherit_outcomes(tx, keep, lose)
     _inherit_handoff(tx, keep, lose)
@@ -29,6 +32,43 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     tx.execute(update(leads).where(leads.c.id == lose).values(state="merged", into=keep, dirty=0, updated_at=at))
     tx.execute(update(leads).where(leads.c.id == keep).values(dirty=1, updated_at=at))
     answer_moot(tx, keep, lose, at)
+
+
+def _inherit_answers(tx: Connection, keep: str, lose: str) -> None:
+    """What a person decided of one lead is decided of the one that it became."""
+    mine = conflicts.c.kind.in_(["field", "write"]) & conflicts.c.lead.in_([keep, lose])
+    known = tx.execute(select(conflicts).where(mine)).all()
+    theirs = {(row.kind, row.connection, row.field): row for row in known if row.lead == keep}
+    for row in known:
+        if row.lead == keep or not row.decision:
+            continue
+        own = theirs.get((row.kind, row.connection, row.field))
+        if own is None:
+            tx.execute(update(conflicts).where(conflicts.c.id == row.id).values(lead=keep))
+        elif row.kind == "field" and (values := _of_both(own, row)):
+            tx.execute(update(conflicts).where(conflicts.c.id == own.id).values(values))
+
+
+def _of_both(own: Any, other: Any) -> dict[str, Any]:
+    """What changes of `own`, the question about a field of the lead that stays, where a person had decided `other`, the
+    one about the same field of the lead that went. What holds for good goes before what holds for now. Of two that hold
+    for good and differ neither was said of the one that they are, and the later takes nothing back: it is asked."""
+    mine, told = orjson.loads(own.decision or "null"), orjson.loads(other.decision)
+    if mine is None or (told["always"] and not mine["always"]):
+        state = "decided" if told["always"] else own.state
+        return {"decision": other.decision, "state": state, "why": other.why or own.why}
+    if _said(mine) == _said(told):
+        both = {**mine, "at": max(mine["at"], told["at"]), "heard": [*mine["heard"], *told["heard"]]}
+        return {"decision": orjson.dumps(both).decode()}
+    if mine["always"] and told["always"]:
+        return {"decision": None, "state": "open", "why": own.why or other.why}
+    return {}
+
+
+def _said(decision: dict[str, Any]) -> tuple[bool, Any]:
+    """What a decision about a field says, whenever it was given."""
+    always = decision["always"]
+    return always, decision["source"] if always and decision["source"] else decision["value"]
 
 
 def _inherit(tx: Connection, keep: str, lose: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.planted.bug import Bug
 
 _WORLDS = "tests/simulation/test_joining.py"
+_UNITED = "tests/engine/test_united.py"
 
 JOINED = (
     Bug(
@@ -83,5 +84,33 @@ JOINED = (
         "if not (name in keys and name in changed)}",
         "}",
         tests="tests/engine/test_doubt.py",
+    ),
+    Bug(
+        "what a person decided of who became another is forgotten",
+        "sync/unite.py",
+        "    _inherit_answers(tx, keep, lose)\n",
+        "",
+        tests=_UNITED,
+    ),
+    Bug(
+        "an answer for now of the one goes before one for good of the other",
+        "sync/unite.py",
+        'if mine is None or (told["always"] and not mine["always"]):',
+        "if mine is None:",
+        tests=_UNITED,
+    ),
+    Bug(
+        "of two answers for good of who are one by now one is taken back without a word",
+        "sync/unite.py",
+        'if mine["always"] and told["always"]:',
+        "if False:",
+        tests=_UNITED,
+    ),
+    Bug(
+        "of two answers that say the same only the one's records were heard",
+        "sync/unite.py",
+        '"heard": [*mine["heard"], *told["heard"]]}',
+        '"heard": mine["heard"]}',
+        tests=_UNITED,
     ),
 )
