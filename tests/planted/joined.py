@@ -113,4 +113,11 @@ JOINED = (
         '"heard": mine["heard"]}',
         tests=_UNITED,
     ),
+    Bug(
+        "a value taken out of what an update in doubt wrote went by its platform's clock",
+        "sync/adopt.py",
+        "{name for name in blank & body.keys() if before.get(name) not in (None, [])}",
+        "set()",
+        tests="tests/engine/test_doubt.py",
+    ),
 )
