@@ -76,7 +76,7 @@ JOINED = (
         "sync/core/views.py",
         "return bool(makers) and old.name == min(makers, key=rank).name",
         "return any(old is one for one in makers)",
-        tests="tests/core/test_inherited.py",
+        tests="tests/core/test_views.py",
     ),
     Bug(
         "an address that a create in doubt meant is its own at another's record",
@@ -119,5 +119,19 @@ JOINED = (
         "{name for name in blank & body.keys() if before.get(name) not in (None, [])}",
         "set()",
         tests="tests/engine/test_doubt.py",
+    ),
+    Bug(
+        "what a platform had made of a value of ours is a person's where a conversion carried it",
+        "sync/core/views.py",
+        "held = {**_made_of_ours(old, heir, since), **heir.held}",
+        "held = heir.held",
+        tests="tests/core/test_views.py",
+    ),
+    Bug(
+        "what a platform had made of a value of ours is known of whatever its heir says",
+        "sync/core/views.py",
+        "if heir.body.get(name) == old.body.get(name) == old.held[name][1]",
+        "if name in heir.body",
+        tests="tests/core/test_views.py",
     ),
 )
