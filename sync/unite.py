@@ -20,7 +20,7 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
     _inherit_answers(tx, keep, lose)
     _inherit(tx, keep, lose)
-    _inherit_outcomes(tx, keep, lose)
+    _inherit_values(tx, keep, lose)
     _inherit_handoff(tx, keep, lose)
     clashes.end(tx, lose, at)
     pass_on(tx, keep, lose, at)
@@ -80,14 +80,22 @@ def _inherit(tx: Connection, keep: str, lose: str) -> None:
         park(tx, kind=row.kind, lead=keep, options=options, at=row.last_at, why=row.why, **place)
 
 
-def _inherit_outcomes(tx: Connection, keep: str, lose: str) -> None:
-    """Of whom it was told what came of them, it is taken back where no deal is left, whichever of the two it was."""
-    known = tx.execute(select(leads.c.id, leads.c.reasons).where(leads.c.id.in_([keep, lose]))).all()
-    reasons = {row.id: orjson.loads(row.reasons) for row in known}
-    told = reasons.get(lose, {}).get("is_customer")
-    if told and keep in reasons and "is_customer" not in reasons[keep]:
-        text = orjson.dumps({**reasons[keep], "is_customer": told}).decode()
-        tx.execute(update(leads).where(leads.c.id == keep).values(reasons=text))
+def _inherit_values(tx: Connection, keep: str, lose: str) -> None:
+    """Where the lead that stays has no value and no reason, it has those of the other: what a record said that is gone
+    by now is told by no record any more. Of whom it was told what came of them, it is taken back where no deal is left,
+    whichever of the two it was."""
+    known = {row.id: row for row in tx.execute(select(leads).where(leads.c.id.in_([keep, lose])))}
+    if len(known) < 2:  # the batch that makes it has not stored it yet
+        return
+    body, reasons = orjson.loads(known[keep].body), orjson.loads(known[keep].reasons)
+    theirs, why = orjson.loads(known[lose].body), orjson.loads(known[lose].reasons)
+    new = [name for name in why if name not in reasons and body.get(name) is None]
+    if not new:
+        return
+    body.update({name: theirs[name] for name in new if name in theirs})
+    reasons.update({name: why[name] for name in new})
+    told = {"body": orjson.dumps(body).decode(), "reasons": orjson.dumps(reasons).decode()}
+    tx.execute(update(leads).where(leads.c.id == keep).values(told))
 
 
 def _inherit_handoff(tx: Connection, keep: str, lose: str) -> None:

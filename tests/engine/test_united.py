@@ -306,3 +306,19 @@ def test_a_write_that_a_person_left_undone_stays_undone(loop: Loop, which: int) 
     loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": "a0"})
     loop.settled()
     assert not loop.beta.rows.get("prospects")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_was_told_by_a_record_that_is_gone_is_known_of_both(two: Loop, which: int) -> None:
+    """A second record of the person at alpha had said it, and no other takes it."""
+    who = goes(two)[which]
+    two.alpha.refuse = two.beta.refuse = lambda one: rejected("phone", "no") if "phone" in one.values else None
+    two.alpha.put("contacts", {"email": who, "phone": "+49301234567"}, "second")
+    two.settled()
+    two.alpha.remove("contacts", "second", Gone.DELETED)
+    two.settled()
+    link(two)
+    two.settled()
+    with two.workspace.state.read() as tx:
+        told = explain(tx, two.workspace, lead(two, "ana@x.io"))
+    assert [line["value"] for line in told["fields"] if line["field"] == "phone"] == ["+49301234567"]

@@ -134,4 +134,11 @@ JOINED = (
         "if name in heir.body",
         tests="tests/core/test_views.py",
     ),
+    Bug(
+        "what only a record that is gone had said of who became another is forgotten",
+        "sync/unite.py",
+        "    body.update({name: theirs[name] for name in new if name in theirs})\n",
+        "",
+        tests=_UNITED,
+    ),
 )
