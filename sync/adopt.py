@@ -135,5 +135,8 @@ def _replaced(row: Any, after: Values, body: Values, held: Mapping[str, Any]) ->
     else's record, unless it bears the lead's name, which nobody else gives."""
     before: Values = orjson.loads(row.before)
     made = {name for name, (sent, holds) in held.items() if (sent, holds) == (before.get(name), body.get(name))}
-    told = {name for name in after if body.get(name) not in (None, []) and body[name] != before.get(name)} - made
-    return told if row.verb == Verb.UPDATE or bears_name(row, body) else set()
+    blank = {name for name in after if body.get(name) in (None, [])}
+    given = {name for name in after if name not in blank and body[name] != before.get(name)} - made
+    if row.verb == Verb.UPDATE:  # a blank, too, where it was to replace a value: somebody took one out, done or not
+        return given | {name for name in blank & body.keys() if before.get(name) not in (None, [])} - made
+    return given if bears_name(row, body) else set()

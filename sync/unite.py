@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 from sqlalchemy import Connection, select, update
 
@@ -16,8 +18,9 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     """Make two leads one: everything of `lose` becomes `keep`'s; `lose` stays as a pointer to it."""
     for table in (records, identities, journal, conversions):
         tx.execute(update(table).where(table.c.lead == lose).values(lead=keep))
+    _inherit_answers(tx, keep, lose)
     _inherit(tx, keep, lose)
-    _inherit_outcomes(tx, keep, lose)
+    _inherit_values(tx, keep, lose)
     _inherit_handoff(tx, keep, lose)
     clashes.end(tx, lose, at)
     pass_on(tx, keep, lose, at)
@@ -31,6 +34,43 @@ def unite(tx: Connection, keep: str, lose: str, at: str) -> None:
     answer_moot(tx, keep, lose, at)
 
 
+def _inherit_answers(tx: Connection, keep: str, lose: str) -> None:
+    """What a person decided of one lead is decided of the one that it became."""
+    mine = conflicts.c.kind.in_(["field", "write"]) & conflicts.c.lead.in_([keep, lose])
+    known = tx.execute(select(conflicts).where(mine)).all()
+    theirs = {(row.kind, row.connection, row.field): row for row in known if row.lead == keep}
+    for row in known:
+        if row.lead == keep or not row.decision:
+            continue
+        own = theirs.get((row.kind, row.connection, row.field))
+        if own is None:
+            tx.execute(update(conflicts).where(conflicts.c.id == row.id).values(lead=keep))
+        elif row.kind == "field" and (values := _of_both(own, row)):
+            tx.execute(update(conflicts).where(conflicts.c.id == own.id).values(values))
+
+
+def _of_both(own: Any, other: Any) -> dict[str, Any]:
+    """What changes of `own`, the question about a field of the lead that stays, where a person had decided `other`, the
+    one about the same field of the lead that went. What holds for good goes before what holds for now. Of two that hold
+    for good and differ neither was said of the one that they are, and the later takes nothing back: it is asked."""
+    mine, told = orjson.loads(own.decision or "null"), orjson.loads(other.decision)
+    if mine is None or (told["always"] and not mine["always"]):
+        state = "decided" if told["always"] else own.state
+        return {"decision": other.decision, "state": state, "why": other.why or own.why}
+    if _said(mine) == _said(told):
+        both = {**mine, "at": max(mine["at"], told["at"]), "heard": [*mine["heard"], *told["heard"]]}
+        return {"decision": orjson.dumps(both).decode()}
+    if mine["always"] and told["always"]:
+        return {"decision": None, "state": "open", "why": own.why or other.why}
+    return {}
+
+
+def _said(decision: dict[str, Any]) -> tuple[bool, Any]:
+    """What a decision about a field says, whenever it was given."""
+    always = decision["always"]
+    return always, decision["source"] if always and decision["source"] else decision["value"]
+
+
 def _inherit(tx: Connection, keep: str, lose: str) -> None:
     """What was asked of one lead, whatever its rules, is asked of the one that it became."""
     mine = (conflicts.c.why != "") & (conflicts.c.lead == lose) & (conflicts.c.state == "open")
@@ -40,14 +80,22 @@ def _inherit(tx: Connection, keep: str, lose: str) -> None:
         park(tx, kind=row.kind, lead=keep, options=options, at=row.last_at, why=row.why, **place)
 
 
-def _inherit_outcomes(tx: Connection, keep: str, lose: str) -> None:
-    """Of whom it was told what came of them, it is taken back where no deal is left, whichever of the two it was."""
-    known = tx.execute(select(leads.c.id, leads.c.reasons).where(leads.c.id.in_([keep, lose]))).all()
-    reasons = {row.id: orjson.loads(row.reasons) for row in known}
-    told = reasons.get(lose, {}).get("is_customer")
-    if told and keep in reasons and "is_customer" not in reasons[keep]:
-        text = orjson.dumps({**reasons[keep], "is_customer": told}).decode()
-        tx.execute(update(leads).where(leads.c.id == keep).values(reasons=text))
+def _inherit_values(tx: Connection, keep: str, lose: str) -> None:
+    """Where the lead that stays has no value and no reason, it has those of the other: what a record said that is gone
+    by now is told by no record any more. Of whom it was told what came of them, it is taken back where no deal is left,
+    whichever of the two it was."""
+    known = {row.id: row for row in tx.execute(select(leads).where(leads.c.id.in_([keep, lose])))}
+    if len(known) < 2:  # the batch that makes it has not stored it yet
+        return
+    body, reasons = orjson.loads(known[keep].body), orjson.loads(known[keep].reasons)
+    theirs, why = orjson.loads(known[lose].body), orjson.loads(known[lose].reasons)
+    new = [name for name in why if name not in reasons and body.get(name) is None]
+    if not new:
+        return
+    body.update({name: theirs[name] for name in new if name in theirs})
+    reasons.update({name: why[name] for name in new})
+    told = {"body": orjson.dumps(body).decode(), "reasons": orjson.dumps(reasons).decode()}
+    tx.execute(update(leads).where(leads.c.id == keep).values(told))
 
 
 def _inherit_handoff(tx: Connection, keep: str, lose: str) -> None:

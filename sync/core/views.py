@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -68,8 +68,18 @@ def inherited(records: Sequence[RecordView]) -> Sequence[RecordView]:
                 since = _carried(old, heir)
             else:
                 continue
-            heirs[heir.name] = replace(heir, changed={**heir.changed, **since})
+            held = {**_made_of_ours(old, heir, since), **heir.held}
+            heirs[heir.name] = replace(heir, changed={**heir.changed, **since}, held=held)
     return list(heirs.values())
+
+
+def _made_of_ours(old: RecordView, heir: RecordView, carried: Collection[str]) -> dict[str, tuple[Any, Any]]:
+    """What the platform had made on `old` of values of ours is that on `heir` as well, where it was carried there."""
+    return {
+        name: old.held[name]
+        for name in old.held.keys() & carried
+        if heir.body.get(name) == old.body.get(name) == old.held[name][1]
+    }
 
 
 def _lives_on(old: RecordView, heir: RecordView, *, made: bool) -> dict[str, str]:

@@ -53,6 +53,35 @@ def test_what_a_conversion_made_says_otherwise_replaced_what_it_was_made_with_by
     assert told["2"].at("company") == ours
 
 
+CUT: dict[str, Any] = {"held": {"title": ("Chief of all", "Chief")}}
+"""The platform had cut off what we wrote."""
+
+
+@pytest.mark.parametrize("ended", [{"gone": "converted", "into": "leads/2"}, {}])
+def test_what_a_platform_had_made_of_a_value_of_ours_is_that_on_the_record_that_it_was_carried_to(ended: Any) -> None:
+    """Nor was it a person's there, once the whole is gone elsewhere."""
+    heir = record("2", {"title": "Chief", "city": "Oslo"}, NEW)
+    old = record("1", {"title": "Chief", "city": "Oslo"}, OLD, **CUT, **ended)
+    assert {view.id: dict(view.held) for view in inherited([old, heir])} == {"1": CUT["held"], "2": CUT["held"]}
+
+
+@pytest.mark.parametrize(
+    ("was", "holds", "since", "own"),
+    [
+        ("Chief", "Boss", NEW, {}),
+        ("Boss", "Boss", NEW, {}),
+        ("Chief", "Chief", "2025-01-01T00:00:00.000Z", {}),
+        ("Chief", "Chief", NEW, {"title": ("Chief.", "Chief")}),
+    ],
+)
+def test_what_was_given_there_is_nothing_that_the_platform_made_of_it(
+    was: str, holds: str, since: str, own: Any
+) -> None:
+    heir = record("2", {"title": holds}, since, held=own)
+    old = record("1", {"title": was}, OLD, gone="merged", into="leads/2", **CUT)
+    assert next(dict(view.held) for view in inherited([old, heir]) if view.id == "2") == own
+
+
 def test_of_two_that_were_converted_into_one_the_first_made_it() -> None:
     """The other's newer word is gone with it: what the contact says otherwise is no newer for that."""
     ended, later = "2026-02-01T00:01:00.000Z", "2026-02-01T00:30:00.000Z"

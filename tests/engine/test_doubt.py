@@ -92,6 +92,20 @@ def test_whoever_changed_what_an_update_in_doubt_gave_spoke_after_it(named: Loop
         assert [row["title"] for row in side.all("contacts")] == ["Boss"]
 
 
+def test_whoever_took_out_what_an_update_in_doubt_gave_spoke_after_it(named: Loop) -> None:
+    """There was a value before: the blank is no doubt of the write's."""
+    ours, theirs = pair(named)
+    named.alpha.edit("contacts", ours, {"title": "Clerk"})
+    named.settled()
+    named.alpha.edit("contacts", ours, {"title": "Head"})
+    named.beta.lose_answers = 1
+    named.sync()
+    named.beta.edit("contacts", theirs, {"title": None})
+    named.settled()
+    for side in (named.alpha, named.beta):
+        assert [row.get("title") for row in side.all("contacts")] == [None]
+
+
 def test_whoever_is_told_of_by_an_answer_alone_spoke_after_what_they_replaced(loop: Loop) -> None:
     """By a clock that is behind the other's, where the value stood on both sides from the beginning."""
     loop.alpha.clock = Watch(loop.clock, -5000)

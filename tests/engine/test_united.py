@@ -9,9 +9,12 @@ from sqlalchemy import select
 
 from connectors.api import Gone, Operation
 from sync import duplicates
+from sync.conflicts import Answer, answer
 from sync.insight.explain import explain, find
+from sync.parked import RESTORED, park
 from sync.replay import replay
 from sync.state.schema import conflicts, meta, quarantine
+from sync.withheld import WRITE, note
 from tests.engine.conftest import Loop
 from tests.engine.memory import rejected
 
@@ -174,3 +177,148 @@ def test_whose_record_it_is_is_not_asked_where_all_it_may_be_are_one_by_now(loop
         assert questions(loop) == [state]
     with loop.workspace.state.read() as tx:
         assert find(tx, "beta/contacts/it") == find(tx, "ana@x.io")
+
+
+# what a person decided
+
+
+@pytest.fixture
+def asking(loop: Loop) -> Loop:
+    """Titles are left to a person: Ana has two, and so has Anna."""
+    project = loop.folder / "closedloop.yaml"
+    project.write_text(project.read_text() + "\nlead: {survivorship: {title: {rule: ask}}}\n")
+    loop.reopen()
+    for number, email in enumerate(("ana@x.io", "anna@y.io")):
+        loop.alpha.put("contacts", {"email": email, "title": "Clerk"}, f"a{number}")
+        loop.beta.put("contacts", {"email": email, "title": "Buyer"}, f"b{number}")
+    loop.settled()
+    return loop
+
+
+def decide(loop: Loop, who: str, **given: Any) -> None:
+    with loop.workspace.state.begin() as tx:
+        mine = (conflicts.c.lead == find(tx, who)) & (conflicts.c.state == "open")
+        answer(tx, loop.workspace, tx.execute(select(conflicts.c.id).where(mine)).scalar_one(), Answer(**given))
+
+
+def titles(loop: Loop) -> list[Any]:
+    return [row.values["title"] for memory in (loop.alpha, loop.beta) for row in memory.rows["contacts"].values()]
+
+
+def asked(loop: Loop) -> list[str]:
+    """The fields that the one of the two is asked about."""
+    mine = (conflicts.c.state == "open") & (conflicts.c.lead == lead(loop, "ana@x.io"))
+    with loop.workspace.state.read() as tx:
+        return list(tx.execute(select(conflicts.c.field).where(mine)).scalars())
+
+
+def goes(loop: Loop) -> tuple[str, str]:
+    """Who stays where the two become one, and who goes."""
+    stays, other = sorted(("ana@x.io", "anna@y.io"), key=lambda who: lead(loop, who))
+    return stays, other
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("first", [True, False])
+def test_what_was_decided_for_good_of_either_holds_of_both(asking: Loop, which: int, first: bool) -> None:
+    """Whether the other was asked and answered for now, or not at all by then."""
+    both = goes(asking)
+    decide(asking, both[which], value="Chief", always=True)
+    if first:
+        decide(asking, both[1 - which], value="Head")
+    asking.settled()
+    link(asking)
+    asking.settled()
+    assert titles(asking) == ["Chief"] * 4
+    asking.clock.advance(60)
+    asking.alpha.edit("contacts", "a0", {"title": "Boss"})
+    asking.settled()
+    assert titles(asking) == ["Chief"] * 4
+    assert asked(asking) == []
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_it_holds_where_the_other_was_never_asked(loop: Loop, asking: Loop, which: int) -> None:
+    both = goes(asking)
+    decide(asking, both[which], value="Chief", always=True)
+    with asking.workspace.state.begin() as tx:
+        tx.execute(conflicts.delete().where(conflicts.c.lead == lead(asking, both[1 - which])))
+    link(asking)
+    asking.settled()
+    assert titles(asking) == ["Chief"] * 4
+    assert asked(asking) == []
+
+
+def test_two_answers_for_good_that_differ_are_asked_about(asking: Loop) -> None:
+    """And the answer holds of both."""
+    decide(asking, "ana@x.io", value="Chief", always=True)
+    decide(asking, "anna@y.io", value="Head", always=True)
+    asking.settled()
+    link(asking)
+    asking.settled()
+    assert sorted(titles(asking)) == ["Chief", "Chief", "Head", "Head"]
+    assert asked(asking) == ["title"]
+    decide(asking, "ana@x.io", value="Boss", always=True)
+    asking.settled()
+    assert titles(asking) == ["Boss"] * 4
+    assert asked(asking) == []
+
+
+def test_two_answers_that_say_the_same_hold_as_one(asking: Loop) -> None:
+    """What was heard of either then is nothing new."""
+    asking.beta.refuse = lambda operation: rejected("title", "read_only") if "title" in operation.values else None
+    for who in ("ana@x.io", "anna@y.io"):
+        decide(asking, who, value="Chief")
+    asking.settled()
+    link(asking)
+    asking.settled()
+    assert titles(asking) == ["Chief", "Chief", "Buyer", "Buyer"]
+    assert asked(asking) == []
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_answer_for_now_holds_as_long_as_the_records_say_nothing_new(asking: Loop, which: int) -> None:
+    """Of the other they do, unless they say the same."""
+    both = goes(asking)
+    decide(asking, both[which], value="Clerk")
+    link(asking)
+    asking.settled()
+    assert asked(asking) == ["title"]
+    asking.clock.advance(60)
+    asking.beta.edit("contacts", f"b{('ana@x.io', 'anna@y.io').index(both[1 - which])}", {"title": "Clerk"})
+    asking.settled()
+    assert titles(asking) == ["Clerk"] * 4
+    assert asked(asking) == []
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_write_that_a_person_left_undone_stays_undone(loop: Loop, which: int) -> None:
+    for number, email in enumerate(("ana@x.io", "anna@y.io")):
+        loop.alpha.put("contacts", {"email": email, "title": "Clerk"}, f"a{number}")
+    loop.settled()
+    who = goes(loop)[which]
+    with loop.workspace.state.begin() as tx:
+        note(tx, loop.workspace.now())
+        place = {"connection": "beta", "lead": lead(loop, who), "field": "create"}
+        park(tx, kind=WRITE, options=[], at=loop.workspace.now(), why=RESTORED, **place)
+    decide(loop, who, leave=True)
+    link(loop)
+    loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": "a0"})
+    loop.settled()
+    assert not loop.beta.rows.get("prospects")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_was_told_by_a_record_that_is_gone_is_known_of_both(two: Loop, which: int) -> None:
+    """A second record of the person at alpha had said it, and no other takes it."""
+    who = goes(two)[which]
+    two.alpha.refuse = two.beta.refuse = lambda one: rejected("phone", "no") if "phone" in one.values else None
+    two.alpha.put("contacts", {"email": who, "phone": "+49301234567"}, "second")
+    two.settled()
+    two.alpha.remove("contacts", "second", Gone.DELETED)
+    two.settled()
+    link(two)
+    two.settled()
+    with two.workspace.state.read() as tx:
+        told = explain(tx, two.workspace, lead(two, "ana@x.io"))
+    assert [line["value"] for line in told["fields"] if line["field"] == "phone"] == ["+49301234567"]

@@ -57,7 +57,7 @@ DEALS = (
     Bug(
         "what was told of somebody is forgotten when they are merged",
         "sync/unite.py",
-        "    _inherit_outcomes(tx, keep, lose)\n",
+        "    _inherit_values(tx, keep, lose)\n",
         "",
         tests="tests/simulation/test_deals.py::test_what_failed_once_holds",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.planted.bug import Bug
 
 _WORLDS = "tests/simulation/test_joining.py"
+_UNITED = "tests/engine/test_united.py"
 
 JOINED = (
     Bug(
@@ -75,7 +76,7 @@ JOINED = (
         "sync/core/views.py",
         "return bool(makers) and old.name == min(makers, key=rank).name",
         "return any(old is one for one in makers)",
-        tests="tests/core/test_inherited.py",
+        tests="tests/core/test_views.py",
     ),
     Bug(
         "an address that a create in doubt meant is its own at another's record",
@@ -83,5 +84,61 @@ JOINED = (
         "if not (name in keys and name in changed)}",
         "}",
         tests="tests/engine/test_doubt.py",
+    ),
+    Bug(
+        "what a person decided of who became another is forgotten",
+        "sync/unite.py",
+        "    _inherit_answers(tx, keep, lose)\n",
+        "",
+        tests=_UNITED,
+    ),
+    Bug(
+        "an answer for now of the one goes before one for good of the other",
+        "sync/unite.py",
+        'if mine is None or (told["always"] and not mine["always"]):',
+        "if mine is None:",
+        tests=_UNITED,
+    ),
+    Bug(
+        "of two answers for good of who are one by now one is taken back without a word",
+        "sync/unite.py",
+        'if mine["always"] and told["always"]:',
+        "if False:",
+        tests=_UNITED,
+    ),
+    Bug(
+        "of two answers that say the same only the one's records were heard",
+        "sync/unite.py",
+        '"heard": [*mine["heard"], *told["heard"]]}',
+        '"heard": mine["heard"]}',
+        tests=_UNITED,
+    ),
+    Bug(
+        "a value taken out of what an update in doubt wrote went by its platform's clock",
+        "sync/adopt.py",
+        "{name for name in blank & body.keys() if before.get(name) not in (None, [])}",
+        "set()",
+        tests="tests/engine/test_doubt.py",
+    ),
+    Bug(
+        "what a platform had made of a value of ours is a person's where a conversion carried it",
+        "sync/core/views.py",
+        "held = {**_made_of_ours(old, heir, since), **heir.held}",
+        "held = heir.held",
+        tests="tests/core/test_views.py",
+    ),
+    Bug(
+        "what a platform had made of a value of ours is known of whatever its heir says",
+        "sync/core/views.py",
+        "if heir.body.get(name) == old.body.get(name) == old.held[name][1]",
+        "if name in heir.body",
+        tests="tests/core/test_views.py",
+    ),
+    Bug(
+        "what only a record that is gone had said of who became another is forgotten",
+        "sync/unite.py",
+        "    body.update({name: theirs[name] for name in new if name in theirs})\n",
+        "",
+        tests=_UNITED,
     ),
 )
