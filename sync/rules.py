@@ -1,5 +1,6 @@
-"""The rules by which leads are decided, as a person wrote them: where one has changed, all leads are decided anew,
-though no record of theirs did."""
+"""The rules by which leads are decided, and the mappings by which they are planned, as a person wrote them: where one
+has changed, all leads are decided anew, though no record of theirs did. A mapping may change and change back before its
+platform could be reached: no pull tells of it then."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import orjson
 from sqlalchemy import select
@@ -309,12 +310,15 @@ class Workspace:
 
     @cached_property
     def rules(self) -> str:
-        """The rules by which leads are decided, as a person wrote them: by field the rule and the order it goes by."""
-        told = {
+        """By what leads are decided and planned, as a person wrote it: by field the rule and the order it goes by, by
+        connection and object the mapping."""
+        told: dict[str, Any] = {
             name: [known.rule.value, *self.order.get(name, ())]
             for name, known in self.fields.items()
             if not known.derived
         }
+        for name in self.connections:
+            told[f"{name}/"] = {object: mapped.fingerprint for object, mapped in self.compiled(name).items()}
         return orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
 
     def now(self) -> str:

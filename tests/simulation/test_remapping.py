@@ -11,11 +11,15 @@ from sync.state.schema import leads
 from tests.simulation import remapping
 from tests.simulation.scenario import run
 
-BLANK, STALE = 165000068, 166015091
-"""Worlds where an entry comes back and its field is blank; where one goes both ways again and no record changed."""
+BLANK, STALE, AWAY = 165000068, 166015091, 510008665
+"""Worlds where an entry comes back and its field is blank; where one goes both ways again and no record changed; where
+one was away while its platform could not be reached."""
 
 
-@pytest.mark.parametrize(("seed", "met"), [(BLANK, remapping.EMPTIED), (BLANK, remapping.OUT), (STALE, remapping.PULL)])
+@pytest.mark.parametrize(
+    ("seed", "met"),
+    [(BLANK, remapping.EMPTIED), (BLANK, remapping.OUT), (STALE, remapping.PULL), (AWAY, remapping.OUT)],
+)
 def test_a_mapping_that_is_changed_and_changed_back_loses_nothing(seed: int, met: str) -> None:
     outcome = run(seed)
     assert outcome.violation == ""
