@@ -17,7 +17,7 @@ LINKS = 94000218
 """One where links to further pages grow too old."""
 MARKED = 94003512
 """One where the engine puts a tag beside those that a person gave."""
-ROLLED, EMPTIED, PICKY, AGED = 94001211, 94000407, 94000284, 94000260
+ROLLED, EMPTIED, PICKY, AGED = 94001211, 94000407, 94000394, 94000260
 """Worlds where a roll-up moves, a listing is cut short, a value is not in the list, a cursor is too old."""
 
 
