@@ -20,17 +20,19 @@ START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
 MakeState = Callable[[], State]
 
+_LEVELS = {name: logging.getLogger(name).level for name in LIBRARIES}
+"""How loud each library is before any command runs: a fixture of a whole module may run one before its first test."""
+
 
 @pytest.fixture(autouse=True)
 def _log_as_before() -> Iterator[None]:
     """A command that a test runs sets where the log goes, to a stream that is closed when the test ends, and hushes
     libraries that other tests listen to."""
-    before, libraries = structlog.get_config(), [logging.getLogger(name) for name in LIBRARIES]
-    levels = [library.level for library in libraries]
+    before = structlog.get_config()
     yield
     structlog.configure(**before)
-    for library, level in zip(libraries, levels, strict=True):
-        library.setLevel(level)
+    for name, level in _LEVELS.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture
