@@ -205,8 +205,11 @@ class _Baselines:
                 del known[operation.record]  # the next one's, perhaps
 
     def _is_readdressed(self, operation: Planned, result: Result) -> bool:
-        """Whether a person's record has another id because it was given another address."""
-        return self.mapped.kind is Kind.LEAD and MAIN in operation.after and result.id in self.rows
+        """Whether a person's record has another id because it was given another address. Where a platform merges
+        records it may be the one that they were merged into, of which a pull tells."""
+        if self.mapped.kind is not Kind.LEAD or MAIN not in operation.after or result.id not in self.rows:
+            return False
+        return not self.workspace.manifest(self.connection).objects[operation.object].merges
 
     def _take(self, stream: int, operation: Planned, result: Result, known: Any) -> None:
         of_person = self.mapped.kind is Kind.LEAD

@@ -142,8 +142,10 @@ def _guarded(attempt: Attempt, names: list[str]) -> list[str]:
 
 
 def _guard_from_now(attempt: Attempt, names: list[str]) -> None:
+    """The first writes of these connections are behind them. Where the fate of any is unknown they are not: what turns
+    out not to have been done is written again."""
     with attempt.workspace.state.read() as tx:
-        known = guarded(tx, names)
+        known = guarded(tx, names) | in_doubt(tx)
     fresh = [name for name in names if name not in known]
     if fresh:
         with attempt.workspace.state.begin() as tx:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from config.errors import Misconfigured
 from config.project import Guards, Limit
+from connectors.api import Operation
 from sync.cli import show
 from sync.insight.status import status
 from sync.runs import Options, Report, Runner
@@ -63,6 +64,31 @@ def test_the_first_writes_are_not_held_twice(loop: Loop) -> None:
         loop.alpha.put("contacts", {"email": f"p{n}@x.io", "title": "Chief"})
     assert run(loop, approve=True).state == "done"
     assert len(loop.beta.writes) == 6
+
+
+def test_what_a_process_that_died_left_of_the_first_writes_is_not_held(loop: Loop) -> None:
+    """It is too young to be looked up by the process that follows, and turns out not to have been done."""
+    file = loop.folder / "closedloop.yaml"
+    file.write_text(file.read_text() + LIMITS)
+    loop.reopen()
+    for n in range(6):
+        loop.beta.put("contacts", {"email": f"p{n}@x.io", "title": "Clerk"})
+        loop.clock.advance(1)
+        loop.alpha.put("contacts", {"email": f"p{n}@x.io", "title": "Chief"})
+
+    def dies(operation: Operation) -> None:
+        if len(loop.beta.writes) == 2:
+            raise KeyboardInterrupt
+
+    loop.beta.refuse = dies
+    with pytest.raises(KeyboardInterrupt):
+        run(loop, approve=True)
+    loop.beta.refuse = lambda operation: None
+    loop.clock.advance(-59)
+    run(loop, approve=True)
+    loop.clock.advance(600)
+    assert run(loop).held == {}
+    assert {contact["title"] for contact in loop.beta.all("contacts")} == {"Chief"}
 
 
 def test_a_large_change_is_held_and_told_and_let_through(guarded: Loop) -> None:

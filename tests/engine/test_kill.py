@@ -30,11 +30,10 @@ from pathlib import Path
 from sync import push
 from sync.runs import Options, Runner
 from sync.workspace import Workspace
-# `large`: whether a guard holds what a killed run left is not asked here (docs/reliability.md, what does not hold yet)
 push.DOUBT = 1.0  # what was sent before the last kill is old enough to be told done or not done
 with Workspace.open(Path(sys.argv[1])) as workspace:
     for _ in range(2):
-        report = Runner(workspace).run("sync", workspace.connections, Options(approve=True, large=True))
+        report = Runner(workspace).run("sync", workspace.connections, Options(approve=True))
         assert not report.errors, report.errors
 """
 
