@@ -8,6 +8,13 @@ _SEEN = "tests/simulation/test_rolling.py::test_what_failed_once_holds"
 
 ROLLED = (
     Bug(
+        "a connection is guarded while the fate of its first writes is unknown",
+        "sync/steps/push.py",
+        "known = guarded(tx, names) | in_doubt(tx)",
+        "known = guarded(tx, names)",
+        tests="tests/engine/test_guards.py",
+    ),
+    Bug(
         "a deal that is told older stays as it was known",
         "sync/rollback.py",
         "back=_still_older(workspace, connection, object, told) if few else ())",

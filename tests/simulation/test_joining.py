@@ -19,6 +19,8 @@ ARCHIVE: tuple[int, ...] = (
     *(500134, 501938, 505821, 604282, 605390, 614427, 614514, 615801, 709700, 715500),
     # of two who are converted into one new record, a planted bug
     *(951432, 951520),
+    # a record that goes to the lead that another was until just now, a planted bug, too
+    *(971797, 972214),
     # the same: what a platform carries over where the blank was never told, or what it had cut off; roll-ups of one
     # deleted in silence; times by the clocks of a zone
     *(605269, 701004, 706157, 709928, 710232, 950088, 964391, 967483, 968266),
