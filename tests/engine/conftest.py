@@ -142,6 +142,14 @@ class Loop:
         self.workspace.close()
         self.workspace = open_loop(self.folder, self.clock, self.alpha, self.beta)
 
+    def rule(self, field: str, told: str) -> None:
+        """Somebody writes the survivorship rule of a field into the project file (`told` "": takes it out), and the
+        program starts again."""
+        path = self.folder / "closedloop.yaml"
+        rule = f"\nlead: {{survivorship: {{{field}: {{rule: {told}}}}}}}\n" if told else ""
+        path.write_text(path.read_text().partition("\nlead:")[0] + rule)
+        self.reopen()
+
 
 def open_loop(folder: Path, clock: ManualClock, alpha: Memory, beta: Memory) -> Workspace:
     platforms = {

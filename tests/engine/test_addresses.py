@@ -346,9 +346,7 @@ def test_an_address_changed_before_a_conversion_is_heard(loop: Loop, first: str)
 
 
 def test_nobody_is_asked_where_a_person_decides_the_address(two: Loop) -> None:
-    file = two.folder / "closedloop.yaml"
-    file.write_text(file.read_text() + "lead: {survivorship: {email: {rule: ask}}}\n")
-    two.reopen()
+    two.rule("email", "ask")
     two.clock.advance(5)
     two.alpha.edit("contacts", "ana", {"title": "Boss"})
     two.settled()

@@ -11,18 +11,13 @@ from connectors.api import Verb
 from sync.conflicts import Answer, answer, found, listed
 from sync.insight.explain import explain, find
 from sync.unlink import unlink
-from tests.engine.conftest import Loop, open_loop
-
-ASK = "\nlead: {survivorship: {title: {rule: ask}}}\n"
+from tests.engine.conftest import Loop
 
 
 @pytest.fixture
 def asking(loop: Loop) -> Loop:
     """A project that leaves titles to a person; Ana is in both places, under two of them."""
-    project = loop.folder / "closedloop.yaml"
-    project.write_text(project.read_text() + ASK)
-    loop.workspace.close()
-    loop.workspace = open_loop(loop.folder, loop.clock, loop.alpha, loop.beta)
+    loop.rule("title", "ask")
     loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Clerk"}, id="a1")
     loop.beta.put("contacts", {"email": "ana@x.io", "title": "Buyer"}, id="b1")
     loop.settled()

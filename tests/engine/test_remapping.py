@@ -95,30 +95,20 @@ def test_a_field_that_is_gone_is_found_gone_where_its_entry_is_put_back(loop: Lo
     assert not any("title" in one.values for one in later if one.verb is Verb.UPDATE)
 
 
-RULE = "\nlead: {survivorship: {title: {rule: %s}}}\n"
-
-
-def rule(loop: Loop, told: str) -> None:
-    """Somebody writes another rule for titles into the project file, and the program starts again."""
-    path = loop.folder / "closedloop.yaml"
-    path.write_text(path.read_text().partition("\nlead:")[0] + (RULE % told if told else ""))
-    loop.reopen()
-
-
 def test_a_changed_rule_decides_all_leads_anew(loop: Loop) -> None:
     """A question of a field that was asked about goes away; and no run finds anything to do twice."""
-    rule(loop, "ask")
+    loop.rule("title", "ask")
     loop.beta.put("contacts", {"email": "ana@x.io", "title": "Buyer"})
     loop.clock.advance(5)
     loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Clerk"})
     loop.settled()
     assert titles(loop) == ["Clerk", "Buyer"]
-    rule(loop, "prefer, order: [beta]")
+    loop.rule("title", "prefer, order: [beta]")
     loop.settled()
     assert titles(loop) == ["Buyer", "Buyer"]
     with loop.workspace.state.read() as tx:
         assert listed(tx) == []
-    rule(loop, "")
+    loop.rule("title", "")
     loop.settled()
     assert titles(loop) == ["Buyer", "Buyer"]
 
@@ -133,6 +123,6 @@ def test_a_changed_rule_is_carried_to_where_a_field_goes_one_way(loop: Loop) -> 
     loop.beta.edit("contacts", next(iter(loop.beta.rows["contacts"])), {"title": "Chief"})
     loop.settled()
     assert titles(loop) == ["Clerk", "Chief"]
-    rule(loop, "prefer, order: [alpha]")
+    loop.rule("title", "prefer, order: [alpha]")
     loop.settled()
     assert titles(loop) == ["Clerk", "Clerk"]

@@ -185,9 +185,7 @@ def test_whose_record_it_is_is_not_asked_where_all_it_may_be_are_one_by_now(loop
 @pytest.fixture
 def asking(loop: Loop) -> Loop:
     """Titles are left to a person: Ana has two, and so has Anna."""
-    project = loop.folder / "closedloop.yaml"
-    project.write_text(project.read_text() + "\nlead: {survivorship: {title: {rule: ask}}}\n")
-    loop.reopen()
+    loop.rule("title", "ask")
     for number, email in enumerate(("ana@x.io", "anna@y.io")):
         loop.alpha.put("contacts", {"email": email, "title": "Clerk"}, f"a{number}")
         loop.beta.put("contacts", {"email": email, "title": "Buyer"}, f"b{number}")

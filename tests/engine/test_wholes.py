@@ -48,9 +48,7 @@ def test_another_value_is_heard_there(short: Loop, title: str) -> None:
 
 
 def test_nobody_is_asked_about_the_rest(short: Loop) -> None:
-    path = short.folder / "closedloop.yaml"
-    path.write_text(path.read_text() + "lead: {survivorship: {title: {rule: ask}}}\n")
-    short.reopen()
+    short.rule("title", "ask")
     short.clock.advance(60)
     short.alpha.edit("contacts", "a", {"phone": "+49 30 1234567"})
     short.settled()
