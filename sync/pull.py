@@ -15,7 +15,7 @@ from mappings.model import Kind
 from sync.absorb import Absorbed, absorb_pages
 from sync.arrivals import Back
 from sync.state.database import State
-from sync.state.schema import leads, records, streams
+from sync.state.schema import records, streams
 from sync.state.suppression import Suppression
 from sync.streams import StreamRow, known_stream, stream_for
 
@@ -46,7 +46,6 @@ def restart_in(tx: Connection, connection: str, object: str, kind: str) -> None:
         stream_for(tx, connection, object, kind)
 
 
-_DECIDE_ANEW = update(leads).where(leads.c.dirty != 1, leads.c.state == "live").values(dirty=1)
 _READ_BY = update(streams).where(streams.c.id == bindparam("stream")).values(mapping=bindparam("by"))
 _RESTART = (
     update(streams)
@@ -117,7 +116,6 @@ def _stream(state: State, connection: str, mapped: Mapped, known: StreamRow | No
             if mapped.kind is Kind.FIGURE:  # other dimensions make other rows; the old ones would count twice
                 tx.execute(delete(records).where(records.c.stream == stream.id))
             tx.execute(update(records).where(records.c.stream == stream.id).values(raw_hash=0))
-            tx.execute(_DECIDE_ANEW)
             stream = replace(stream, cursor=None, complete=False)
         tx.execute(_READ_BY, {"stream": stream.id, "by": mapped.fingerprint})
         return replace(stream, mapping=mapped.fingerprint)

@@ -4,10 +4,8 @@ it."""
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import update
 
-from sync import drift, pull, rules
-from sync.state.schema import leads
+from sync import drift, rules
 from tests.simulation import remapping
 from tests.simulation.scenario import run
 
@@ -32,7 +30,5 @@ def test_the_oracle_sees_a_blank_that_empties_others(monkeypatch: pytest.MonkeyP
 
 
 def test_the_oracle_sees_what_no_record_tells_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = update(leads).where(leads.c.id == "").values(dirty=1)
-    monkeypatch.setattr(pull, "_DECIDE_ANEW", nobody)
     monkeypatch.setattr(rules, "changed", lambda tx, workspace: False)
     assert "P1: first" in run(STALE).violation
