@@ -142,10 +142,12 @@ def _guarded(attempt: Attempt, names: list[str]) -> list[str]:
 
 
 def _guard_from_now(attempt: Attempt, names: list[str]) -> None:
-    """The first writes of these connections are behind them. Where the fate of any is unknown they are not: what turns
-    out not to have been done is written again."""
+    """The first writes of these connections are behind them. Where the fate of any first write is unknown they are not:
+    what turns out not to have been done is written again, and what follows from it is written elsewhere."""
     with attempt.workspace.state.read() as tx:
-        known = guarded(tx, names) | in_doubt(tx)
+        known = guarded(tx, attempt.workspace.connections)
+        if in_doubt(tx) & set(attempt.workspace.connections) - known:
+            return
     fresh = [name for name in names if name not in known]
     if fresh:
         with attempt.workspace.state.begin() as tx:

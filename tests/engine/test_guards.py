@@ -66,15 +66,14 @@ def test_the_first_writes_are_not_held_twice(loop: Loop) -> None:
     assert len(loop.beta.writes) == 6
 
 
-def test_what_a_process_that_died_left_of_the_first_writes_is_not_held(loop: Loop) -> None:
-    """It is too young to be looked up by the process that follows, and turns out not to have been done."""
+def _limited(loop: Loop) -> None:
     file = loop.folder / "closedloop.yaml"
     file.write_text(file.read_text() + LIMITS)
     loop.reopen()
-    for n in range(6):
-        loop.beta.put("contacts", {"email": f"p{n}@x.io", "title": "Clerk"})
-        loop.clock.advance(1)
-        loop.alpha.put("contacts", {"email": f"p{n}@x.io", "title": "Chief"})
+
+
+def _dies_at_the_third_write(loop: Loop) -> None:
+    """A process dies within the first writes at beta; the next one finds the last of them too young to be looked up."""
 
     def dies(operation: Operation) -> None:
         if len(loop.beta.writes) == 2:
@@ -87,8 +86,28 @@ def test_what_a_process_that_died_left_of_the_first_writes_is_not_held(loop: Loo
     loop.clock.advance(-59)
     run(loop, approve=True)
     loop.clock.advance(600)
+
+
+def test_what_a_process_that_died_left_of_the_first_writes_is_not_held(loop: Loop) -> None:
+    _limited(loop)
+    for n in range(6):
+        loop.beta.put("contacts", {"email": f"p{n}@x.io", "title": "Clerk"})
+        loop.clock.advance(1)
+        loop.alpha.put("contacts", {"email": f"p{n}@x.io", "title": "Chief"})
+    _dies_at_the_third_write(loop)
     assert run(loop).held == {}
     assert {contact["title"] for contact in loop.beta.all("contacts")} == {"Chief"}
+
+
+def test_what_follows_elsewhere_from_first_writes_that_died_is_not_held(loop: Loop) -> None:
+    """Sales is made six prospects; that they are is told to marketing only when it is known."""
+    _limited(loop)
+    for n in range(6):
+        ana = loop.alpha.put("contacts", {"email": f"p{n}@x.io", "title": "Chief"})
+        loop.alpha.put("events", {"type": "form", "at": "2026-03-01T08:00:00Z", "person": ana})
+    _dies_at_the_third_write(loop)
+    assert run(loop).held == {}
+    assert {contact["stage"] for contact in loop.alpha.all("contacts")} == {"sales_qualified"}
 
 
 def test_a_large_change_is_held_and_told_and_let_through(guarded: Loop) -> None:
