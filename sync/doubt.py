@@ -48,7 +48,7 @@ _TWINS = (
     .where(records.c.lead == bindparam("who"))  # wherever it is by now: a lead may have been converted before we looked
 )
 _GIVEN = (
-    select(journal.c.record, journal.c.after)
+    select(journal.c.record, journal.c.after, journal.c.verb)
     .where(journal.c.lead == bindparam("who"), journal.c.connection == bindparam("of"))
     .where(journal.c.id > bindparam("row"), journal.c.state == "settled")
     .order_by(journal.c.id)
@@ -142,8 +142,10 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
     place = {"of": row.connection, "who": row.lead}
     twins = tx.execute(_TWINS, place).all()
     given: dict[str, Values] = {}
-    for record, after in tx.execute(_GIVEN, {**place, "row": row.id}).all() if twins else ():
+    others: set[str] = set()  # made by creates that came after
+    for record, after, verb in tx.execute(_GIVEN, {**place, "row": row.id}).all() if twins else ():
         given.setdefault(record, {}).update(orjson.loads(after))
+        others.update([record] if verb == Verb.CREATE else ())
     unheard = [orjson.loads(one.after) for one in _undone(tx, [row.lead])] if twins else []
     mapped = workspace.mapped(row.connection).get(row.object)
     for twin in twins:
@@ -151,7 +153,8 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
         body: Values = but_met_by(mapped, orjson.loads(twin.body), changed)
         meant = {n: after[n] for after in unheard for n in after if n in body and came_of(after[n], body[n])}
         dated = as_meant(row, body, changed, twin.first_at, {**meant, **given.get(twin.id, {})})
-        let_go(tx, row, body, changed)
+        if twin.id not in others:
+            let_go(tx, row, body, changed)
         held: dict[str, list[Any]] = orjson.loads(twin.held) if twin.held else {}
         known = rewritten(row, body) | held
         if dated != changed or known != held:

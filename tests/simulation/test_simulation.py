@@ -79,6 +79,10 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     # the world: a record came back between the look and a create; a person answered with a blank; an index that lags
     # showed a field's namesake; a conversion under an address that nobody had heard
     *((seed, {}) for seed in (200026039, 200028768, 200031279, 200035872)),
+    # a create found undone, and a second one's record with another word: the first one's was put away, and came back
+    *((seed, {}) for seed in (610013170, 610072848)),
+    # the world: a clock set far forward between two slices of a run, whose pull had broken: it reads all of it anew
+    (610071532, {}),
     # an opt-out that came in only with the answer to an upsert
     (1101, {"steps": 6, "faults": False, "without": frozenset({"meddling"})}),
 )
