@@ -62,14 +62,11 @@ def compare(
         with workspace.state.begin() as tx:
             _keep(tx, f"frozen:{place}", str(before))
             _keep(tx, f"read:{place}", _entries(mapped))
-    try:
-        schema = workspace.connector(connection).describe(object)
-    except (PermissionMissing, RetryLater) as error:  # pulling will tell; what was frozen stays so
-        log.warning("drift.not_described", connection=connection, object=object, error=type(error).__name__)
+    gone = missing(workspace, connection, object)
+    if gone is None:  # pulling will tell; what was frozen stays so
         workspace.freeze(connection, object, before.gone, before.back)
         first()
         return
-    gone = vanished(mapped, schema)
     if gone != before.gone:
         log.warning("drift.frozen", connection=connection, object=object, fields=gone, before=before.gone)
     thawed = set(before.gone) - set(gone)
@@ -161,12 +158,24 @@ def _thaw(tx: Connection, workspace: Workspace, connection: str, object: str) ->
     tx.execute(update(leads).where(leads.c.dirty == 0, leads.c.state == "live").values(dirty=2))
 
 
-def read_whole(tx: Connection, workspace: Workspace, connection: str, object: str) -> None:
-    """The object has been read from the beginning: from now on the blanks of all its fields tell something."""
+def missing(workspace: Workspace, connection: str, object: str) -> list[str] | None:
+    """The mapped remote fields that the account has not now; None where it cannot be asked."""
+    try:
+        schema = workspace.connector(connection).describe(object)
+    except (PermissionMissing, RetryLater) as error:
+        log.warning("drift.not_described", connection=connection, object=object, error=type(error).__name__)
+        return None
+    return vanished(workspace.compiled(connection)[object], schema)
+
+
+def read_whole(tx: Connection, workspace: Workspace, connection: str, object: str, gone: Collection[str]) -> None:
+    """The object has been read from the beginning: from now on the blanks of all its fields tell something, but of
+    those that are `gone` again by now: they may have been so while it was read."""
     place = f"{connection}/{object}"
     held = tx.execute(_NOTES, {"one": f"frozen:{place}", "other": "", "third": ""}).all()
     noted = Noted.of(held[0].value if held else None)
-    _keep(tx, f"frozen:{place}", str(Noted(noted.gone, [])))
+    noted = Noted(sorted({*noted.gone, *gone}), [])
+    _keep(tx, f"frozen:{place}", str(noted))
     workspace.freeze(connection, object, noted.gone, [])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -193,6 +193,17 @@ def test_another_account_is_never_let_through(guarded: Loop) -> None:
 # fields that go
 
 
+class Fleeting(list[str]):
+    """The fields of an object, others each time that they are asked for; the last stay."""
+
+    def __init__(self, *told: list[str]) -> None:
+        super().__init__()
+        self._told = list(told)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._told.pop(0) if len(self._told) > 1 else self._told[0])
+
+
 def names(loop: Loop) -> list[str]:
     return sorted({"email", "first", "title", "phone", "opted_out", "origin"})
 
@@ -245,6 +256,27 @@ def test_a_field_that_was_made_anew_empties_nothing_elsewhere(guarded: Loop) -> 
     guarded.beta.edit("contacts", next(iter(guarded.beta.rows["contacts"])), {"title": None})
     guarded.settled()
     assert [row["title"] for row in guarded.alpha.all("contacts")] == [None, *["Clerk"] * 5]
+
+
+def test_a_field_that_is_gone_again_before_all_was_read_empties_nothing_elsewhere(guarded: Loop) -> None:
+    """It was there when the run began to read, and not when its records were told: nothing is known of its blanks."""
+    without = [name for name in names(guarded) if name != "title"]
+    guarded.beta.schema["contacts"] = without
+    guarded.clock.advance(3600)
+    run(guarded)
+    for row in guarded.beta.rows["contacts"].values():
+        del row.values["title"]
+    guarded.beta.schema["contacts"] = Fleeting(names(guarded), without)
+    guarded.clock.advance(3600)
+    run(guarded)
+    guarded.beta.schema = {"contacts": names(guarded)}
+    for id in guarded.beta.rows["contacts"]:
+        guarded.beta.edit("contacts", id, {"title": None})
+    guarded.clock.advance(3600)
+    run(guarded, large=True)
+    guarded.settled()
+    assert [row["title"] for row in guarded.alpha.all("contacts")] == ["Clerk"] * 6
+    assert [row["title"] for row in guarded.beta.all("contacts")] == ["Clerk"] * 6
 
 
 def test_the_fields_are_asked_for_once_an_hour(guarded: Loop) -> None:

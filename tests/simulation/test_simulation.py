@@ -81,6 +81,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     *((seed, {}) for seed in (200026039, 200028768, 200031279, 200035872)),
     # a create found undone, and a second one's record with another word: the first one's was put away, and came back
     *((seed, {}) for seed in (610013170, 610072848)),
+    # a field made anew that was gone again while its object was read, and back, blank, by the next run
+    (610071077, {}),
     # the world: a clock set far forward between two slices of a run, whose pull had broken: it reads all of it anew
     (610071532, {}),
     # an opt-out that came in only with the answer to an upsert
