@@ -429,6 +429,7 @@ class Seat:
                 continue
             if row.object == object and value in values and (key == "id" or row.gone is None):
                 found[value] = row
+        self.pending.extend(found.values())
         told = {value: self.side.told(row) for value, row in found.items()}
         if key != "id":
             self.side.looked_up(values)
