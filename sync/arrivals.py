@@ -291,7 +291,7 @@ class Arrivals:
                 held.pop(name, None)
         self._note_loosened(record, before, old, body)
         news = {name: at for name, at in changed.items() if known.get(name) != at}
-        self.ended.given(record.id, before.version, body, news)
+        self.ended.given(record.id, before.version, old, known, body, news)
         return (
             record.id,
             raw_hash,
@@ -322,7 +322,7 @@ class Arrivals:
         told: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
         since = self.at if self.back.anew else record.version
         if self.back.anew:
-            self.ended.given(record.id, before.version, body, dict.fromkeys(names, since))
+            self.ended.given(record.id, before.version, old, told, body, dict.fromkeys(names, since))
         changed = orjson.dumps({**told, **dict.fromkeys(names, since)}).decode()
         sent: dict[str, list[Any]] = orjson.loads(before.held or "{}")
         held = {n: pair for n, pair in sent.items() if n not in names}

@@ -73,14 +73,25 @@ class Ended:
             for row in tx.execute(_ENDED, {"some": some, "of": stream.connection}):
                 self._by_heir.setdefault(row.into, []).append(row)
 
-    def given(self, heir: str, known_at: str, new: Values, since: Mapping[str, str]) -> None:
-        """A record, which was last known as of `known_at`, has these values `since` then. One that was told since the
-        other ended had all that was carried over."""
+    def given(
+        self,
+        heir: str,
+        known_at: str,
+        old: Values,
+        told: Collection[str],
+        new: Values,
+        since: Mapping[str, str],
+    ) -> None:
+        """A record, which was last known as of `known_at` to hold `old`, has these values `since` then. One that was
+        told since the other ended had all that was carried over. But where no value of a field had been known there,
+        nor that it was emptied (`told`: the fields that changed), the answers may have left out what was carried over.
+        """
         for row in self._by_heir.get(f"{self._object}/{heir}", ()):
             if not (row.version and known_at >= row.version):
                 continue
             held: Values = orjson.loads(row.body)
-            same = {name: at for name, at in since.items() if held.get(name) == new[name] is not None}
+            seen = {name: at for name, at in since.items() if name in told or old.get(name) not in (None, [])}
+            same = {name: at for name, at in seen.items() if held.get(name) == new[name] is not None}
             if same:
                 self._later.setdefault((row.stream, row.id), orjson.loads(row.changed or "{}")).update(same)
 

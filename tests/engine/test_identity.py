@@ -235,6 +235,25 @@ def test_what_a_merge_carried_over_is_a_persons_word_when_it_is_given_again(loop
     assert loop.beta.rows["contacts"]["b2"].values["title"] == "Chief"
 
 
+def test_what_a_conversion_carried_over_in_a_field_that_no_answer_had_is_no_news(loop: Loop) -> None:
+    """The contact was told since without the field, which was hidden, and somebody gave another value elsewhere."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io"})
+    loop.beta.put("prospects", {"email": "ana@x.io", "first": "Ana", "title": "Clerk"}, "p1")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", ana, {"title": "Chief"})
+    loop.clock.advance(5)
+    values = loop.beta.rows["prospects"]["p1"].values
+    loop.beta.remove("prospects", "p1", Gone.CONVERTED, into="c1", into_object="contacts")
+    loop.beta.put("contacts", {name: value for name, value in values.items() if name != "title"}, "c1")
+    loop.sync(push=False)
+    loop.clock.advance(5)
+    loop.beta.edit("contacts", "c1", {"title": values["title"]})
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ana].values["title"] == "Chief"
+    assert loop.beta.rows["contacts"]["c1"].values["title"] == "Chief"
+
+
 @pytest.mark.parametrize("told", ["at once", "before", "after"])
 def test_two_who_live_on_as_a_third_record_with_the_addresses_of_both_are_one(loop: Loop, told: str) -> None:
     """As HubSpot merges two contacts: into a new one. Nobody is asked, whatever the order in which it is told."""

@@ -54,7 +54,8 @@ def _to_the_minute(style: Style, raw: Any) -> Any:
 
 def _to_the_day(zone: ZoneInfo, style: Style, raw: Any) -> Any:
     """The day that its zone had: told as such, or as the midnight there."""
-    midnight = _there(style.read(raw), zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = _midnight(_there(style.read(raw), zone))
+    midnight = midnight if _is_zoned(midnight) else _midnight(style.read(raw))
     return midnight.date().isoformat() if style is STYLES["datetime"][0] else style.write(midnight)
 
 
@@ -72,8 +73,16 @@ def _moved(zone: ZoneInfo, style: Style, raw: Any) -> Any:
 def _there(at: datetime, zone: ZoneInfo) -> datetime:
     """The time as the zone's clocks show it; before there were zones, the common time."""
     there = at.astimezone(zone)
-    off = there.utcoffset() or timedelta(0)
-    return at if off % _QUARTER else there
+    return there if _is_zoned(there) else at
+
+
+def _is_zoned(there: datetime) -> bool:
+    """Whether there were zones then."""
+    return not (there.utcoffset() or timedelta(0)) % _QUARTER
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _rounded(places: int, style: Style, raw: Any) -> Any:

@@ -242,22 +242,9 @@ def _check_field(scenario: Scenario, person: _Person, name: str) -> None:
         return
     standing = _standing(scenario, person, edits)
     if value not in {_plain(edit) for edit in standing.values()}:
-        if _came_late(scenario, edits, name, value):
-            return
         raise Violation(f"P4: {name} of {person.email} is {value!r}; may be {sorted(map(_plain, standing.values()))}")
     _check_policy(scenario, person, name, value, standing)
     _check_losers(scenario, person, name, value, standing)
-
-
-def _came_late(scenario: Scenario, edits: Mapping[int, Edit], name: str, value: str) -> bool:
-    """Whether an ended record held the value, which an answer left out of the record that it lives on as: told later,
-    it looks as if it was given then."""
-    for edit in edits.values():
-        side = scenario.sides[edit.side]
-        ended = side.rows().get(edit.row)
-        if ended is not None and ended.into and (ended.into, name) in side.withheld and _plain(edit) == value:
-            return True
-    return False
 
 
 def _check_decided(scenario: Scenario, person: _Person, name: str, value: str) -> None:

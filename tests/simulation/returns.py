@@ -4,12 +4,15 @@ of now."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import orjson
 from sqlalchemy import bindparam, select
 
 from sync.state.schema import OPEN_WRITES, journal, records, streams
+from tests.simulation.drift import UNIFIED
 from tests.simulation.people import FIELDS
 from tests.simulation.side import Side
 
@@ -22,8 +25,8 @@ RATES = (0.0, 0.0, 0.0, 0.0, 0.3, 0.6)
 """How likely it is after an act."""
 
 _DOUBTED = select(journal.c.record).where(OPEN_WRITES, journal.c.connection == bindparam("of"))
-_VERSIONS = (
-    select(records.c.id, records.c.version, records.c.into)
+_KNOWN = (
+    select(records.c.id, records.c.version, records.c.into, records.c.body, records.c.changed)
     .join(streams, streams.c.id == records.c.stream)
     .where(streams.c.connection == bindparam("of"))
 )
@@ -70,15 +73,23 @@ class Returns:
     def _hidden(self, side: Side, id: str, name: str) -> set[str]:
         """What was written over there before anybody was shown it: nothing tells which of the two times was not heard.
         What a write of unknown fate was to replace: it looks as if that had never been done. What another record held
-        that lives on as this one, until this one was seen since: it looks as if that was carried over."""
+        that lives on as this one, until this one was seen since, and what it held there once: it looks as if that was
+        carried over."""
         with self.scenario.workspace.state.read() as tx:
             doubted = {row.record for row in tx.execute(_DOUBTED, {"of": side.name})}
-            known = {row.id: (row.version, row.into) for row in tx.execute(_VERSIONS, {"of": side.name})}
+            known = {row.id: row for row in tx.execute(_KNOWN, {"of": side.name})}
         if id in doubted:
             return {str(edit.value).casefold() for edit in self.scenario.people.edits}
         found = {str(value).casefold() for row, field, value in side.blind if (row, field) == (id, name)}
         for other, row in side.rows().items():
-            seen = known.get(other, ("", None))[1] and known.get(id, ("", None))[0] >= row.version
-            if row.into == id and not seen:
+            if row.into == id and not _is_seen(known, id, other, row.version, name):
                 found.add(str(row.values.get(name)).casefold())
         return found
+
+
+def _is_seen(known: Mapping[str, Any], id: str, other: str, ended: str, name: str) -> bool:
+    """Whether the engine knows that a record lives on as another, and has known since what that held in this field."""
+    if id not in known or other not in known or not known[other].into or known[id].version < ended:
+        return False
+    field = UNIFIED[name][0]
+    return field in orjson.loads(known[id].changed or "{}") or bool(orjson.loads(known[id].body).get(field))

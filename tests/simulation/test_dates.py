@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from config.clock import stamp
 from mappings import transforms
 from sync.core import echo
 from tests.simulation import dates, moments
@@ -20,6 +21,8 @@ MOVED, ROUNDED, COUNTED = 161001214, 161000008, 161001908
 either; where one keeps dates in epoch milliseconds."""
 TWICE = 300_003_433
 """One of the first kind, where a person has two records on that side."""
+UNZONED = 510_029_958
+"""A side keeps the day of a time just after its zone began: its midnight was before."""
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,10 @@ def test_dates_and_numbers_come_back_as_they_were_given(seed: int, met: str) -> 
 
 def test_a_day_that_two_records_of_a_person_have_moved_twice_is_known_again() -> None:
     assert run(TWICE).violation == ""
+
+
+def test_a_day_that_began_before_there_were_zones_is_known_again() -> None:
+    assert run(UNZONED).violation == ""
 
 
 def test_what_a_side_cannot_hold_stands_elsewhere() -> None:
@@ -58,6 +65,16 @@ def test_each_value_is_known_again_however_it_is_written_or_rewritten(type: str)
             dated = dates.Dated(f"{type}/{place}", names, 5, "alpha", rewriting)
             for n in range(len(moments.moments())):
                 assert dated.nth(dated.given("alpha", n)) == n
+
+
+@pytest.mark.parametrize("place", range(len(moments.STYLES["datetime"])))
+def test_what_a_side_makes_of_a_time_is_what_a_platform_may_make_of_it(place: int) -> None:
+    style = moments.STYLES["datetime"][place]
+    for rewriting in dates.REWRITINGS["datetime"]:
+        for at in moments.moments():
+            sent = style.write(at)
+            told = [stamp(style.read(raw)) for raw in (sent, rewriting(style, sent))]
+            assert echo.came_of(*told)
 
 
 def test_no_two_moments_are_near() -> None:

@@ -14,6 +14,8 @@ from tests.simulation.side import LACKING
 ANEW, STRICT, REFUSED, UNREAD, DOUBTED = 123017089, 123000073, 123000187, 123004471, 123129882
 """Worlds where a field is made anew, where whoever asks for one that is gone is refused, where a write of
 it is, where only a full read tells what it holds, where a process began by looking up a write to such a field."""
+CARRIED = 510021011
+"""One where a conversion carries a value over in a field that is hidden just then."""
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,10 @@ def test_a_field_that_goes_and_comes_back_loses_nothing(seed: int, met: str) -> 
     outcome = run(seed, without=NEWEST)
     assert outcome.violation == ""
     assert outcome.met[met]
+
+
+def test_what_a_conversion_carried_over_in_a_hidden_field_is_no_news() -> None:
+    assert run(CARRIED).violation == ""
 
 
 def test_the_oracle_sees_a_field_made_anew_that_empties_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ ARCHIVE = (
     *(200_004_180, 200_005_032),
     # the world: away when it was remembered, and brought back before anybody noticed
     200_004_491,
-    # the world: what came over with a conversion was left out of the answers since
+    # what came over with a conversion was left out of the answers since
     300_000_716,
     # planted bugs: a backfill that died at its start, and what is accepted with the same bytes
     *(95_015_228, 95_010_103),
