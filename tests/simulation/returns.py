@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import bindparam, select
 
+from connectors.api import Verb
 from sync.state.schema import OPEN_WRITES, journal, records, streams
 from tests.simulation.drift import UNIFIED
 from tests.simulation.people import FIELDS
@@ -25,6 +26,9 @@ RATES = (0.0, 0.0, 0.0, 0.0, 0.3, 0.6)
 """How likely it is after an act."""
 
 _DOUBTED = select(journal.c.record).where(OPEN_WRITES, journal.c.connection == bindparam("of"))
+_UNDONE = select(journal.c.after).where(
+    journal.c.verb == Verb.CREATE.value, journal.c.state == "withdrawn", journal.c.connection == bindparam("of")
+)
 _KNOWN = (
     select(records.c.id, records.c.version, records.c.into, records.c.body, records.c.changed)
     .join(streams, streams.c.id == records.c.stream)
@@ -74,13 +78,15 @@ class Returns:
         """What was written over there before anybody was shown it: nothing tells which of the two times was not heard.
         What a write of unknown fate was to replace: it looks as if that had never been done. What another record held
         that lives on as this one, until this one was seen since, and what it held there once: it looks as if that was
-        carried over."""
+        carried over. What a create meant that was found undone: it looks as if that had come late."""
         with self.scenario.workspace.state.read() as tx:
             doubted = {row.record for row in tx.execute(_DOUBTED, {"of": side.name})}
             known = {row.id: row for row in tx.execute(_KNOWN, {"of": side.name})}
+            undone = [orjson.loads(row.after) for row in tx.execute(_UNDONE, {"of": side.name})]
         if id in doubted:
             return {str(edit.value).casefold() for edit in self.scenario.people.edits}
         found = {str(value).casefold() for row, field, value in side.blind if (row, field) == (id, name)}
+        found |= {str(meant.get(UNIFIED[name][0])).casefold() for meant in undone}
         for other, row in side.rows().items():
             if row.into == id and not _is_seen(known, id, other, row.version, name):
                 found.add(str(row.values.get(name)).casefold())
