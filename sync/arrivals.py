@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -106,10 +106,14 @@ class Arrivals:
         self.older: list[str] = []
         self.lost: list[Loss] = []
         self.loosened: list[Loss] = []
-        self.consents = mapped.consents
         self.heirs: set[str] = set()
         self.agreed = Agreed(tx, ())
         self.ended = Ended(tx, stream, ())
+
+    @cached_property
+    def consents(self) -> dict[str, tuple[str, ...]]:
+        """Of what is read here: needed only where somebody's record changed."""
+        return self.mapped.consents
 
     def take(self, by_id: dict[str, Record]) -> None:
         """Sort the records into new, known and the same as before; only the first two are decoded."""

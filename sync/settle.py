@@ -390,6 +390,11 @@ _COMPLAINTS = select(quarantine).where(
     quarantine.c.connection == bindparam("of"),
 )
 _OF_LEADS = _COMPLAINTS.where(quarantine.c.lead.in_(bindparam("some", expanding=True)))
+_RESOLVED = (
+    update(quarantine)
+    .where(quarantine.c.id.in_(bindparam("some", expanding=True)))
+    .values(state="resolved", last_at=bindparam("at"))
+)
 _OF_RECORDS = _COMPLAINTS.where(quarantine.c.record.in_(bindparam("some", expanding=True)))
 
 
@@ -407,7 +412,7 @@ def _close_quarantine(tx: Connection, done: Sequence[Planned], at: str) -> None:
             found.extend(tx.execute(query, {"of": done[0].connection, "some": some}))
     resolved = {row.id for row in found if _is_over(row, written, here)}
     for some in chunks(sorted(resolved)):
-        tx.execute(update(quarantine).where(quarantine.c.id.in_(some)).values(state="resolved", last_at=at))
+        tx.execute(_RESOLVED, {"some": some, "at": at})
 
 
 def _is_over(row: Any, written: Mapping[tuple[str, str], set[str]], here: set[tuple[str, str]]) -> bool:

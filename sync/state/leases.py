@@ -62,9 +62,12 @@ def _taking(dialect: str) -> Any:
     return update(leases).where(_AMONG).values(holder=bindparam("by"), token=leases.c.token + 1, expires_at=ends)
 
 
+_OURS = secrets.token_hex(4)
+
+
 def holder_name() -> str:
     """This process, as a person would look for it."""
-    return f"{_host()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return f"{_host()}:{os.getpid()}:{_OURS}"
 
 
 @cache

@@ -417,7 +417,11 @@ def _check_number(scenario: Scenario) -> None:
 _UNSETTLED = select(journal.c.id).where(journal.c.state.in_(["intent", "sent", "in_doubt"]))
 _REFUSED = select(journal.c.connection, journal.c.lead).where(journal.c.state == "quarantined")
 _ENTRIES = select(quarantine.c.connection, quarantine.c.lead)
-_STRAY = select(quarantine.c.id).join(leads, leads.c.id == quarantine.c.lead).where(quarantine.c.state == "open")
+_STRAY = (
+    select(quarantine.c.id)
+    .join(leads, leads.c.id == quarantine.c.lead)
+    .where(quarantine.c.state == "open", leads.c.state != "live")
+)
 _KNOWN = select(streams.c.connection, records.c.id, records.c.body, records.c.gone, records.c.lead).join(
     streams, streams.c.id == records.c.stream
 )
@@ -430,7 +434,7 @@ def _check_state(scenario: Scenario) -> None:
         unsettled = tx.execute(_UNSETTLED).all()
         refused = tx.execute(_REFUSED).all()
         entries = {(row.connection, row.lead) for row in tx.execute(_ENTRIES)}
-        stray = tx.execute(_STRAY.where(leads.c.state != "live")).all()
+        stray = tx.execute(_STRAY).all()
         known = tx.execute(_KNOWN).all()
     if unsettled:
         raise Violation(f"P31: {len(unsettled)} writes are in doubt for ever")

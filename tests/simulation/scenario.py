@@ -208,6 +208,8 @@ class Scenario:
         changed = self.remapping.compiled if self.remapping else lambda name, mapped: mapped
         workspace._compiled = {name: changed(name, made._compiled[name]) for name in self.sides}
         workspace._mapped = {name: dict(workspace._compiled[name]) for name in self.sides}
+        if not self.remapping:
+            workspace.rules = made.rules  # told once for all that share the project
         state.__dict__["begin"] = partial(Watched, self, life, state.begin)
         return workspace
 
