@@ -60,10 +60,12 @@ class Loss(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Back:
     """How records that were rolled back are taken in: their values count `anew`, or from when they were given. Of the
-    fields that are `kept` (None for all) the lead's value is to stay."""
+    fields that are `kept` (None for all) the lead's value is to stay. People who are `listed`, and not asked for by
+    their ids, are left alone where an index that lags may show them so."""
 
     anew: bool
     kept: frozenset[str] | None
+    listed: bool = False
 
 
 class _Known(NamedTuple):
@@ -223,9 +225,12 @@ class Arrivals:
             self._take_gone(record, raw_hash, before)
             return
         older = self._is_older(record, before)
+        lags = before.version >= stamp(unstamp(self.at) - LAGS) if older else False
         if older and self.back is None:  # an index that lags tells an older state than the one we know: not news
-            if before.version < stamp(unstamp(self.at) - LAGS) and went_back(record.version, before.version):
+            if not lags and went_back(record.version, before.version):
                 self.older.append(record.id)
+            return
+        if lags and self.back is not None and self.back.listed and self.stream.kind is Kind.LEAD:
             return
         read = self._read(record, before)
         if read is None:

@@ -23,6 +23,7 @@ from mappings.compiler import Mapped
 from mappings.model import Kind, Values
 from sync.core.addresses import MAIN
 from sync.core.echo import came_of, later
+from sync.ledger import Ledger
 from sync.load import chunks
 from sync.parked import IN_DOUBT
 from sync.state.database import NOTE, upsert
@@ -126,11 +127,12 @@ def unmade(tx: Connection, connection: str, run: str, now: datetime) -> list[Any
 _MEANT = select(journal).where(journal.c.op.in_(bindparam("some", expanding=True)))
 
 
-def date_late(workspace: Workspace, connection: str) -> None:
+def date_late(workspace: Workspace, connection: str, ledger: Ledger) -> None:
     """Values that watched creates wrote to other records of their person count from when they were meant to; blanks
     that stand in their place are asked about."""
     now = workspace.clock.now()
     with workspace.state.begin() as tx:
+        ledger.enter(tx)
         found = _watched(tx, connection)
         for some in chunks(sorted(found)):
             for row in tx.execute(_MEANT, {"some": some}).all():

@@ -41,12 +41,14 @@ def compare(
     connection: str,
     object: str,
     *,
+    enter: Callable[[Connection], None],
     remapped: bool = False,
     first: Callable[[], None] = lambda: None,
 ) -> None:
     """Compare the object's mapping with the account's live fields, at most every `guards.describe_every`, and always
     where the object was `remapped` since it was read. Freezes what is gone; where a field came back the object is read
-    anew. `first` is done as often, before it is noted that it was.
+    anew. `first` is done as often, before it is noted that it was; `enter` begins every transaction, and may raise
+    Fenced.
     """
     place = f"{connection}/{object}"
     now = workspace.clock.now()
@@ -60,6 +62,7 @@ def compare(
     before = Noted.of(held).unread(_unread(mapped, notes.get(f"read:{place}")) if remapped else [])
     if remapped:  # also where the account tells nothing now: what is read next, is read by this mapping
         with workspace.state.begin() as tx:
+            enter(tx)
             _keep(tx, f"frozen:{place}", str(before))
             _keep(tx, f"read:{place}", _entries(mapped))
     gone = missing(workspace, connection, object)
@@ -74,6 +77,7 @@ def compare(
     workspace.freeze(connection, object, noted.gone, noted.back)
     first()
     with workspace.state.begin() as tx:
+        enter(tx)
         _keep(tx, f"described:{place}", stamp(now))
         _keep(tx, f"frozen:{place}", str(noted))
         _keep(tx, f"read:{place}", _entries(mapped))

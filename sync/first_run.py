@@ -93,6 +93,7 @@ class Canary:
                 continue
             self._passed.add(name)
             with self._workspace.state.begin() as tx:
+                self._ledger.enter(tx)
                 row = {"name": f"canary:{name}", "value": self._workspace.now()}
                 tx.execute(upsert(meta, tx, update=["value"]), [row])
             log.info("first_run.canary_passed", connection=name, operations=len(mine), refused=refused)

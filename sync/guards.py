@@ -220,7 +220,7 @@ def _count(tx: Connection, query: Any, given: Mapping[str, Any] | None = None) -
 
 def _tallies(workspace: Workspace, names: Sequence[str], run: str) -> dict[str, Tally]:
     found = {name: Tally() for name in names}
-    for batch in plan_batches(workspace, run, store=False):
+    for batch in plan_batches(workspace, run):
         for operation in batch.operations:
             if operation.connection in found:
                 found[operation.connection].add(operation, workspace.fields)

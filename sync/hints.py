@@ -21,6 +21,7 @@ from config.clock import unstamp
 from config.errors import Misconfigured, RecordRejected
 from connectors.api import Notice, Record
 from sync.absorb import Absorbed, absorb_found
+from sync.ledger import Ledger
 from sync.load import chunks
 from sync.planning import approved, plan_batches
 from sync.state.database import upsert
@@ -203,7 +204,7 @@ def _read(workspace: Workspace, connection: str, object: str, ids: list[str]) ->
         return {}
 
 
-def pass_on(workspace: Workspace, run: str, done: Collection[str]) -> None:
+def pass_on(workspace: Workspace, ledger: Ledger, done: Collection[str]) -> None:
     """What is to be written now to connections that are not `done` by this run need not wait for their schedule.
 
     They get hints: the records about to be written are read first, as an edit there may be newer than what we know.
@@ -213,7 +214,7 @@ def pass_on(workspace: Workspace, run: str, done: Collection[str]) -> None:
     if not open_:
         return
     wanted: dict[str, set[Notice]] = defaultdict(set)
-    for number, batch in enumerate(plan_batches(workspace, run, store=False), 1):
+    for number, batch in enumerate(plan_batches(workspace, ledger.run), 1):
         for one in batch.operations:
             if one.connection in open_ and workspace.project.connections[one.connection].push:
                 wanted[one.connection].add(Notice(one.object, one.record) if one.record else Notice("", ""))
@@ -221,5 +222,6 @@ def pass_on(workspace: Workspace, run: str, done: Collection[str]) -> None:
             break
     if wanted:
         with workspace.state.begin() as tx:
+            ledger.enter(tx)
             for connection, notices in wanted.items():
                 keep(tx, connection, sorted(notices, key=lambda one: (one.object, one.id)), workspace.now())

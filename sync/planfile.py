@@ -49,7 +49,7 @@ def make_plan(workspace: Workspace, connections: Sequence[str], *, run: str = "p
     """The plan for `connections`, derived from the state as it is; nothing is written anywhere."""
     with workspace.state.read() as tx:
         plan = Plan(workspace.now(), state_id(tx))
-    for batch in plan_batches(workspace, run, store=False):
+    for batch in plan_batches(workspace, run):
         plan.operations.extend(op for op in batch.operations if op.connection in connections)
     for connection in connections:
         plan.operations.extend(beside_leads(workspace, connection))

@@ -21,6 +21,7 @@ from sync.deals import Deals
 from sync.deletes import fates
 from sync.entries import entry, quarantine_rows
 from sync.flapping import flaps
+from sync.ledger import Ledger
 from sync.load import chunks, lead_rows, lead_view, record_views
 from sync.pins import pinned
 from sync.push import all_open_targets, open_targets
@@ -53,15 +54,17 @@ def approved(tx: Connection) -> set[str]:
     return set(tx.execute(_APPROVED).scalars())
 
 
-def plan_batches(workspace: Workspace, run: str, *, store: bool = True, released: bool = False) -> Iterator[Batch]:
+def plan_batches(
+    workspace: Workspace, run: str, *, ledger: Ledger | None = None, released: bool = False
+) -> Iterator[Batch]:
     """Batches over all leads that wait to be planned, by id, for every connection that takes pushes.
 
-    With `store`, what a mapping cannot express is put into quarantine and leads with nothing to write are laid to
-    rest; without, the state stays as it is. With `released` it is planned as if nothing were in quarantine.
+    With the `ledger` of the run, what a mapping cannot express is put into quarantine and leads with nothing to write
+    are laid to rest; without, the state stays as it is. With `released` it is planned as if nothing were in quarantine.
     """
     after, claims = "", Claims()
     while True:
-        batch = _plan_batch(workspace, run, after, claims, store, released)
+        batch = _plan_batch(workspace, run, after, claims, ledger, released)
         if not batch.leads:
             return
         after = batch.last
@@ -79,16 +82,20 @@ _REFUSED = select(quarantine).where(
 )
 
 
-def _plan_batch(workspace: Workspace, run: str, after: str, claims: Claims, store: bool, released: bool) -> Batch:
-    if store and not _any_to_plan(workspace, after):
+def _plan_batch(
+    workspace: Workspace, run: str, after: str, claims: Claims, ledger: Ledger | None, released: bool
+) -> Batch:
+    if ledger and not _any_to_plan(workspace, after):
         return Batch()
-    opened = workspace.state.begin() if store else workspace.state.read()
+    opened = workspace.state.begin() if ledger else workspace.state.read()
     with opened as tx:
+        if ledger:
+            ledger.enter(tx)
         ids = list(tx.execute(_TO_PLAN, {"after": after}).scalars())
         batch = Batch(leads=len(ids), last=ids[-1] if ids else "")
         if ids:
             entries = [] if released else _entries(tx, ids)
-            _fill(tx, workspace, run, ids, batch, claims, entries, store)
+            _fill(tx, workspace, run, ids, batch, claims, entries, store=ledger is not None)
         return batch
 
 
@@ -106,6 +113,7 @@ def _fill(
     batch: Batch,
     claims: Claims,
     entries: Sequence[Any],
+    *,
     store: bool,
 ) -> None:
     wanted = targets(workspace)

@@ -70,13 +70,15 @@ def pull_object(
     stop: Callable[[], bool] = lambda: False,
     page_limit: int = 0,
     known: StreamRow | None = None,
+    enter: Callable[[Connection], None] = lambda tx: None,
     inside: Callable[[Connection, Absorbed], None] = lambda tx, counts: None,
     on_group: Callable[[Absorbed, int | None], None] = lambda counts, total: None,
 ) -> Pulled:
     """Pull `mapped.object` from where it stands until nothing more is to come, `stop()` says so or `page_limit` pages.
 
     Each group of pages commits with its cursor. `inside(tx, counts)` is called in every such transaction with what the
-    group brought, and may raise Fenced, or to have it taken again; `on_group` after it, with the sum so far.
+    group brought, and may raise Fenced, or to have it taken again; `on_group` after it, with the sum so far. `enter`
+    begins the transaction that makes the stream, or has it read anew, and may raise Fenced.
     A stream whose mapping changed since is read anew from the beginning: the new mapping fills old records too. And all
     leads are decided anew: of a field that goes another way now no record need be another.
     A pull that was cut off goes on where it stood, which ends where it would have ended then; what came since follows.
@@ -84,7 +86,7 @@ def pull_object(
     """
     counts, pages = Absorbed(), 0
     for catching_up in (False, True):
-        stream = _stream(state, connection, mapped, None if catching_up else known)
+        stream = _stream(state, connection, mapped, None if catching_up else known, enter)
         resumed = not catching_up and stream.cursor is not None and not stream.complete
         arriving = connector.pull(mapped.object, stream.cursor, mapped.remote_fields, since=since, bulk=bulk)
         for group in _groups(arriving, state.clock):
@@ -103,13 +105,16 @@ def pull_object(
     return Pulled(counts, True, pages)
 
 
-def _stream(state: State, connection: str, mapped: Mapped, known: StreamRow | None) -> StreamRow:
+def _stream(
+    state: State, connection: str, mapped: Mapped, known: StreamRow | None, enter: Callable[[Connection], None]
+) -> StreamRow:
     if known is None:
         with state.read() as tx:
             known = known_stream(tx, connection, mapped.object)
     if known is not None and known.mapping == mapped.fingerprint:
         return known
     with state.begin() as tx:
+        enter(tx)
         stream = stream_for(tx, connection, mapped.object, mapped.kind)
         if stream.mapping:
             tx.execute(update(streams).where(streams.c.id == stream.id).values(cursor=None, complete=False))

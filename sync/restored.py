@@ -38,7 +38,7 @@ CODE = "restored"
 def planned(workspace: Workspace, run: str, *, released: bool = False) -> list[Planned]:
     """All that would be written to people now, or once the fate of an earlier write is known; with `released` what
     quarantine holds, too."""
-    batches = list(plan_batches(workspace, run, store=False, released=released))
+    batches = list(plan_batches(workspace, run, released=released))
     return [operation for batch in batches for operation in (*batch.operations, *batch.waiting)]
 
 

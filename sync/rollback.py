@@ -47,7 +47,7 @@ def back(fields: Iterable[Field], way: str) -> Back | None:
     if way not in WAYS:
         return None
     lasting = frozenset(known.name for known in fields if known.rule in _LASTING)
-    return Back(anew=way == ACCEPT, kept=lasting if way == ACCEPT else None)
+    return Back(anew=way == ACCEPT, kept=lasting if way == ACCEPT else None, listed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +366,7 @@ def _decided(lead: str, name: str, decision: dict[str, Any], at: str) -> dict[st
 
 _LIVE = (
     select(records.c.stream, records.c.id, records.c.lead, records.c.body, records.c.changed, records.c.first_at)
+    .add_columns(records.c.version)
     .join(streams, streams.c.id == records.c.stream)
     .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
     .where(records.c.gone.is_(None))
@@ -378,18 +379,23 @@ _STANDING = (
 )
 
 
-def missing(workspace: Workspace, connection: str, object: str) -> list[Any]:
-    """The people's records known to live that are not there any more, asked for one by one: what a listing leaves out
-    is not taken for gone. Raises what a connector raises."""
+def missing(workspace: Workspace, connection: str, object: str) -> tuple[list[Any], list[Record]]:
+    """The people's records known to live that are not there any more, and those that are older than they are known,
+    asked for one by one: what a listing leaves out is not taken for gone, nor what it may show late for older. Raises
+    what a connector raises."""
     mapped = workspace.mapped(connection)[object]
     if mapped.kind is not Kind.LEAD:
-        return []
+        return [], []
     with workspace.state.read() as tx:
         known = tx.execute(_LIVE, {"of": connection, "named": object}).all()
-    found: set[str] = set()
-    for some in chunks([row.id for row in known]):
-        found.update(workspace.connector(connection).read(object, "id", some, mapped.remote_fields))
-    return [row for row in known if row.id not in found]
+    lost: list[Any] = []
+    back: list[Record] = []
+    for some in chunks(known):
+        found = workspace.connector(connection).read(object, "id", [row.id for row in some], mapped.remote_fields)
+        lost += [row for row in some if row.id not in found]
+        told = [(row, found[row.id]) for row in some if row.id in found]
+        back += [one for row, one in told if one.gone is None and one.version and one.version < row.version]
+    return lost, back
 
 
 def let_go(tx: Connection, workspace: Workspace, place: str, lost: Sequence[Any], way: str) -> int:

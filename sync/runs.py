@@ -176,7 +176,8 @@ class Runner:
             return attempt.report()
 
     def fail(self, run: str, error: ClosedloopError) -> None:
-        """Close a run that could not even take its steps."""
+        """Close a run that could not even take its steps, unless whoever went on with it has closed it."""
         with self.workspace.state.begin() as tx:
             values = {"state": "failed", "finished_at": self.workspace.now(), "error": str(error)}
-            tx.execute(update(runs).where(runs.c.id == run).values(**values))
+            open_ = runs.c.state.in_(["running", "cancelled"])
+            tx.execute(update(runs).where(runs.c.id == run, open_).values(**values))

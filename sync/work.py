@@ -37,7 +37,7 @@ def steps(attempt: Attempt) -> Iterator[str]:
 def _pass_on(attempt: Attempt) -> None:
     """What a webhook brought need not wait for the schedule of the connections that it is to be written to."""
     if attempt.news or (attempt.command == HINTS and attempt.ledger.total("pull", "applied")):
-        pass_on(attempt.workspace, attempt.run, attempt.connections)
+        pass_on(attempt.workspace, attempt.ledger, attempt.connections)
 
 
 def _ask(attempt: Attempt) -> Iterator[str]:

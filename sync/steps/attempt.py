@@ -157,7 +157,8 @@ class Attempt:
         self._note(held={**self._noted.get("held", {}), held.connection: told})
 
     def _refuse_restored(self) -> None:
-        """A state that was restored writes nothing: the run is over before it began."""
+        """A state that was restored writes nothing: the run is over before it began. (It has no leases yet; nobody goes
+        on with such a run.)"""
         try:
             epoch.check(self.workspace.state, self.workspace.marks)
         except StateUnusable as error:

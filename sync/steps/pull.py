@@ -15,7 +15,7 @@ from sync.guards import emptied, known_records
 from sync.hints import COMMAND as HINTS
 from sync.hints import Hint, drop, drop_others, follow, pending
 from sync.outset import Outset, known_connection, outset
-from sync.pull import pull_object, restart
+from sync.pull import pull_object, restart_in
 from sync.push import recover
 from sync.state.database import upsert
 from sync.state.schema import connections as connections_table
@@ -96,7 +96,8 @@ def _pulled(attempt: Attempt, connection: str, object: str) -> Iterator[str]:
     remapped = seen is not None and seen.stream.mapping not in ("", _mapping_of(attempt, connection, object))
     if seen is None or remapped or not is_known(attempt.workspace, connection, object, seen.described, seen.frozen):
         probe = partial(rolled_back.probe, attempt, connection, object)
-        compare(attempt.workspace, connection, object, remapped=remapped, first=probe if seen else _nothing)
+        first, enter = probe if seen else _nothing, attempt.ledger.enter
+        compare(attempt.workspace, connection, object, enter=enter, remapped=remapped, first=first)
         seen = _look(attempt, connection, object) if seen else None
     mapped = attempt.workspace.mapped(connection)[object]
     try:
@@ -122,6 +123,7 @@ def _pulled(attempt: Attempt, connection: str, object: str) -> Iterator[str]:
                 stop=attempt.stop.is_set,
                 page_limit=25,
                 known=seen.stream if seen else None,
+                enter=attempt.ledger.enter,
                 inside=lambda tx, counts: _account(attempt, tx, connection, object, counts),
                 on_group=lambda counts, total: attempt.progress.pulled(connection, object, counts.pulled, total),
             )
@@ -201,7 +203,9 @@ def _guard_empty(attempt: Attempt, connection: str, object: str, known: int) -> 
     if held is None or attempt.options.get("large"):
         return
     log.error("guard.emptied", connection=connection, object=object, known=known, arrived=arrived)
-    restart(attempt.workspace.state, connection, object, attempt.workspace.mapped(connection)[object].kind)
+    with attempt.workspace.state.begin() as tx:
+        attempt.ledger.enter(tx)
+        restart_in(tx, connection, object, attempt.workspace.mapped(connection)[object].kind)
     attempt.hold(held)
 
 

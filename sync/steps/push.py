@@ -81,7 +81,7 @@ def _dated(attempt: Attempt) -> list[str]:
     with attempt.workspace.state.read() as tx:
         unsettled = watched(tx, attempt.connections)
     for name in unsettled:
-        date_late(attempt.workspace, name)
+        date_late(attempt.workspace, name, attempt.ledger)
     return unsettled
 
 
@@ -159,7 +159,7 @@ def _guard_from_now(attempt: Attempt, names: list[str]) -> None:
 def _chunks(attempt: Attempt, open_: list[str], canary: Canary, *, count_waiting: bool) -> Iterator[list[Planned]]:
     """What is to be sent, in chunks; a connection's first chunk ever is the canary's size."""
     chunk: list[Planned] = []
-    for batch in plan_batches(attempt.workspace, attempt.run):
+    for batch in plan_batches(attempt.workspace, attempt.run, ledger=attempt.ledger):
         for operation in batch.operations:
             if operation.lead in attempt.unseen:
                 continue

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 
 from config.log import Log
+from connectors.api import Record
 from sync import rollback
 from sync.absorb import Absorbed, absorb_found
 from sync.arrivals import Back
@@ -97,9 +99,10 @@ def settle(attempt: Attempt, connection: str, object: str) -> None:
     """The object has been pulled: what looks rolled back holds all writes, or nothing speaks against it any more. Where
     a person has said which way it is to go, what is not there any more goes that way, too."""
     if (way := _way(attempt)) in rollback.WAYS:
-        lost = rollback.missing(attempt.workspace, connection, object)
+        lost, older = rollback.missing(attempt.workspace, connection, object)
         with attempt.workspace.state.begin() as tx:
             attempt.ledger.enter(tx)
+            _take_back(attempt, tx, connection, object, older)
             rollback.let_go(tx, attempt.workspace, f"{connection}/{object}", lost, way)
             rollback.absolve(tx, connection, object)
         return
@@ -109,6 +112,15 @@ def settle(attempt: Attempt, connection: str, object: str) -> None:
         _judge(attempt, connection, object)
     if noted is not None:
         hold(attempt)
+
+
+def _take_back(attempt: Attempt, tx: Connection, connection: str, object: str, found: list[Record]) -> None:
+    """What is older for certain, and was known so lately that the listing might have shown it late."""
+    known = back(attempt)
+    if found and known is not None:
+        how = replace(known, listed=False)
+        counts = absorb_found(tx, attempt.workspace, connection, object, found, run=attempt.run, back=how)
+        account(attempt, tx, connection, object, counts)
 
 
 def _judge(attempt: Attempt, connection: str, object: str) -> None:

@@ -130,7 +130,7 @@ def test_who_loses_the_lease_leaves_the_accounts_of_the_run_alone(loop: Loop) ->
     loop.sync(push=False)
     runner = Runner(loop.workspace)
     run = runner.open("sync", ("alpha", "beta"), Options())
-    planned = [operation for batch in plan_batches(loop.workspace, run, store=False) for operation in batch.operations]
+    planned = [operation for batch in plan_batches(loop.workspace, run) for operation in batch.operations]
     [first] = [operation for operation in planned if operation.connection == "beta"]
     loop.beta.refuse = lambda op: RetryLater("Busy.")
 
@@ -143,6 +143,15 @@ def test_who_loses_the_lease_leaves_the_accounts_of_the_run_alone(loop: Loop) ->
         send(loop.workspace, attempt.ledger, [first, replace(first, object="deals")], on_settled=taken_over)
     with loop.workspace.state.read() as tx:
         assert set(tx.execute(select(runs.c.counts)).scalars()) == {"another's"}
+
+
+def test_what_another_process_ended_is_not_failed_afterwards(loop: Loop) -> None:
+    runner = Runner(loop.workspace)
+    run = runner.open("sync", ("alpha", "beta"), Options())
+    runner.finish(run)
+    runner.fail(run, RetryLater("Busy."))
+    with loop.workspace.state.read() as tx:
+        assert tx.execute(select(runs.c.state).where(runs.c.id == run)).scalar() == "done"
 
 
 @pytest.fixture

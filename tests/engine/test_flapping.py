@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from sync.ledger import Ledger
 from sync.planning import plan_batches
 from sync.replay import replay
 from sync.state.schema import quarantine
@@ -118,7 +119,7 @@ def test_a_dry_look_stores_nothing(stubborn: Loop) -> None:
     replay(stubborn.workspace, [row.id for row in told(stubborn)])
     with stubborn.workspace.state.begin() as tx:
         tx.execute(update(quarantine).values(last_at="0"))  # as if never told: the day's writes count again
-    for store in (False, True):
-        batches = list(plan_batches(stubborn.workspace, "run", store=store))
+    for ledger in (None, Ledger("run")):
+        batches = list(plan_batches(stubborn.workspace, "run", ledger=ledger))
         assert [operation for batch in batches for operation in batch.operations] == []
-        assert bool(told(stubborn)) is store
+        assert bool(told(stubborn)) is (ledger is not None)

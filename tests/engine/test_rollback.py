@@ -369,3 +369,47 @@ def test_what_was_written_just_now_may_be_shown_late(loop_back: Loop) -> None:
     loop_back.alpha.rows = now
     loop_back.settled()
     assert titles(loop_back) == {("Chief", "Chief")}
+
+
+def chief_then_head(loop: Loop) -> Any:
+    """All titles change on beta and are carried over; then they change there again, which nobody has heard. Alpha as it
+    was before."""
+    kept = deepcopy(loop.alpha.rows)
+    loop.clock.advance(60)
+    for title in ("Chief", "Head"):
+        for id in ids(loop, "b"):
+            loop.beta.edit("contacts", id, {"title": title})
+        if title == "Chief":
+            loop.settled()
+    return kept
+
+
+@pytest.mark.parametrize("way", [ACCEPT, PUT_BACK])
+def test_what_a_listing_shows_late_is_no_roll_back_to_whoever_says_which_way(loop_back: Loop, way: str) -> None:
+    """A run that was to accept it had written, and died; the one after it reads a listing that lags."""
+    kept = chief_then_head(loop_back)
+    connector: Any = loop_back.workspace.connector("alpha")
+    pull = connector.pull
+
+    def late(*given: Any, **more: Any) -> Any:
+        now, loop_back.alpha.rows = loop_back.alpha.rows, kept
+        pages = list(pull(*given, **more))
+        loop_back.alpha.rows = now
+        return iter(pages)
+
+    connector.pull = late
+    assert run(loop_back, "backfill", ("alpha",), choice=way).state == "done"
+    loop_back.reopen()
+    run(loop_back, "backfill")
+    loop_back.settled()
+    assert titles(loop_back) == {("Head", "Head")}
+
+
+@pytest.mark.parametrize(("way", "title"), [(ACCEPT, "Clerk"), (PUT_BACK, "Head")])
+def test_what_was_known_just_now_and_is_older_when_asked_for_goes_the_way_that_is_said(
+    loop_back: Loop, way: str, title: str
+) -> None:
+    loop_back.alpha.rows = chief_then_head(loop_back)
+    assert run(loop_back, "backfill", ("alpha",), choice=way).state == "done"
+    loop_back.settled()
+    assert titles(loop_back) == {(title, title)}

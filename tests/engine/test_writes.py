@@ -49,7 +49,7 @@ def test_what_a_run_has_written_already_is_not_sent_again_by_it(loop: Loop) -> N
     loop.sync(push=False)
     runner = Runner(loop.workspace)
     run = runner.open("sync", ("alpha", "beta"), Options())
-    planned = [operation for batch in plan_batches(loop.workspace, run, store=False) for operation in batch.operations]
+    planned = [operation for batch in plan_batches(loop.workspace, run) for operation in batch.operations]
     with runner._attempt(run) as attempt:
         assert send(loop.workspace, attempt.ledger, planned) == {}
         assert send(loop.workspace, attempt.ledger, planned) == {}

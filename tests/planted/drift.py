@@ -7,6 +7,13 @@ from tests.planted.bug import Bug
 
 DRIFT = (
     Bug(
+        "who lost the lease of an account says what fields it has",
+        "sync/drift.py",
+        '        enter(tx)\n        _keep(tx, f"described',
+        '        _keep(tx, f"described',
+        tests="tests/simulation/test_losing.py",
+    ),
+    Bug(
         "a field that was made anew empties it everywhere",
         "sync/arrivals.py",
         "            if body.get(name) in (None, []) and old.get(name) not in (None, []):\n",

@@ -22,6 +22,13 @@ ROLLED = (
         tests="tests/engine/test_older_records.py",
     ),
     Bug(
+        "what a listing shows late is taken for rolled back once a person has said which way",
+        "sync/rollback.py",
+        "kept=lasting if way == ACCEPT else None, listed=True)",
+        "kept=lasting if way == ACCEPT else None)",
+        tests="tests/engine/test_rollback.py::test_what_a_listing_shows_late_is_no_roll_back_to_whoever_says_which_way",
+    ),
+    Bug(
         "a backfill that died at its start reads nothing anew",
         "sync/runs.py",
         '"stage": the_beginning(now) if anew else ""',

@@ -61,6 +61,7 @@ class People:
     shared: dict[str, set[str]] = field(default_factory=dict)  # address of several people -> all who came by it
     joined: Counter[str] = field(default_factory=Counter)  # how often people were entered under their first address
     anew: dict[int, int] = field(default_factory=dict)  # edit -> the one by which its value was given again
+    late: set[int] = field(default_factory=set)  # edits that look as if they were given when they are told
     given: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)  # (side, row, field) -> edit, when
     first: dict[str, int] = field(default_factory=dict)  # value that returned -> the edit that gave it first
     linked: Callable[[str], str | None] = lambda name: None  # of the engine's name of a lead, the person on its records
@@ -139,7 +140,7 @@ class People:
         if name == side.lacking:
             return
         seen = self._seen(side, id, name)
-        replaced = frozenset() if seen is None else self.edits[seen].replaced | {seen}
+        replaced = frozenset() if seen is None else self._over(seen, told=(id, name) not in side.untold) | {seen}
         self.given[(side.name, id, name)] = (len(self.edits), len(side.history[id]))
         self.edits.append(Edit(name, value, replaced, side.name, id, side.whose[id], mute))
         side.edit(id, {name: value})
@@ -230,6 +231,14 @@ class People:
         if edit.value:
             self.anew[int(edit.value.split()[1])] = len(self.edits)
         self.edits.append(edit)
+
+    def _over(self, seen: int, *, told: bool) -> frozenset[int]:
+        """What the value of an edit replaced. What looks as if it was given when it is told does so only once it is."""
+        edit = self.edits[seen]
+        if told or seen not in self.late or not edit.value:
+            return edit.replaced
+        before = int(edit.value.split()[1])
+        return self.edits[before].replaced | {before}
 
     def _stage(self, side: Side, id: str) -> None:
         stage = self.rng.choice(STAGES)

@@ -207,6 +207,7 @@ class _Restoring:
         people, row, whose = self.scenario.people, side.rows()[id], side.whose[id]
         if value := row.values.get(name):
             over = frozenset(n for n, edit in enumerate(people.edits) if (edit.email, edit.field) == (whose, name))
+            people.late.add(len(people.edits))
             people.again(Edit(name, value, over, side.name, id, whose, mute=True))
 
     def _heal(self, healed: bool) -> None:

@@ -27,6 +27,8 @@ ARCHIVE = (
 UNDECIDED = (
     # a value that was lost, and the blank that came for it was taken for its end
     400_000_023,
+    # accepted, and tried again: the listing did not show yet what the first try had written, and that was accepted, too
+    810_000_894,
 )
 """Those in which something was stored, and nothing decided of it yet, when its record was restored."""
 
