@@ -319,10 +319,13 @@ def _counts(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
 
 def _span(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
     """Between which times of its record the value was given and last stood there. A time of whole seconds may have been
-    any in its second, and replaced what was given earlier in it; one ahead of the clock may be taken for now."""
+    any in its second, and replaced what was given earlier in it; one ahead of the clock may be taken for now: for what
+    the engine's clock shows, which may be behind all others."""
     told = scenario.sides[edit.side].history[edit.row]
     mine = [row for row in told if plain(row.values.get(name)) == _plain(edit)]
-    return min(mine[0].version, stamp(mine[0].at)), max(max(row.version, stamp(row.at)) for row in mine) + "+"
+    first, at = mine[0].version, stamp(mine[0].at)
+    is_any = scenario.clocks.differ and first > at
+    return "" if is_any else min(first, at), max(max(row.version, stamp(row.at)) for row in mine) + "+"
 
 
 def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
