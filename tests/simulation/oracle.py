@@ -330,12 +330,15 @@ def _span(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
 
 def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
     """P4b: what lost without anybody's knowing is kept: in the reasons of the lead, or in the journal of what we
-    wrote over it. What nobody was ever shown cannot be."""
+    wrote over it. What nobody was ever shown cannot be; nor need what was replaced knowingly by a value that was no
+    voice just then, as the mapping was."""
     if person.lost or scenario.meddles or _disturbed(scenario):
         return
     kept = _kept(scenario)
-    for edit in standing.values():
-        if _plain(edit) == value or not edit.value:
+    mute = [edit for edit in person.edits.values() if edit.field == name and edit.mute and edit.value]
+    over = frozenset[int]().union(*(edit.replaced for edit in mute))
+    for number, edit in standing.items():
+        if _plain(edit) == value or not edit.value or number in over:
             continue
         held = [row.values.get(name) for row in scenario.sides[edit.side].history[edit.row]]
         shown = [one for one in held if plain(one) == _plain(edit)]
