@@ -319,20 +319,26 @@ def _counts(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
 
 def _span(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
     """Between which times of its record the value was given and last stood there. A time of whole seconds may have been
-    any in its second, and replaced what was given earlier in it; one ahead of the clock may be taken for now."""
+    any in its second, and replaced what was given earlier in it; one ahead of the clock may be taken for now: for what
+    the engine's clock shows, which may be behind all others."""
     told = scenario.sides[edit.side].history[edit.row]
     mine = [row for row in told if plain(row.values.get(name)) == _plain(edit)]
-    return min(mine[0].version, stamp(mine[0].at)), max(max(row.version, stamp(row.at)) for row in mine) + "+"
+    first, at = mine[0].version, stamp(mine[0].at)
+    is_any = scenario.clocks.differ and first > at
+    return "" if is_any else min(first, at), max(max(row.version, stamp(row.at)) for row in mine) + "+"
 
 
 def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:
     """P4b: what lost without anybody's knowing is kept: in the reasons of the lead, or in the journal of what we
-    wrote over it. What nobody was ever shown cannot be."""
+    wrote over it. What nobody was ever shown cannot be; nor need what was replaced knowingly by a value that was no
+    voice just then, as the mapping was."""
     if person.lost or scenario.meddles or _disturbed(scenario):
         return
     kept = _kept(scenario)
-    for edit in standing.values():
-        if _plain(edit) == value or not edit.value:
+    mute = [edit for edit in person.edits.values() if edit.field == name and edit.mute and edit.value]
+    over = frozenset[int]().union(*(edit.replaced for edit in mute))
+    for number, edit in standing.items():
+        if _plain(edit) == value or not edit.value or number in over:
             continue
         held = [row.values.get(name) for row in scenario.sides[edit.side].history[edit.row]]
         shown = [one for one in held if plain(one) == _plain(edit)]

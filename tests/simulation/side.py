@@ -76,9 +76,7 @@ class Side:
     history: dict[str, list[Row]] = field(default_factory=dict)
     late: list[tuple[int, datetime, Operation]] = field(default_factory=list)  # done at this call, or by this time
     created: Counter[str] = field(default_factory=Counter)  # by the engine, by e-mail
-    unheard: Counter[str] = field(
-        default_factory=Counter
-    )  # of those made, gone before anybody was told when the next was
+    unheard: Counter[str] = field(default_factory=Counter)  # of those, gone untold by the time that the next was made
     looks: dict[str, tuple[datetime, set[str]]] = field(default_factory=dict)  # key -> last look, what was gone
     known: set[str] = field(default_factory=set)  # records that the engine stored while they lived
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
@@ -98,6 +96,7 @@ class Side:
     stood: dict[str, tuple[str, str]] = field(
         default_factory=dict
     )  # record -> (version, address) that the engine stored or wrote last
+    left: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)  # late write -> `stood` when it left
     mistaken: set[str] = field(default_factory=set)  # people of whom no engine could know which record is whose
     strangers: set[str] = field(default_factory=set)  # people converted under an address that the engine had not heard
     refused: set[str] = field(default_factory=set)  # keys of operations
@@ -271,7 +270,8 @@ class Side:
         known = self._meets(operation) if self.habits.finds_by_key else None
         email = self.identify(operation.values)
         if known is not None:
-            if self.whose[known.id] != email and self.stood.get(known.id, ("", ""))[1] != _address(known.values):
+            stood = self.left.pop(operation.key, self.stood)
+            if self.whose[known.id] != email and stood.get(known.id, ("", ""))[1] != _address(known.values):
                 self.mistaken.update((email, self.whose[known.id]))
             values = dict(operation.values)
             if known.values.get("consent") == "unsubscribed":
@@ -475,6 +475,7 @@ class Seat:
         if side.strikes("late_commit"):
             until = side.clock.now() + LATEST
             side.late.append((side.calls + side.rng.randint(1, 3), until, operation))
+            side.left[operation.key] = dict(side.stood)
             return Result(operation.key, error=InDoubt("No answer came."))
         row, created = side.apply(operation)
         if row is not None:
