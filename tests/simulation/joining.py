@@ -50,6 +50,13 @@ _MAIN = (
 )
 
 
+_ENDED = (
+    select(streams.c.connection, records.c.id)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(records.c.into.is_not(None))
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """People whom the engine knows to be one. By then so many writes had been done on each side where it knew a record
@@ -157,11 +164,16 @@ class Joining:
     # what the engine has heard
 
     def notice(self) -> None:
-        """What it has stored it knows from the next plan on."""
+        """What it has stored it knows from the next plan on: that a record lives on as another. That it was put away
+        before says nothing of that."""
+        if not self.unheard:
+            return
+        with self.scenario.workspace.state.read() as tx:
+            told = {tuple(row) for row in tx.execute(_ENDED)}
         for one in self.unheard[:]:
             name, keep, lose = one
             side = self.scenario.sides[name]
-            if lose in side.told_gone:
+            if (name, lose) in told:
                 self.unheard.remove(one)
                 self._know(side.whose[keep], side.whose[lose])
 
