@@ -123,6 +123,8 @@ class Joining:
         filled = {n: lost[n] for n in FIELDS if lost.get(n) and not values.get(n) and (keep, n, None) in side.shown}
         if filled and self.rng.random() < 0.5:
             side.edit(keep, filled)
+            people = self.scenario.people
+            people.carried.update(number for v in filled.values() if (number := people.edit_of(v)) is not None)
 
     def strike(self) -> None:
         """Perhaps a person says that two leads are one, between two runs."""

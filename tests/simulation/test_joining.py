@@ -24,8 +24,9 @@ ARCHIVE: tuple[int, ...] = (
     # the same: what a platform carries over where the blank was never told, or what it had cut off; roll-ups of one
     # deleted in silence; times by the clocks of a zone
     *(605269, 701004, 706157, 709928, 710232, 950088, 964391, 967483, 968266),
-    # the oracle: one who was put away, and told so, before the merge was not told of the merge by that
-    510042599,
+    # the oracle: one who was put away, and told so, before the merge was not told of the merge by that; a value that
+    # came over with a merge says not of whom the create speaks that tells it before the merge was heard
+    *(510042599, 500009154),
 )
 FIRST, BATCH = 940_000, 50
 
