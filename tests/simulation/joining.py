@@ -124,7 +124,8 @@ class Joining:
         if filled and self.rng.random() < 0.5:
             side.edit(keep, filled)
             people = self.scenario.people
-            people.carried.update(number for v in filled.values() if (number := people.edit_of(v)) is not None)
+            numbers = [number for value in filled.values() if (number := people.edit_of(value)) is not None]
+            people.carried.update(dict.fromkeys(numbers, side.whose[keep]))
 
     def strike(self) -> None:
         """Perhaps a person says that two leads are one, between two runs."""

@@ -67,7 +67,7 @@ class People:
     mutes: Callable[[Side, str], bool] = lambda side, name: False  # whether a blank made there now tells nothing
     owned: Callable[[Side, str], bool] = lambda side, name: False  # whether what is said of a field is no word there
     unions: list[Union] = field(default_factory=list)
-    carried: set[int] = field(default_factory=set)  # edits whose value a platform carried to another person's record
+    carried: dict[int, str] = field(default_factory=dict)  # edit -> whose record a merge carried its value to, too
     roots: dict[int, str] = field(default_factory=dict)  # edit of a main address -> the first one that it goes back to
     main: Callable[[Side, str], bool] = lambda side, id: True  # whether a record has the main address, as all know
     tail: str = ""  # what is behind every value that is given
@@ -212,11 +212,14 @@ class People:
 
     def of(self, values: Mapping[str, Any]) -> str:
         """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is one person's, but for
-        those that came over with a merge. One without any speaks of whom another speaks that the engine gave the same
-        name, or has meant to give it."""
-        numbers = [self.edit_of(values.get(name)) for name in FIELDS]
-        told = [number for number in numbers if number is not None and number not in self.carried]
-        return next((self.edits[number].email for number in told), None) or self._named(values)
+        those that came over with a merge: of whose record those are its address tells. One without any speaks of whom
+        another speaks that the engine gave the same name, or has meant to give it."""
+        numbers = [number for name in FIELDS if (number := self.edit_of(values.get(name))) is not None]
+        number = min(numbers, key=lambda number: number in self.carried, default=None)
+        if number is None:
+            return self._named(values)
+        other = self.carried.get(number)
+        return other if other is not None and other == email_of(values) else self.edits[number].email
 
     def _named(self, values: Mapping[str, Any]) -> str:
         key, every = values.get("key"), [(side, row) for side in self.sides.values() for row in side.rows().values()]
