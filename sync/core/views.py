@@ -91,7 +91,7 @@ def _lives_on(old: RecordView, heir: RecordView, *, made: bool) -> dict[str, str
             continue
         if value == was and (made or old.at(name) < heir.at(name)):
             since[name] = old.at(name)
-        elif made:
+        elif made and heir.at(name) >= heir.first_at:  # what counts from before it was made we gave it from elsewhere
             since[name] = later(heir.at(name), old.at(name))
     return since
 

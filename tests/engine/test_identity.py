@@ -235,6 +235,29 @@ def test_what_a_merge_carried_over_is_a_persons_word_when_it_is_given_again(loop
     assert loop.beta.rows["contacts"]["b2"].values["title"] == "Chief"
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_we_gave_what_a_conversion_made_replaced_nothing_that_it_was_made_of(loop: Loop, waits: bool) -> None:
+    """The other's newest word went with it, by a clock that is ahead; who says something later is heard."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io"})
+    prospect = loop.beta.put("prospects", {"email": "ana@x.io"})
+    loop.settled()
+    loop.alpha.edit("contacts", ana, {"title": "Boss"})
+    loop.beta.edit("prospects", prospect, {"title": "Chief"})
+    loop.beta.rows["prospects"][prospect].version = "2026-03-01T20:00:00.000Z"
+    loop.sync(push=False)
+    contact = loop.beta.put("contacts", {"email": "ana@x.io"})  # no title
+    loop.beta.remove("prospects", prospect, Gone.CONVERTED, into=contact, into_object="contacts")
+    loop.sync()
+    assert loop.beta.rows["contacts"][contact].values["title"] == "Boss"
+    if waits:
+        loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", ana, {"title": "Head"})
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ana].values["title"] == "Head"
+    assert loop.beta.rows["contacts"][contact].values["title"] == "Head"
+
+
 @pytest.mark.parametrize("told", ["at once", "before", "after"])
 def test_two_who_live_on_as_a_third_record_with_the_addresses_of_both_are_one(loop: Loop, told: str) -> None:
     """As HubSpot merges two contacts: into a new one. Nobody is asked, whatever the order in which it is told."""
