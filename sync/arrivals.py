@@ -291,6 +291,8 @@ class Arrivals:
                 held.pop(name, None)
         self._note_loosened(record, before, old, body)
         news = {name: at for name, at in changed.items() if known.get(name) != at}
+        if record.version == before.version:  # what is told now for the first time an earlier answer left out
+            news = {name: at for name, at in news.items() if name in old}
         self.ended.given(record.id, before.version, body, news)
         return (
             record.id,

@@ -235,6 +235,29 @@ def test_what_a_merge_carried_over_is_a_persons_word_when_it_is_given_again(loop
     assert loop.beta.rows["contacts"]["b2"].values["title"] == "Chief"
 
 
+@pytest.mark.parametrize(("edited", "stands"), [(False, "Boss"), (True, "Chief")])
+def test_what_an_answer_left_out_of_what_a_conversion_made_came_with_it(loop: Loop, edited: bool, stands: str) -> None:
+    """It is no person's word of when the record was made, where that was told and has not changed since."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io"})
+    prospect = loop.beta.put("prospects", {"email": "ana@x.io", "title": "Chief"})
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", ana, {"title": "Boss"})
+    loop.clock.advance(5)
+    contact = loop.beta.put("contacts", {"email": "ana@x.io"})  # it has the title, too, which is left out
+    loop.beta.remove("prospects", prospect, Gone.CONVERTED, into=contact, into_object="contacts")
+    loop.sync(push=False)
+    loop.clock.advance(5)
+    told = loop.beta.rows["contacts"][contact].version
+    loop.beta.edit("contacts", contact, {"title": "Chief"})
+    if not edited:
+        loop.beta.rows["contacts"][contact].version = told
+    Runner(loop.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ana].values["title"] == stands
+    assert loop.beta.rows["contacts"][contact].values["title"] == stands
+
+
 @pytest.mark.parametrize("waits", [False, True])
 def test_what_we_gave_what_a_conversion_made_replaced_nothing_that_it_was_made_of(loop: Loop, waits: bool) -> None:
     """The other's newest word went with it, by a clock that is ahead; who says something later is heard."""

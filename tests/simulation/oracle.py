@@ -242,20 +242,21 @@ def _check_field(scenario: Scenario, person: _Person, name: str) -> None:
         return
     standing = _standing(scenario, person, edits)
     if value not in {_plain(edit) for edit in standing.values()}:
-        if _came_late(scenario, edits, name, value):
+        if _came_late(scenario, person, name, value):
             return
         raise Violation(f"P4: {name} of {person.email} is {value!r}; may be {sorted(map(_plain, standing.values()))}")
     _check_policy(scenario, person, name, value, standing)
     _check_losers(scenario, person, name, value, standing)
 
 
-def _came_late(scenario: Scenario, edits: Mapping[int, Edit], name: str, value: str) -> bool:
-    """Whether an ended record held the value, which an answer left out of the record that it lives on as: told later,
-    it looks as if it was given then."""
-    for edit in edits.values():
-        side = scenario.sides[edit.side]
-        ended = side.rows().get(edit.row)
-        if ended is not None and ended.into and (ended.into, name) in side.withheld and _plain(edit) == value:
+def _came_late(scenario: Scenario, person: _Person, name: str, value: str) -> bool:
+    """Whether an ended record held the value, whoever gave it that, which an answer left out of the record that it
+    lives on as, and that has changed since: told then, it looks as if it was given then."""
+    for side_name, rows in person.rows.items():
+        side = scenario.sides[side_name]
+        heirs = [row.into for row in rows if row.into and plain(row.values.get(name)) == value]
+        versions = {heir: side.withheld.get((heir, name)) for heir in heirs}
+        if any(told is not None and side.history[heir][-1].version != told for heir, told in versions.items()):
             return True
     return False
 

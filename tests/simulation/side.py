@@ -84,7 +84,7 @@ class Side:
     shown: set[tuple[str, str, Any]] = field(default_factory=set)  # (id, field, value) that anybody was shown
     forgotten: set[tuple[str, str, Any]] = field(default_factory=set)  # of those: to a state that was lost only
     untold: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that the last answer left out
-    withheld: set[tuple[str, str]] = field(default_factory=set)  # (id, field) that any answer left out
+    withheld: dict[tuple[str, str], str] = field(default_factory=dict)  # (id, field) left out -> of which version first
     purged: set[str] = field(default_factory=set)  # gone for so long that nothing tells of them
     silent: set[str] = field(default_factory=set)  # of those: opted out, which stood nowhere else by then
     unlisted: set[str] = field(default_factory=set)  # deleted in silence: no listing tells of them
@@ -404,7 +404,7 @@ class Seat:
                 records[0] = _without(records[0], name)
                 side.shown -= {what for what in new if what[1] == name}
                 side.untold.add((page[0].id, name))
-                side.withheld.add((page[0].id, name))
+                side.withheld.setdefault((page[0].id, name), page[0].version)
                 stored[0] = replace(page[0], values={**page[0].values, name: None})
             self.pending.extend(stored)
             if side.habits.shuffles:
