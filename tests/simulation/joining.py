@@ -114,13 +114,15 @@ class Joining:
 
     def _carry(self, side: Side, keep: str, lose: str) -> None:
         """Some platforms fill what is blank on the record that stays with what the other held: where the blank has been
-        told (else a person's may be gone unheard), no clocks differ (they would say which of two replaced the other),
-        and nothing is cut off (what another mapping knows to be cut off would be a text of its own there)."""
+        told (else a person's may be gone unheard, and of a second one nothing says that it was told), no clocks differ
+        (they would say which of two replaced the other), and nothing is cut off (what another mapping knows to be cut
+        off would be a text of its own there)."""
         clocks = self.scenario.clocks
         if side.cuts or clocks.differ or clocks.rate:
             return
         values, lost = side.history[keep][-1].values, side.history[lose][-1].values
-        filled = {n: lost[n] for n in FIELDS if lost.get(n) and not values.get(n) and (keep, n, None) in side.shown}
+        blank = {n for n in FIELDS if (keep, n, None) in side.shown and (keep, n) not in self.scenario.people.blanked}
+        filled = {n: lost[n] for n in FIELDS if lost.get(n) and not values.get(n) and n in blank}
         if filled and self.rng.random() < 0.5:
             side.edit(keep, filled)
             people = self.scenario.people

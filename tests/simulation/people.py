@@ -67,6 +67,7 @@ class People:
     mutes: Callable[[Side, str], bool] = lambda side, name: False  # whether a blank made there now tells nothing
     owned: Callable[[Side, str], bool] = lambda side, name: False  # whether what is said of a field is no word there
     unions: list[Union] = field(default_factory=list)
+    blanked: set[tuple[str, str]] = field(default_factory=set)  # (record, field) that was shown blank before it was blanked
     carried: dict[int, str] = field(default_factory=dict)  # edit -> whose record a merge carried its value to, too
     roots: dict[int, str] = field(default_factory=dict)  # edit of a main address -> the first one that it goes back to
     main: Callable[[Side, str], bool] = lambda side, id: True  # whether a record has the main address, as all know
@@ -142,6 +143,8 @@ class People:
         seen = self._seen(side, id, name)
         replaced = frozenset() if seen is None else self.edits[seen].replaced | {seen}
         self.given[(side.name, id, name)] = (len(self.edits), len(side.history[id]))
+        if value is None and (id, name, None) in side.shown:
+            self.blanked.add((id, name))
         self.edits.append(Edit(name, value, replaced, side.name, id, side.whose[id], mute))
         side.edit(id, {name: value})
         self.say(f"{side.name}/{id}.{name}={value}")

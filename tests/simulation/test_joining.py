@@ -30,6 +30,8 @@ ARCHIVE: tuple[int, ...] = (
     # the oracle: a value that a conversion carried over, and that an answer left out until the record was changed, looks
     # as if it was given then, whoever gave it
     500003579,
+    # the world: a platform filled in a merge what somebody had blanked just then, and been blank before
+    4201172,
     # what the engine gave the record that a conversion made went over newer values, by a clock that is ahead
     510046911,
 )
