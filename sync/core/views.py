@@ -96,6 +96,17 @@ def _lives_on(old: RecordView, heir: RecordView, *, made: bool) -> dict[str, str
     return since
 
 
+def came_over(old: RecordView, heir: RecordView, ended: str) -> dict[str, tuple[str, str]]:
+    """Fields whose values may have come from `old`, which ended at `ended` ("" where no time tells), to `heir`, which
+    it lives on as: since when they count there, and since when they counted before. What `heir` had before that end is
+    its own."""
+    return {
+        name: (heir.at(name), old.at(name))
+        for name, value in heir.body.items()
+        if value not in (None, []) and value == old.body.get(name) and old.at(name) < heir.at(name) >= ended
+    }
+
+
 def was_made_of(old: RecordView, heir: RecordView, records: Sequence[RecordView]) -> bool:
     """Whether `heir` was made by the conversion of `old`, as far as their lead's `records` tell. Of several that were
     converted into it the first made it, or of one moment the one that it is like."""

@@ -67,7 +67,7 @@ class People:
     mutes: Callable[[Side, str], bool] = lambda side, name: False  # whether a blank made there now tells nothing
     owned: Callable[[Side, str], bool] = lambda side, name: False  # whether what is said of a field is no word there
     unions: list[Union] = field(default_factory=list)
-    blanked: set[tuple[str, str]] = field(default_factory=set)  # (record, field) that was shown blank before it was blanked
+    blanked: set[tuple[str, str]] = field(default_factory=set)  # (record, field) shown blank before it was blanked
     carried: dict[int, str] = field(default_factory=dict)  # edit -> whose record a merge carried its value to, too
     roots: dict[int, str] = field(default_factory=dict)  # edit of a main address -> the first one that it goes back to
     main: Callable[[Side, str], bool] = lambda side, id: True  # whether a record has the main address, as all know
@@ -214,9 +214,9 @@ class People:
         return self.moves.get((person, address)) if address in self.joined else max(theirs, default=None)
 
     def of(self, values: Mapping[str, Any]) -> str:
-        """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is one person's, but for
-        those that came over with a merge: of whose record those are its address tells. One without any speaks of whom
-        another speaks that the engine gave the same name, or has meant to give it."""
+        """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is one person's; of one
+        that came over with a merge the address tells whose. One without any speaks of whom another speaks that the
+        engine gave the same name, or has meant to give it."""
         numbers = [number for name in FIELDS if (number := self.edit_of(values.get(name))) is not None]
         number = min(numbers, key=lambda number: number in self.carried, default=None)
         if number is None:

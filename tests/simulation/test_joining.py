@@ -27,11 +27,13 @@ ARCHIVE: tuple[int, ...] = (
     # the oracle: one who was put away, and told so, before the merge was not told of the merge by that; a value that
     # came over with a merge says not of whom the create speaks that tells it before the merge was heard
     *(510042599, 500009154),
-    # the oracle: a value that a conversion carried over, and that an answer left out until the record was changed, looks
-    # as if it was given then, whoever gave it
+    # the oracle: a value that a conversion carried over, and that an answer left out until the record was changed,
+    # looks as if it was given then, whoever gave it
     500003579,
     # the world: a platform filled in a merge what somebody had blanked just then, and been blank before
     4201172,
+    # what a platform carried over in a merge, and told before it: written elsewhere, it went over newer values
+    970356,
     # what the engine gave the record that a conversion made went over newer values, by a clock that is ahead
     510046911,
 )
