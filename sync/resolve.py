@@ -247,7 +247,7 @@ class _Batch:
         """Make two leads one, and return which. One that this batch made has nothing yet, whatever its name: the other
         stays."""
         keep, lose = sorted([one, other], key=lambda lead: (lead in self._new_leads, lead))
-        self._moved[lose] = keep
+        self._moved = {old: keep if new == lose else new for old, new in self._moved.items()} | {lose: keep}
         for link in self._links:
             if link["l"] == lose:
                 link["l"] = keep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,25 @@ def test_what_a_merge_carried_over_is_a_persons_word_when_it_is_given_again(loop
     loop.settled()
     assert loop.alpha.rows["contacts"][ana].values["title"] == "Chief"
     assert loop.beta.rows["contacts"]["b2"].values["title"] == "Chief"
+
+
+def test_who_is_merged_with_one_who_was_merged_further_is_one_with_all_of_them(loop: Loop) -> None:
+    """All of it is told at once, as when somebody clears up duplicates."""
+    numbers = count()  # the first lead stays
+    loop.workspace.new_id = lambda: f"ld_{next(numbers):025d}"
+    for number in "3214":
+        loop.beta.put("contacts", {"email": f"ana{number}@x.io"}, f"b{number}")
+        loop.sync(push=False)
+    loop.beta.put("contacts", {"email": "ana1@x.io"}, "c1")
+    loop.sync(push=False)
+    assert live(loop) == 4
+    loop.clock.advance(5)
+    for lose, keep in (("b1", "b2"), ("b2", "b3"), ("c1", "b4")):
+        loop.beta.remove("contacts", lose, Gone.MERGED, into=keep)
+    loop.sync(push=False)
+    assert (live(loop), len(links(loop))) == (1, 1)
+    with loop.workspace.state.read() as tx:
+        assert tx.execute(select(conflicts.c.id)).all() == []
 
 
 @pytest.mark.parametrize(("edited", "stands"), [(False, "Boss"), (True, "Chief")])

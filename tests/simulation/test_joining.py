@@ -34,6 +34,8 @@ ARCHIVE: tuple[int, ...] = (
     4201172,
     # what a platform carried over in a merge, and told before it: written elsewhere, it went over newer values
     970356,
+    # who was merged with one who was merged further in the same batch was given to a lead that was gone
+    5602444,
     # what the engine gave the record that a conversion made went over newer values, by a clock that is ahead
     510046911,
 )
