@@ -83,14 +83,14 @@ class Ended:
         since: Mapping[str, str],
     ) -> None:
         """A record, which was last known as of `known_at` to hold `old`, has these values `since` then. One that was
-        told since the other ended had all that was carried over. But where no value of a field had been known there,
-        nor that it was emptied (`told`: the fields that changed), the answers may have left out what was carried over.
+        told since the other ended had all that was carried over. But a field of which nothing had been told there, not
+        even a blank (`told`: the fields that changed), the answers may have left out.
         """
         for row in self._by_heir.get(f"{self._object}/{heir}", ()):
             if not (row.version and known_at >= row.version):
                 continue
             held: Values = orjson.loads(row.body)
-            seen = {name: at for name, at in since.items() if name in told or old.get(name) not in (None, [])}
+            seen = {name: at for name, at in since.items() if name in told or name in old}
             same = {name: at for name, at in seen.items() if held.get(name) == new[name] is not None}
             if same:
                 self._later.setdefault((row.stream, row.id), orjson.loads(row.changed or "{}")).update(same)

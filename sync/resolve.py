@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table, bindparam, exists, select, update
 from connectors.api import Gone, Notice
 from mappings.model import Kind
 from sync import hints
+from sync.carried import date_spread
 from sync.copies import Changed, follow, kin, recognise, welcome_back
 from sync.core import resolve
 from sync.core.resolve import Key
@@ -125,6 +126,7 @@ class _Batch:
         self._left: set[str] = set()  # leads that have one record less than they had
         self._moved: dict[str, str] = {}
         self._parked: set[tuple[int, str]] = set()
+        self._ended: set[tuple[int, str]] = set()  # records that live on as others
 
     def _keys_of(self, row: Any) -> tuple[Key, ...]:
         own = resolve.record_key(row.connection, row.object, row.id)
@@ -161,6 +163,7 @@ class _Batch:
             self._left.add(lead)
         self._claim(lead, found[1:], row)
         if row.gone in (Gone.MERGED, Gone.CONVERTED) and row.into:
+            self._ended.add((row.stream, row.id))
             self._follow(lead, row)
 
     def _new_lead(self) -> str:
@@ -244,7 +247,7 @@ class _Batch:
         """Make two leads one, and return which. One that this batch made has nothing yet, whatever its name: the other
         stays."""
         keep, lose = sorted([one, other], key=lambda lead: (lead in self._new_leads, lead))
-        self._moved[lose] = keep
+        self._moved = {old: keep if new == lose else new for old, new in self._moved.items()} | {lose: keep}
         for link in self._links:
             if link["l"] == lose:
                 link["l"] = keep
@@ -287,6 +290,8 @@ class _Batch:
         for some in chunks(sorted(self._touched - set(self._new_leads))):
             self.tx.execute(_TOUCH, {"some": some})
         touch_beside(self.tx, self._left)
+        for lead in sorted({link["l"] for link in self._links if (link["s"], link["i"]) in self._ended} - {None}):
+            date_spread(self.tx, self.workspace, lead, self._ended)
 
     def _store_links(self) -> None:
         if not self._links:

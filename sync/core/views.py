@@ -91,9 +91,20 @@ def _lives_on(old: RecordView, heir: RecordView, *, made: bool) -> dict[str, str
             continue
         if value == was and (made or old.at(name) < heir.at(name)):
             since[name] = old.at(name)
-        elif made:
+        elif made and heir.at(name) >= heir.first_at:  # what counts from before it was made we gave it from elsewhere
             since[name] = later(heir.at(name), old.at(name))
     return since
+
+
+def came_over(old: RecordView, heir: RecordView, ended: str) -> dict[str, tuple[str, str]]:
+    """Fields whose values may have come from `old`, which ended at `ended` ("" where no time tells), to `heir`, which
+    it lives on as: since when they count there, and since when they counted before. What `heir` had before that end is
+    its own."""
+    return {
+        name: (heir.at(name), old.at(name))
+        for name, value in heir.body.items()
+        if value not in (None, []) and value == old.body.get(name) and old.at(name) < heir.at(name) >= ended
+    }
 
 
 def was_made_of(old: RecordView, heir: RecordView, records: Sequence[RecordView]) -> bool:

@@ -107,7 +107,7 @@ def test_what_the_heir_was_given_since_is_no_last_word_of_the_one_that_ended() -
     contact = record("2", {"title": "Chief"}, NEW, changed={"title": given})
     [_, heir] = inherited([lead, contact])
     assert heir.at("title") == given
-    [_, heir] = inherited([lead, replace(contact, body={"title": "Boss"}, changed={"title": OLD})])
+    [_, heir] = inherited([lead, replace(contact, body={"title": "Boss"}, changed={"title": NEW})])
     assert heir.at("title") == "2026-03-01T00:00:00.001Z"
 
 

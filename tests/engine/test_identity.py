@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,70 @@ def test_what_a_conversion_carried_over_in_a_field_that_no_answer_had_is_no_news
     loop.settled()
     assert loop.alpha.rows["contacts"][ana].values["title"] == "Chief"
     assert loop.beta.rows["contacts"]["c1"].values["title"] == "Chief"
+
+
+def test_who_is_merged_with_one_who_was_merged_further_is_one_with_all_of_them(loop: Loop) -> None:
+    """All of it is told at once, as when somebody clears up duplicates."""
+    numbers = count()  # the first lead stays
+    loop.workspace.new_id = lambda: f"ld_{next(numbers):025d}"
+    for number in "3214":
+        loop.beta.put("contacts", {"email": f"ana{number}@x.io"}, f"b{number}")
+        loop.sync(push=False)
+    loop.beta.put("contacts", {"email": "ana1@x.io"}, "c1")
+    loop.sync(push=False)
+    assert live(loop) == 4
+    loop.clock.advance(5)
+    for lose, keep in (("b1", "b2"), ("b2", "b3"), ("c1", "b4")):
+        loop.beta.remove("contacts", lose, Gone.MERGED, into=keep)
+    loop.sync(push=False)
+    assert (live(loop), len(links(loop))) == (1, 1)
+    with loop.workspace.state.read() as tx:
+        assert tx.execute(select(conflicts.c.id)).all() == []
+
+
+@pytest.mark.parametrize(("blank", "stands"), [({}, "Boss"), ({"title": None}, "Chief")])
+def test_what_an_answer_left_out_of_what_a_conversion_made_came_with_it(
+    loop: Loop, blank: dict[str, None], stands: str
+) -> None:
+    """Where the record was told to be blank there somebody filled it, be it with the same."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io"})
+    prospect = loop.beta.put("prospects", {"email": "ana@x.io", "title": "Chief"})
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", ana, {"title": "Boss"})
+    loop.clock.advance(5)
+    contact = loop.beta.put("contacts", {"email": "ana@x.io", **blank})
+    loop.beta.remove("prospects", prospect, Gone.CONVERTED, into=contact, into_object="contacts")
+    loop.sync(push=False)
+    loop.clock.advance(5)
+    loop.beta.edit("contacts", contact, {"title": "Chief"})
+    Runner(loop.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ana].values["title"] == stands
+    assert loop.beta.rows["contacts"][contact].values["title"] == stands
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_we_gave_what_a_conversion_made_replaced_nothing_that_it_was_made_of(loop: Loop, waits: bool) -> None:
+    """The other's newest word went with it, by a clock that is ahead; who says something later is heard."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io"})
+    prospect = loop.beta.put("prospects", {"email": "ana@x.io"})
+    loop.settled()
+    loop.alpha.edit("contacts", ana, {"title": "Boss"})
+    loop.beta.edit("prospects", prospect, {"title": "Chief"})
+    loop.beta.rows["prospects"][prospect].version = "2026-03-01T20:00:00.000Z"
+    loop.sync(push=False)
+    contact = loop.beta.put("contacts", {"email": "ana@x.io"})  # no title
+    loop.beta.remove("prospects", prospect, Gone.CONVERTED, into=contact, into_object="contacts")
+    loop.sync()
+    assert loop.beta.rows["contacts"][contact].values["title"] == "Boss"
+    if waits:
+        loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", ana, {"title": "Head"})
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ana].values["title"] == "Head"
+    assert loop.beta.rows["contacts"][contact].values["title"] == "Head"
 
 
 @pytest.mark.parametrize("told", ["at once", "before", "after"])

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from config.clock import stamp
+from config.errors import RetryLater
 from connectors.api import Gone, Operation
 from sync import duplicates
 from sync.conflicts import Answer, answer
 from sync.insight.explain import explain, find
 from sync.parked import RESTORED, park
 from sync.replay import replay
+from sync.runs import Options, Runner
 from sync.state.schema import conflicts, meta, quarantine
 from sync.withheld import WRITE, note
 from tests.engine.conftest import Loop
-from tests.engine.memory import rejected
+from tests.engine.memory import MemoryConnector, rejected
 
 
 @pytest.fixture
@@ -320,3 +324,36 @@ def test_what_was_told_by_a_record_that_is_gone_is_known_of_both(two: Loop, whic
     with two.workspace.state.read() as tx:
         told = explain(tx, two.workspace, lead(two, "ana@x.io"))
     assert [line["value"] for line in told["fields"] if line["field"] == "phone"] == ["+49301234567"]
+
+
+@pytest.mark.parametrize("answer", ["given", "lost", "unknown"])
+@pytest.mark.parametrize("end", ["then", "before"])
+def test_what_a_merge_carried_over_is_as_old_everywhere_where_its_end_is_told_late(
+    two: Loop, end: str, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written to the other's records as if it had been given when the merge was. What the record had before the
+    end is its own, though the other had the same."""
+    two.alpha.edit("contacts", "a0", {"title": "Chief"})
+    two.settled()
+    two.clock.advance(5)
+    two.alpha.edit("contacts", "a0", {"title": "Boss"})
+    two.clock.advance(5)
+    two.beta.edit("contacts", "b1", {"title": "Chief"})  # by the merge with b0, or by hand
+    merged = stamp(two.clock.now() + timedelta(hours=end == "before"))
+    two.beta.refuse = lambda operation: rejected("", "gone") if operation.id == "b0" else None
+    two.alpha.lose_answers = answer != "given"
+    two.sync()
+    assert two.alpha.rows["contacts"]["a1"].values["title"] == "Chief"
+    two.beta.remove("contacts", "b0", Gone.MERGED, into="b1")
+    two.beta.rows["contacts"]["b0"].version = merged
+    with monkeypatch.context() as patch:
+        if answer == "unknown":  # nor can the write be looked up yet
+            patch.setattr(MemoryConnector, "read", _unreachable)
+        Runner(two.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
+    two.settled()
+    told = [values["title"] for side in (two.alpha, two.beta) for values in side.all("contacts")]
+    assert told == ["Chief" if end == "before" else "Boss"] * 3
+
+
+def _unreachable(*of: Any) -> Any:
+    raise RetryLater("No answer.", after=1)

@@ -50,6 +50,13 @@ _MAIN = (
 )
 
 
+_ENDED = (
+    select(streams.c.connection, records.c.id)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(records.c.into.is_not(None))
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """People whom the engine knows to be one. By then so many writes had been done on each side where it knew a record
@@ -107,15 +114,20 @@ class Joining:
 
     def _carry(self, side: Side, keep: str, lose: str) -> None:
         """Some platforms fill what is blank on the record that stays with what the other held: where the blank has been
-        told (else a person's may be gone unheard), no clocks differ (they would say which of two replaced the other),
-        and nothing is cut off (what another mapping knows to be cut off would be a text of its own there)."""
+        told (else a person's may be gone unheard, and of a second one nothing says that it was told), no clocks differ
+        (they would say which of two replaced the other), and nothing is cut off (what another mapping knows to be cut
+        off would be a text of its own there)."""
         clocks = self.scenario.clocks
         if side.cuts or clocks.differ or clocks.rate:
             return
         values, lost = side.history[keep][-1].values, side.history[lose][-1].values
-        filled = {n: lost[n] for n in FIELDS if lost.get(n) and not values.get(n) and (keep, n, None) in side.shown}
+        blank = {n for n in FIELDS if (keep, n, None) in side.shown and (keep, n) not in self.scenario.people.blanked}
+        filled = {n: lost[n] for n in FIELDS if lost.get(n) and not values.get(n) and n in blank}
         if filled and self.rng.random() < 0.5:
             side.edit(keep, filled)
+            people = self.scenario.people
+            numbers = [number for value in filled.values() if (number := people.edit_of(value)) is not None]
+            people.carried.update(dict.fromkeys(numbers, side.whose[keep]))
 
     def strike(self) -> None:
         """Perhaps a person says that two leads are one, between two runs."""
@@ -157,11 +169,16 @@ class Joining:
     # what the engine has heard
 
     def notice(self) -> None:
-        """What it has stored it knows from the next plan on."""
+        """What it has stored it knows from the next plan on: that a record lives on as another. That it was put away
+        before says nothing of that."""
+        if not self.unheard:
+            return
+        with self.scenario.workspace.state.read() as tx:
+            told = {tuple(row) for row in tx.execute(_ENDED)}
         for one in self.unheard[:]:
             name, keep, lose = one
             side = self.scenario.sides[name]
-            if lose in side.told_gone:
+            if (name, lose) in told:
                 self.unheard.remove(one)
                 self._know(side.whose[keep], side.whose[lose])
 

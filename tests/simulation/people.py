@@ -68,6 +68,8 @@ class People:
     mutes: Callable[[Side, str], bool] = lambda side, name: False  # whether a blank made there now tells nothing
     owned: Callable[[Side, str], bool] = lambda side, name: False  # whether what is said of a field is no word there
     unions: list[Union] = field(default_factory=list)
+    blanked: set[tuple[str, str]] = field(default_factory=set)  # (record, field) shown blank before it was blanked
+    carried: dict[int, str] = field(default_factory=dict)  # edit -> whose record a merge carried its value to, too
     roots: dict[int, str] = field(default_factory=dict)  # edit of a main address -> the first one that it goes back to
     main: Callable[[Side, str], bool] = lambda side, id: True  # whether a record has the main address, as all know
     tail: str = ""  # what is behind every value that is given
@@ -142,6 +144,8 @@ class People:
         seen = self._seen(side, id, name)
         replaced = frozenset() if seen is None else self._over(seen, told=(id, name) not in side.untold) | {seen}
         self.given[(side.name, id, name)] = (len(self.edits), len(side.history[id]))
+        if value is None and (id, name, None) in side.shown:
+            self.blanked.add((id, name))
         self.edits.append(Edit(name, value, replaced, side.name, id, side.whose[id], mute))
         side.edit(id, {name: value})
         self.say(f"{side.name}/{id}.{name}={value}")
@@ -211,10 +215,15 @@ class People:
         return self.moves.get((person, address)) if address in self.joined else max(theirs, default=None)
 
     def of(self, values: Mapping[str, Any]) -> str:
-        """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is one person's. One
-        without any speaks of whom another speaks that the engine gave the same name, or has meant to give it."""
-        told = [self.edit_of(values.get(name)) for name in FIELDS]
-        return next((self.edits[number].email for number in told if number is not None), None) or self._named(values)
+        """Of whom a record speaks: of whoever gave its values, whatever its address. Each value is one person's; of one
+        that came over with a merge the address tells whose. One without any speaks of whom another speaks that the
+        engine gave the same name, or has meant to give it."""
+        numbers = [number for name in FIELDS if (number := self.edit_of(values.get(name))) is not None]
+        number = min(numbers, key=lambda number: number in self.carried, default=None)
+        if number is None:
+            return self._named(values)
+        other = self.carried.get(number)
+        return other if other is not None and other == email_of(values) else self.edits[number].email
 
     def _named(self, values: Mapping[str, Any]) -> str:
         key, every = values.get("key"), [(side, row) for side in self.sides.values() for row in side.rows().values()]

@@ -98,4 +98,4 @@ def _is_seen(known: Mapping[str, Any], id: str, other: str, ended: str, name: st
     if id not in known or other not in known or not known[other].into or known[id].version < ended:
         return False
     field = UNIFIED[name][0]
-    return field in orjson.loads(known[id].changed or "{}") or bool(orjson.loads(known[id].body).get(field))
+    return field in orjson.loads(known[id].changed or "{}") or field in orjson.loads(known[id].body)

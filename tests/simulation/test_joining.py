@@ -24,6 +24,20 @@ ARCHIVE: tuple[int, ...] = (
     # the same: what a platform carries over where the blank was never told, or what it had cut off; roll-ups of one
     # deleted in silence; times by the clocks of a zone
     *(605269, 701004, 706157, 709928, 710232, 950088, 964391, 967483, 968266),
+    # the oracle: one who was put away, and told so, before the merge was not told of the merge by that; a value that
+    # came over with a merge says not of whom the create speaks that tells it before the merge was heard
+    *(510042599, 500009154),
+    # the oracle: a value that a conversion carried over, and that an answer left out until the record was changed,
+    # looks as if it was given then, whoever gave it
+    500003579,
+    # the world: a platform filled in a merge what somebody had blanked just then, and been blank before
+    4201172,
+    # what a platform carried over in a merge, and told before it: written elsewhere, it went over newer values
+    970356,
+    # who was merged with one who was merged further in the same batch was given to a lead that was gone
+    5602444,
+    # what the engine gave the record that a conversion made went over newer values, by a clock that is ahead
+    510046911,
 )
 FIRST, BATCH = 940_000, 50
 
