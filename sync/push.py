@@ -26,6 +26,7 @@ from config.errors import (
 from config.log import Log
 from connectors.api import Operation, Result, Verb
 from mappings.model import Field, Kind, Values
+from sync import readdressed
 from sync.absorb import absorb_found
 from sync.adopt import adopt, date, uncounted
 from sync.core.echo import came_of
@@ -297,8 +298,13 @@ def _recover_object(workspace: Workspace, connection: str, object: str, rows: li
     done = 0
     for key, wanted in _look_up_keys(rows).items():
         found = workspace.connector(connection).read(object, key, sorted(wanted), fields)
+        lost = [row for value, those in wanted.items() if value not in found for row in those if key == "id"]
+        moved = readdressed.look_up(workspace, connection, object, mapped, lost) if mapped is not None and lost else {}
         with workspace.state.begin() as tx:
             ledger.enter(tx)
+            if mapped is not None and moved:
+                stream = stream_for(tx, connection, object, mapped.kind)
+                found = {**found, **readdressed.rename(tx, workspace, stream, mapped, moved)}
             if mapped is not None and found and not is_told:
                 absorb_found(tx, workspace, connection, object, found.values(), run=rows[0].run)
             for value, those in wanted.items():
