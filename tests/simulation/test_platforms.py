@@ -27,7 +27,7 @@ ARCHIVE = (
 BESIDE = (
     # a member known by an address alone was given another one, nobody was told, and the next address went to the old id
     (510001019, ("mailchimp", "zoho"), {"addresses", "aimed", "futures", "narrow", naming.KIND}),
-    # a create that a gateway answered, and that met a session that was over when it was sent again, passed for never sent
+    # a create that a gateway answered, and that was refused when it was sent again, passed for never sent
     (510006051, ("constant_contact", "salesforce"), {"addresses", naming.KIND}),
 )
 """Those that need what befalls a pair beside its story: of which kinds."""

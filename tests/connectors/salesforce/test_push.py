@@ -199,7 +199,7 @@ def test_an_error_500_on_a_plain_create_is_in_doubt(org: SalesforceSandbox, conn
 
 
 @pytest.mark.parametrize("way", [create(1), create(1, keyed=False)])
-def test_a_write_that_only_a_gateway_answered_is_in_doubt(org: SalesforceSandbox, open_org: Open, way: Operation) -> None:
+def test_a_write_that_a_gateway_answered_is_in_doubt(org: SalesforceSandbox, open_org: Open, way: Operation) -> None:
     """Also where it is asked for again, and the session is over by then. What may make two is not asked for again."""
     connector = open_org("session")
     for status in (502, 401):
