@@ -29,6 +29,8 @@ BESIDE = (
     (510001019, ("mailchimp", "zoho"), {"addresses", "aimed", "futures", "narrow", naming.KIND}),
     # a create that a gateway answered, and that was refused when it was sent again, passed for never sent
     (510006051, ("constant_contact", "salesforce"), {"addresses", naming.KIND}),
+    # a write was done, and what its answer was to be read with was refused: it passed for never sent
+    (710867, ("mailchimp", "zoho"), {"addresses"}),
 )
 """Those that need what befalls a pair beside its story: of which kinds."""
 OPTED_OUT = 12
