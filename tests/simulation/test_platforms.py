@@ -27,7 +27,7 @@ ARCHIVE = (
 BESIDE = (
     # a member known by an address alone was given another one, nobody was told, and the next address went to the old id
     (510001019, ("mailchimp", "zoho"), {"addresses", "aimed", "futures", "narrow", naming.KIND}),
-    # the world: somebody joined where the engine had just looked, and changed their address elsewhere before it did there
+    # the world: somebody joined where the engine had just looked, and changed their address elsewhere meanwhile
     (510006683, ("hubspot", "mailchimp"), {"addresses", "crowd", "keepsakes", "narrow", naming.KIND}),
     # a create that a gateway answered, and that was refused when it was sent again, passed for never sent
     (510006051, ("constant_contact", "salesforce"), {"addresses", naming.KIND}),
