@@ -22,7 +22,8 @@ from mappings.model import Rule
 from sync.core.plan import Change, Planned, fingerprint
 from sync.entries import entry
 from sync.load import chunks
-from sync.state.schema import journal, quarantine
+from sync.parked import ROLLED_BACK
+from sync.state.schema import conflicts, journal, quarantine
 from sync.workspace import Workspace
 
 WINDOW = timedelta(days=1)
@@ -92,20 +93,25 @@ _DONE = select(
 _CLOSED = select(quarantine).where(
     quarantine.c.lead.in_(bindparam("some", expanding=True)), quarantine.c.code == CODE, quarantine.c.state != "open"
 )
+_KEPT = select(conflicts.c.lead, conflicts.c.field, conflicts.c.last_at).where(
+    conflicts.c.lead.in_(bindparam("some", expanding=True)), conflicts.c.kind == "field", conflicts.c.why == ROLLED_BACK
+)
 
 
 def _written(tx: Connection, workspace: Workspace, leads: list[str]) -> Counter[tuple[str, ...]]:
     """How often each value was written to each field of these leads' records within the window, and since a person last
-    let it go on."""
+    let it go on, or said of a platform that was rolled back what is to stand: that took values back, and nobody there
+    fights."""
     counts: Counter[tuple[str, ...]] = Counter()
     since = stamp(workspace.clock.now() - WINDOW)
     for some in chunks(leads):
         done = tx.execute(_DONE, {"some": some, "since": since}).all()
-        released = dict(_released(tx, some)) if len(done) >= workspace.project.guards.flapping else {}
+        many = len(done) >= workspace.project.guards.flapping
+        released, kept = (dict(_released(tx, some)), _kept(tx, some)) if many else ({}, {})
         for row in done:
             for field, value in orjson.loads(row.after).items():
                 place = (row.connection, row.object, row.record, row.lead, field)
-                if row.created_at > released.get(place, ""):
+                if row.created_at > max(released.get(place, ""), kept.get((row.lead, field), "")):
                     counts[(*place, fingerprint(value))] += 1
     return counts
 
@@ -114,6 +120,11 @@ def _released(tx: Connection, leads: Sequence[str]) -> Iterator[tuple[Place, str
     """Where an earlier entry was closed or is being tried again, and from when on it counts anew."""
     for row in tx.execute(_CLOSED, {"some": leads}):
         yield (row.connection, row.object, row.record, row.lead, row.field), row.last_at
+
+
+def _kept(tx: Connection, leads: Sequence[str]) -> dict[tuple[str, str], str]:
+    """When what a platform lost that was rolled back was last kept, by lead and field."""
+    return {(row.lead, row.field): row.last_at for row in tx.execute(_KEPT, {"some": leads})}
 
 
 def _shown(value: Any) -> str:

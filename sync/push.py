@@ -25,9 +25,12 @@ from config.errors import (
 )
 from config.log import Log
 from connectors.api import Operation, Result, Verb
+from mappings.compiler import Mapped
 from mappings.model import Field, Kind, Values
+from sync import readdressed
 from sync.absorb import absorb_found
 from sync.adopt import adopt, date, uncounted
+from sync.core.addresses import MAIN
 from sync.core.echo import came_of
 from sync.core.plan import Change, Planned
 from sync.doubt import ask_about_blanks, bears_name, unmade, versions, watch
@@ -297,8 +300,13 @@ def _recover_object(workspace: Workspace, connection: str, object: str, rows: li
     done = 0
     for key, wanted in _look_up_keys(rows).items():
         found = workspace.connector(connection).read(object, key, sorted(wanted), fields)
+        lost = [row for value, those in wanted.items() if value not in found for row in those if key == "id"]
+        moved = readdressed.look_up(workspace, connection, object, mapped, lost) if mapped is not None and lost else {}
         with workspace.state.begin() as tx:
             ledger.enter(tx)
+            if mapped is not None and moved:
+                stream = stream_for(tx, connection, object, mapped.kind)
+                found = {**found, **readdressed.rename(tx, workspace, stream, mapped, moved)}
             if mapped is not None and found and not is_told:
                 absorb_found(tx, workspace, connection, object, found.values(), run=rows[0].run)
             for value, those in wanted.items():
@@ -369,6 +377,13 @@ def _holds(held: Values, after: Values, pulled: frozenset[str]) -> bool:
     return bool(seen) and all(came_of(after[name], held.get(name)) for name in seen)
 
 
+def _tells(held: Values, after: Values, mapped: Mapped) -> bool:
+    """Whether a record holds all that a create wrote, and that is more than what it is found by."""
+    keys = {MAIN, *mapped.match}
+    more = [name for name, value in after.items() if name in mapped.pulled - keys and value not in (None, [])]
+    return bool(more) and _holds(held, after, mapped.pulled)
+
+
 _FOUND = (
     select(records.c.body, records.c.lead)
     .join(streams, streams.c.id == records.c.stream)
@@ -383,11 +398,12 @@ _WITHDRAW = _ROW.values(state="withdrawn", error=bindparam("why"), settled_at=bi
 
 def _is_anothers(tx: Connection, workspace: Workspace, row: Any, id: str, known: Any) -> bool:
     """Whether a record that is found by the key of a create is somebody else's: linked to another lead; or nobody's
-    yet, without the name that the create gives, and known by keys that other leads have, and this one has not."""
+    yet, without the name that the create gives, and known by keys that other leads have, and this one has not. One that
+    holds what the create wrote was made by it: the address may have been another's before."""
     if known.lead is not None or not row.lead:
         return bool(known.lead not in (None, row.lead))
     body = orjson.loads(known.body)
-    if bears_name(row, body):
+    if bears_name(row, body) or _tells(body, orjson.loads(row.after), workspace.mapped(row.connection)[row.object]):
         return False
     owners: set[str] = set()
     for kind, value in workspace.keys(row.connection, id, body):

@@ -154,9 +154,9 @@ class Client:
             try:
                 return self._once(method, path, query, body)
             except RetryLater as error:
-                if repeatable or error.code != "server_error":
+                if error.code != "server_error" or not _is_write(method, path):
                     raise
-                # it may have happened all the same, and must not be asked for twice
+                # it may have happened all the same, whatever is answered when it is asked for again
                 raise InDoubt(error.what, connection=self._account.connection) from error
             except AuthorizationLost as error:
                 if error.code == "invalid_grant" or not self._credentials.renew():
@@ -185,7 +185,7 @@ class Client:
         return self._send(method, path, list((query or {}).items()), headers, body)
 
     def _send(self, method: str, path: str, query: list[Any], headers: dict[str, str], body: Any) -> bytes:
-        writes = method != "GET" and not path.endswith(("/search", "/batch/read"))
+        writes = _is_write(method, path)
         # written here, with plain commas: urllib3 looks at every letter of a query that has a percent sign, four times
         asked = f"{path}?{urlencode(query, safe=',')}" if query else path
         try:
@@ -347,6 +347,10 @@ class Client:
                 if after:
                     waiting.append({"id": str(row["from"]["id"]), "after": after})
         return found
+
+
+def _is_write(method: str, path: str) -> bool:
+    return method != "GET" and not path.endswith(("/search", "/batch/read"))
 
 
 def _of_tls(error: BaseException | None) -> urllib3.exceptions.SSLError:

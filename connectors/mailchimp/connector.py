@@ -194,12 +194,13 @@ class MailchimpConnector:
     def _group_names(self) -> dict[str, str]:
         """Interest id -> "Category/Interest"."""
         if self._groups is None:
-            self._groups = {}
+            groups: dict[str, str] = {}
             categories = self._client.call("GET", self._path("interest-categories"), {"count": 60})
             for category in categories["categories"]:
                 path = self._path(f"interest-categories/{category['id']}/interests")
                 for interest in self._client.call("GET", path, {"count": 60})["interests"]:
-                    self._groups[interest["id"]] = f"{category['title']}/{interest['name']}"
+                    groups[interest["id"]] = f"{category['title']}/{interest['name']}"
+            self._groups = groups  # all of them, or they are asked for again
         return self._groups
 
     def _campaigns(self) -> Iterator[Page]:
@@ -291,6 +292,7 @@ class MailchimpConnector:
         return found
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:
+        self._group_names()  # what answers are read with: asked for after a write, its loss would be the write's
         fallback = str(self._account.settings.get("status_if_new", "transactional"))
         audience = Audience(
             self._client,

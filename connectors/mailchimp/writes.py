@@ -142,15 +142,16 @@ class _Writer:
     def one(self, operation: Operation) -> Result:
         try:
             member = self._write_one(operation)
-            tags = _tags(operation)
-            if tags:
-                listed = [{"name": tag, "status": "active" if on else "inactive"} for tag, on in tags.items()]
-                body = {"tags": listed, "is_syncing": True}
-                self._client.call(
-                    "POST", self._path(f"members/{subscriber_hash(member['email_address'])}/tags"), None, body
-                )
         except ClosedloopError as error:
             return Result(operation.key, error=error)
+        tags = _tags(operation)
+        if tags:
+            listed = [{"name": tag, "status": "active" if on else "inactive"} for tag, on in tags.items()]
+            path = self._path(f"members/{subscriber_hash(member['email_address'])}/tags")
+            try:
+                self._client.call("POST", path, None, {"tags": listed, "is_syncing": True})
+            except ClosedloopError as error:
+                return Result(operation.key, error=_half_done(error))
         return self._done(operation, member)
 
     def _write_one(self, operation: Operation) -> dict[str, Any]:
@@ -358,7 +359,7 @@ class _Writer:
                 try:
                     refused = self._tag(tag, on, [email_of(op) for op in some])
                 except ClosedloopError as error:
-                    failed.update({op.key: error for op in some})
+                    failed.update({op.key: _half_done(error) for op in some})
                     continue
                 failed.update({op.key: _not_tagged(tag) for op in some if email_of(op).lower() in refused})
         return failed
@@ -393,6 +394,13 @@ class _Writer:
         told = {name: value for name, value in member.items() if name != "is_new"}
         record = self._audience.as_record(_with_tags(told, _tags(operation)))
         return Result(operation.key, record.id, created=created, record=record)
+
+
+def _half_done(error: ClosedloopError) -> ClosedloopError:
+    """What befell the tags of a member who was written: the write is not one that was never sent."""
+    if isinstance(error, RecordRejected | InDoubt):
+        return error
+    return InDoubt(f"The member was written, and nothing tells of the tags: {error.what}", connection=error.connection)
 
 
 def _with_tags(member: dict[str, Any], tags: Mapping[str, bool]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Client:
         data = None if body is None else orjson.dumps(body)
 
         def attempt() -> Any:
-            answer = self.exchange(method, path, object, repeatable, params=params, data=data, headers=headers)
+            answer = self.exchange(method, path, object, params=params, data=data, headers=headers)
             return _decoded(answer, self.account.connection, object, is_read=method == "GET")
 
         return self._retrying(attempt, repeatable=repeatable, is_read=method == "GET")
@@ -131,13 +131,13 @@ class Client:
     def send(self, method: str, path: str, *, data: bytes, kind: str, object: str = "") -> None:
         """Send bytes of another content type. A lost answer raises InDoubt; nothing is retried after it."""
         headers = {"Content-Type": kind}
-        self._retrying(lambda: self.exchange(method, path, object, False, data=data, headers=headers), repeatable=False)
+        self._retrying(lambda: self.exchange(method, path, object, data=data, headers=headers), repeatable=False)
 
     def stream(self, path: str, *, params: Mapping[str, str], object: str) -> tuple[Mapping[str, str], Iterator[bytes]]:
         """The headers of a read and its lines, as they arrive; a break in the middle raises RetryLater."""
 
         def attempt() -> requests.Response:
-            return self.exchange("GET", path, object, True, params=params, headers={"Accept": "text/csv"}, stream=True)
+            return self.exchange("GET", path, object, params=params, headers={"Accept": "text/csv"}, stream=True)
 
         answer = self._retrying(attempt, repeatable=True)
         return answer.headers, _lines(answer, self.account.connection, object)
@@ -158,22 +158,20 @@ class Client:
     def _budget_key(self) -> str:
         return f"salesforce:{self.account.connection}"
 
-    def exchange(self, method: str, path: str, object: str, repeatable: bool, **request: Any) -> requests.Response:
+    def exchange(self, method: str, path: str, object: str, **request: Any) -> requests.Response:
         """One call, logged in again once when the session is over."""
         self._refuse_when_full()
         self.surroundings.budget.take(self._budget_key, 1, rate=RATE, burst=BURST)
         try:
-            return self._once(method, path, object, repeatable, request)
+            return self._once(method, path, object, request)
         except AuthorizationLost:
             if self.login.mode == "session":
                 raise
             log.info("salesforce.session_renewed", connection=self.account.connection)
             self._use(self.login.fresh(self._grant.token.reveal() if self._grant else ""))
-        return self._once(method, path, object, repeatable, request)
+        return self._once(method, path, object, request)
 
-    def _once(
-        self, method: str, path: str, object: str, repeatable: bool, request: Mapping[str, Any]
-    ) -> requests.Response:
+    def _once(self, method: str, path: str, object: str, request: Mapping[str, Any]) -> requests.Response:
         sdk = self.sdk()
         url = f"https://{sdk.sf_instance}{path}" if path.startswith("/") else sdk.base_url + path
         given = {name: value for name, value in request.items() if value is not None}
@@ -186,7 +184,7 @@ class Client:
                 error.content,
                 connection=self.account.connection,
                 object=object,
-                repeatable=repeatable,
+                is_read=method == "GET",
             ) from error
         except requests.RequestException as error:
             raise self._unreached(error, object, is_read=method == "GET") from error

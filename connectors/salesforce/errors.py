@@ -30,6 +30,8 @@ RETRY = {
     "UNKNOWN_EXCEPTION",
     "API_CURRENTLY_DISABLED",
 }
+ANSWERED = RETRY - {"UNKNOWN_EXCEPTION"}
+"""What the platform itself refuses a call for, whatever its status: then nothing of it was done."""
 AUTHORIZATION = {"INVALID_SESSION_ID", "INVALID_AUTH_HEADER", "INVALID_LOGIN", "INVALID_HEADER_TYPE"}
 PERMISSION = {"API_DISABLED_FOR_ORG", "INSUFFICIENT_ACCESS", "INVALID_FIELD", "INVALID_TYPE", "NOT_FOUND"}
 GONE = {"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "CANNOT_UPDATE_CONVERTED_LEAD"}
@@ -122,8 +124,9 @@ def _words(code: str) -> str:
     return code.lower().replace("_", " ")
 
 
-def of_call(status: int, content: Any, *, connection: str, object: str, repeatable: bool) -> ClosedloopError:
-    """The error of a whole call that was answered with `status`. `content` is the decoded body, or its text."""
+def of_call(status: int, content: Any, *, connection: str, object: str, is_read: bool) -> ClosedloopError:
+    """The error of a whole call that was answered with `status`. `content` is the decoded body, or its text. A write
+    that only a gateway answered, or that failed there, may have been done."""
     refused = _first(content)
     code = refused.code if refused else ""
     place = {"connection": connection, "object": object, "code": code or f"HTTP {status}"}
@@ -131,11 +134,12 @@ def of_call(status: int, content: Any, *, connection: str, object: str, repeatab
         return AuthorizationLost("Salesforce refuses the session.", fix="Connect the account again.", **place)
     if code == "REQUEST_LIMIT_EXCEEDED" and refused is not None:
         return _limit(refused, place)
-    if code in RETRY or status in (408, 429, 502, 503, 504):
+    is_unknown = status >= 500 and code not in ANSWERED
+    if not is_unknown and (code in RETRY or status in (408, 429)):
         return RetryLater(f"Salesforce cannot answer now ({code or status}).", after=2.0, **place)
-    if status >= 500:
-        what = f"Salesforce failed ({status})."
-        return RetryLater(what, after=2.0, **place) if repeatable else InDoubt(what, **place)
+    if is_unknown:
+        what = f"Salesforce failed ({code or status})."
+        return RetryLater(what, after=2.0, **place) if is_read else InDoubt(what, **place)
     if refused is not None and code in PERMISSION:
         return _missing(refused, place)
     if status in (403, 404, 405, 410):

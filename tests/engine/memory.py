@@ -154,6 +154,8 @@ class MemoryConnector:
         for operation in operations:
             self.calls += 1
             error = self.memory.refuse(operation)
+            if operation.id and operation.id not in self.memory.rows.get(operation.object, {}):
+                error = rejected(code="not_found")
             if error is not None:
                 yield Result(operation.key, error=error)
                 continue

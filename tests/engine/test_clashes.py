@@ -261,3 +261,24 @@ def test_a_create_of_unknown_fate_is_not_found_done_at_somebody_else(loop: Loop)
     told = {(row.connection, row.lead, row.code) for row in entries(loop)}
     ana, bob = lead(loop, "alpha/contacts/ana"), lead(loop, "alpha/contacts/bob")
     assert told == {("beta", ana, "taken"), ("alpha", bob, "taken")}
+
+
+def test_a_create_of_unknown_fate_is_found_by_an_address_that_another_had_before(loop: Loop) -> None:
+    """What it made is nobody else's, who would have two records then, and is not made once more."""
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
+    loop.clock.advance(5)
+    for side, object in ((loop.alpha, "contacts"), (loop.beta, "prospects")):
+        side.put(object, {"email": "bob@x.io", "first": "Bob"}, id="bob")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.beta.edit("prospects", "bob", {"email": "new@x.io"})
+    loop.alpha.edit("contacts", "bob", {"email": "new@x.io"})
+    loop.settled()
+    asks(loop, "ana")
+    loop.alpha.edit("contacts", "ana", {"email": "bob@x.io"})
+    loop.beta.lose_answers = 1
+    loop.sync()
+    loop.alpha.edit("contacts", "ana", {"email": "ana2@x.io"})
+    loop.settled()
+    here = sorted((row["email"], row["first"]) for row in loop.beta.all("prospects"))
+    assert here == [("ana2@x.io", "Ana"), ("new@x.io", "Bob")]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
 from config.errors import InDoubt
 from connectors.api import Gone, Operation, Verb
 from sync.conflicts import Answer, answer, listed
 from sync.push import DOUBT
 from sync.runs import Options, Runner
+from sync.state.schema import quarantine
 from tests.engine.conftest import Loop
 from tests.engine.memory import unreachable
 from tests.engine.test_writes import _past_the_first_run, pair
@@ -93,6 +95,48 @@ def test_whoever_changed_what_an_update_in_doubt_gave_spoke_after_it(named: Loop
     named.settled()
     for side in (named.alpha, named.beta):
         assert [row["title"] for row in side.all("contacts")] == ["Boss"]
+
+
+def readdressed(loop: Loop) -> str:
+    """Ana's contact at alpha. Beta, where an address is all that a record is known by, was told another one, and its
+    answer was lost; by now she has a third."""
+    loop.beta.by_address = True
+    ours, _ = pair(loop)
+    loop.settled()
+    loop.alpha.edit("contacts", ours, {"email": "new@x.io", "title": "Head"})
+    loop.beta.lose_answers = 1
+    loop.sync()
+    loop.clock.advance(DOUBT)
+    loop.alpha.edit("contacts", ours, {"email": "newer@x.io"})
+    return ours
+
+
+def test_a_record_whose_id_changed_with_an_address_in_doubt_is_no_second_one(loop: Loop) -> None:
+    ours = readdressed(loop)
+    loop.beta.edit("contacts", "new@x.io", {"title": "Boss"})
+    loop.settled()
+    assert list(loop.beta.rows["contacts"]) == ["newer@x.io"]
+    assert loop.beta.rows["contacts"]["newer@x.io"].values["title"] == "Boss"
+    assert loop.alpha.rows["contacts"][ours].values["title"] == "Boss"
+    with loop.workspace.state.read() as tx:
+        assert tx.execute(select(quarantine)).all() == []
+
+
+def test_who_has_that_address_and_has_not_opted_out_as_she_had_may_be_somebody_else(loop: Loop) -> None:
+    """Her opt-out, of which nobody else was told yet, stands."""
+    loop.beta.by_address = True
+    ours, _ = pair(loop, consent="subscribed")
+    loop.settled()
+    loop.alpha.refuse = lambda operation: unreachable()
+    loop.beta.edit("contacts", "ana@x.io", {"opted_out": "true"})
+    loop.alpha.edit("contacts", ours, {"email": "new@x.io"})
+    loop.beta.lose_answers = 1
+    loop.sync()
+    loop.beta.edit("contacts", "new@x.io", {"opted_out": None})
+    loop.clock.advance(DOUBT)
+    loop.alpha.refuse = lambda operation: None
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ours].values["consent"] == "unsubscribed"
 
 
 def test_whoever_took_out_what_an_update_in_doubt_gave_spoke_after_it(named: Loop) -> None:

@@ -134,6 +134,26 @@ def test_an_edit_after_it_was_put_back_counts(loop_back: Loop, title: str) -> No
     assert titles(loop_back) == {("Chief", "Chief"), (title, title)}
 
 
+def test_what_is_put_back_again_and_again_is_no_fight(loop_back: Loop) -> None:
+    """The account lost it each time, and nobody there has set it back until somebody does."""
+    rolled_back(loop_back)
+    for _ in range(3):
+        kept = deepcopy(loop_back.alpha.rows)
+        assert run(loop_back).state == "held"
+        assert run(loop_back, "backfill", ("alpha",), choice=PUT_BACK).state == "done"
+        loop_back.settled()
+        loop_back.clock.advance(2 * HOUR)
+        loop_back.alpha.rows.clear()
+        loop_back.alpha.rows.update(kept)
+    run(loop_back)
+    run(loop_back, "backfill", ("alpha",), choice=PUT_BACK)
+    for side, id, title in ((loop_back.alpha, "a0", "Boss"), (loop_back.beta, "b0", "Chief")):
+        loop_back.clock.advance(60)
+        side.edit("contacts", id, {"title": title})
+        loop_back.settled()
+    assert titles(loop_back) == {("Chief", "Chief")}
+
+
 @pytest.mark.parametrize("way", [ACCEPT, PUT_BACK])
 def test_an_opt_out_that_was_rolled_back_stands(loop_back: Loop, way: str) -> None:
     kept = deepcopy(loop_back.alpha.rows)

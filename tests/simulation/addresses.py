@@ -199,7 +199,7 @@ class Addresses:
         where the engine has not looked (`known`) is replaced by nobody."""
         target, id, held = one
         person, before = self.person(held), str(held["email"])
-        if before == address:
+        if before == address or self.is_unheard(name, person, known):
             return False
         remote, _, _ = target.express({"email": address}, False)
         match = self.scenario._match(target, target.express({"email": before}, False)[0])
@@ -214,6 +214,14 @@ class Addresses:
         self.scenario.wire.met[f"beside/{what}"] += 1
         self.scenario.told.append(f"{name}: {person} at {id} has the address {address}")
         return True
+
+    def is_unheard(self, name: str, person: str, known: Collection[Place]) -> bool:
+        """Whether somebody has been entered elsewhere than on this platform while the engine is at work, which has not
+        looked there since: where they change the address here, it looks for them by that one alone."""
+        if not self.scenario.acting:
+            return False
+        places = [move.place for move in self.moves if move.person == person and not move.replaced]
+        return any(place[0] != name and place not in known for place in places)
 
     def replaced(self, person: str, address: str, here: Place, known: Collection[Place]) -> frozenset[int]:
         """The moves that are over when somebody replaces this address of a person `here`: those made here, and those of

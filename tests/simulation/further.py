@@ -98,6 +98,8 @@ class Further:
         if not (found := self._somebody()) or not self._is_told(found[1][1]):
             return
         person, (_, id, held) = found
+        if self.scenario.beside.addresses.is_unheard(HUBSPOT, person, self.scenario.beside.addresses.known()):
+            return
         portal, address, wins = self.scenario.pair.sandboxes[HUBSPOT], self._new(person), self.rng.random() < 0.5
         value = self.scenario._value(person, "last_name", held.get("last_name") if wins else None)
         other = portal.put("contacts", {"email": address, "lastname": value})

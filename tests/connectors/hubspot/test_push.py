@@ -196,3 +196,13 @@ def test_a_write_whose_answer_is_lost_is_in_doubt_when_it_cannot_be_repeated(
     assert "ref-9" in hubspot.read("notes", "reference", ["ref-9"], [])
     portal.inject("lost_answer", "batch/update")
     assert push(hubspot, update("u", contact, firstname="New"))["u"].error is None  # repeatable: sent again
+
+
+def test_a_write_that_only_a_gateway_answered_is_in_doubt_whatever_is_answered_then(
+    portal: HubSpotSandbox, hubspot: Connector
+) -> None:
+    [contact] = fill(portal, 1)
+    for status in (502, 401):
+        portal.inject("answer", "batch/update", answer=Answer.of(None, status))
+    assert isinstance(push(hubspot, update("u", contact, firstname="New"))["u"].error, InDoubt)
+    assert [fault.times for fault in portal.faults] == [0, 0]

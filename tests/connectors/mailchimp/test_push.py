@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.clock import ManualClock
-from config.errors import AuthorizationLost, InDoubt, RecordRejected
+from config.errors import AuthorizationLost, InDoubt, RecordRejected, RetryLater
 from connectors.api import Connector, Operation, Verb
 from connectors.mailchimp.client import subscriber_hash
 from connectors.mailchimp.sandbox import MailchimpSandbox
@@ -296,6 +296,7 @@ def test_lost_credentials_stop_a_push(chimp: MailchimpSandbox, mailchimp: Connec
     ids = fill(chimp, 3)
     refused = Answer(401, b'{"title":"API Key Invalid","status":401}', {"content-type": "application/problem+json"})
     chimp.inject("answer", "PATCH", times=9, answer=refused)
+    mailchimp.describe("members")  # what answers are read with is known then
     before = mailchimp.calls
     results = push(mailchimp, *(update(f"k{n}", id, f"p{n}@x.io", merge_fields__FNAME="N") for n, id in enumerate(ids)))
     assert {type(result.error) for result in results.values()} == {AuthorizationLost}
@@ -327,3 +328,26 @@ def test_what_cannot_be_written_is_refused_and_addresses_nest(chimp: MailchimpSa
     results = push(mailchimp, group, address)
     assert results["g"].error.code == "unknown_group"
     assert chimp.get("members", id)["merge_fields"]["ADDRESS"] == {"city": "Rom", "addr1": "Via"}
+
+
+def test_nothing_is_written_whose_answer_could_not_be_read(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
+    """The interest groups are asked for first, and all of them: the write would pass for one that was never sent."""
+    [id] = fill(chimp, 1)
+    chimp.inject("answer", "GET .*/interest-categories", answer=Answer.of({}, 429), times=6)
+    with pytest.raises(RetryLater):
+        push(mailchimp, update("k", id, "p0@x.io", merge_fields__FNAME="New"))
+    assert chimp.get("members", id)["merge_fields"]["FNAME"] == "P0"
+    assert push(mailchimp, update("k", id, "p0@x.io", merge_fields__FNAME="New"))["k"].error is None
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_a_member_who_was_written_and_not_tagged_is_in_doubt(
+    chimp: MailchimpSandbox, mailchimp: Connector, number: int
+) -> None:
+    ids = fill(chimp, number)
+    chimp.inject("answer", "POST .*/(tags|segments)", answer=Answer.of({}, 429), times=6)
+    operations = [
+        update(f"k{n}", id, f"p{n}@x.io", merge_fields__FNAME="New", tags__Ours=True) for n, id in enumerate(ids)
+    ]
+    assert all(isinstance(result.error, InDoubt) for result in push(mailchimp, *operations).values())
+    assert {member["merge_fields"]["FNAME"] for member in chimp.all("members")} == {"New"}

@@ -224,7 +224,7 @@ def test_an_unknown_field_is_named(org: SalesforceSandbox, open_org: Open) -> No
 )
 def test_every_code_has_its_class(status: int, code: str, message: str, kind: type[ClosedloopError]) -> None:
     body = [{"message": message, "errorCode": code}]
-    error = errors.of_call(status, body, connection="sf", object="leads", repeatable=True)
+    error = errors.of_call(status, body, connection="sf", object="leads", is_read=True)
     assert type(error) is kind
 
 

@@ -198,6 +198,18 @@ def test_an_error_500_on_a_plain_create_is_in_doubt(org: SalesforceSandbox, conn
     assert isinstance(push(connector, create(1, keyed=False))["op1"].error, InDoubt)
 
 
+@pytest.mark.parametrize("way", [create(1), create(1, keyed=False)])
+def test_a_write_that_a_gateway_answered_is_in_doubt(org: SalesforceSandbox, open_org: Open, way: Operation) -> None:
+    """Also where it is asked for again, and the session is over by then. What may make two is not asked for again."""
+    connector = open_org("session")
+    for status in (502, 401):
+        refused = [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
+        answer = Answer.of(refused if status == 401 else None, status)
+        org.inject("answer", "(PATCH|POST) .*/composite/sobjects", answer=answer)
+    assert isinstance(push(connector, way)["op1"].error, InDoubt)
+    assert len(org.faults) - sum(fault.times for fault in org.faults) == (2 if way.match.get(KEY) else 1)
+
+
 def test_missing_rows_are_in_doubt_and_never_success(org: SalesforceSandbox, connector: Connector) -> None:
     ids = [r.id for r in push(connector, create(1), create(2)).values()]
     short = Answer.of([{"id": ids[1], "success": True, "errors": []}])

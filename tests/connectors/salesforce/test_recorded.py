@@ -191,7 +191,7 @@ def failures() -> Iterator[tuple[int, list[dict[str, Any]]]]:
 def test_recorded_errors_have_a_class() -> None:
     kinds = Counter[str]()
     for status, body in failures():
-        error = errors.of_call(status, body, connection="sf", object="leads", repeatable=True)
+        error = errors.of_call(status, body, connection="sf", object="leads", is_read=True)
         assert isinstance(error, ClosedloopError)
         assert error.code == body[0]["errorCode"]
         kinds[f"{error.code} -> {type(error).__name__}"] += 1
