@@ -63,11 +63,16 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
             copies.settled(tx, stream.id, [copied], at)
         tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
         return
-    tx.execute(_TIE, {"of": stream.id, "named": record_id, "whose": row.lead})
-    tx.execute(_TOUCHED, {"who": row.lead})
+    tie(tx, stream, row, record_id)
     handoff = workspace.project.handoff
     if row.verb == "create" and handoff and (handoff.to, handoff.object) == (row.connection, row.object):
         record_handoffs(tx, workspace, row.object, [(row.lead, record_id)], at, brief_due=True)
+
+
+def tie(tx: Connection, stream: StreamRow, row: Any, record_id: str) -> None:
+    """The record that a create made is its lead's."""
+    tx.execute(_TIE, {"of": stream.id, "named": record_id, "whose": row.lead})
+    tx.execute(_TOUCHED, {"who": row.lead})
 
 
 def event_of(row: Any) -> str:

@@ -25,15 +25,13 @@ from config.errors import (
 )
 from config.log import Log
 from connectors.api import Operation, Result, Verb
-from mappings.compiler import Mapped
 from mappings.model import Field, Kind, Values
 from sync import readdressed
 from sync.absorb import absorb_found
-from sync.adopt import adopt, date, uncounted
-from sync.core.addresses import MAIN
+from sync.adopt import adopt, date, tie, uncounted
 from sync.core.echo import came_of
 from sync.core.plan import Change, Planned
-from sync.doubt import ask_about_blanks, bears_name, unmade, versions, watch
+from sync.doubt import ask_about_blanks, bears_name, holds_its_words, unmade, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.settle import AWAY, settle
@@ -377,13 +375,6 @@ def _holds(held: Values, after: Values, pulled: frozenset[str]) -> bool:
     return bool(seen) and all(came_of(after[name], held.get(name)) for name in seen)
 
 
-def _tells(held: Values, after: Values, mapped: Mapped) -> bool:
-    """Whether a record holds all that a create wrote, and that is more than what it is found by."""
-    keys = {MAIN, *mapped.match}
-    more = [name for name, value in after.items() if name in mapped.pulled - keys and value not in (None, [])]
-    return bool(more) and _holds(held, after, mapped.pulled)
-
-
 _FOUND = (
     select(records.c.body, records.c.lead)
     .join(streams, streams.c.id == records.c.stream)
@@ -398,17 +389,23 @@ _WITHDRAW = _ROW.values(state="withdrawn", error=bindparam("why"), settled_at=bi
 
 def _is_anothers(tx: Connection, workspace: Workspace, row: Any, id: str, known: Any) -> bool:
     """Whether a record that is found by the key of a create is somebody else's: linked to another lead; or nobody's
-    yet, without the name that the create gives, and known by keys that other leads have, and this one has not. One that
-    holds what the create wrote was made by it: the address may have been another's before."""
+    yet, without the name or the words that the create gives, and known by keys that other leads have, and this one has
+    not: a key stays with whom it came to first, also where somebody else has it by now."""
     if known.lead is not None or not row.lead:
         return bool(known.lead not in (None, row.lead))
     body = orjson.loads(known.body)
-    if bears_name(row, body) or _tells(body, orjson.loads(row.after), workspace.mapped(row.connection)[row.object]):
+    if bears_name(row, body) or _is_made(workspace, row, known):
         return False
     owners: set[str] = set()
     for kind, value in workspace.keys(row.connection, id, body):
         owners.update(tx.execute(_OWNERS, {"of": kind, "key": value}).scalars())
     return bool(owners) and row.lead not in owners
+
+
+def _is_made(workspace: Workspace, row: Any, known: Any) -> bool:
+    """Whether the create made this record, as far as its words tell."""
+    mapped = workspace.mapped(row.connection).get(row.object)
+    return holds_its_words(row, orjson.loads(known.body), mapped, workspace.fields)
 
 
 def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person: bool) -> bool | None:
@@ -422,8 +419,11 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
         watch(tx, row, at)
     place = {"of": row.connection, "named": row.object}
     known = tx.execute(_FOUND, {**place, "record": found.id}).one_or_none() if found is not None else None
-    if row.verb == Verb.CREATE and known is not None and _is_anothers(tx, workspace, row, found.id, known):
-        found = None  # found by its key, and somebody else's: they came by it since
+    if row.verb == Verb.CREATE and known is not None:
+        if _is_anothers(tx, workspace, row, found.id, known):
+            found = None  # found by its key, and somebody else's: they came by it since
+        elif known.lead is None and row.lead and _is_made(workspace, row, known):
+            tie(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)  # its key may be another's
     if found is None and row.verb == Verb.CREATE and _young(row, workspace):
         tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})
         return None

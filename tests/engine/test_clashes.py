@@ -13,6 +13,7 @@ from sync import duplicates
 from sync.conflicts import Answer, answer, listed
 from sync.insight.explain import find
 from sync.replay import replay
+from sync.runs import Options, Runner
 from sync.state.schema import quarantine
 from sync.unlink import unlink
 from tests.engine.conftest import Loop
@@ -242,6 +243,45 @@ def test_nor_at_whoever_joined_with_the_address_that_is_theirs(loop: Loop) -> No
     loop.settled()
     assert [row["first"] for row in loop.beta.all("prospects")] == ["Bobby"]
     assert loop.alpha.rows["contacts"]["ana"].values["first"] == "Ana"
+
+
+def test_a_create_whose_answer_was_lost_is_found_by_an_address_that_was_anothers(loop: Loop) -> None:
+    """Ana has another address by now, and is known by this one still; what was made with it is Bob all the same."""
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob"}, id="bob")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
+    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
+    asks(loop, "bob")
+    loop.beta.lose_answers = 1
+    loop.settled()
+    assert loop.alpha.rows["contacts"]["ana"].values["first"] == "Ana"
+    assert loop.alpha.rows["contacts"]["bob"].values["email"] == "ana@x.io"
+    [made] = loop.beta.rows["prospects"].values()
+    assert made.values["first"] == "Bob"
+    assert lead(loop, f"beta/prospects/{made.id}") == lead(loop, "alpha/contacts/bob")
+
+
+def test_so_is_one_that_was_not_done_as_a_whole_yet(loop: Loop) -> None:
+    """It is looked up before it must have come: what stands there is Bob's from the first, and not Ana's until then."""
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob", "title": "Chief"}, id="bob")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
+    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
+    asks(loop, "bob")
+    loop.beta.lose_answers = 1
+    loop.beta.rewrite = lambda values: {name: value for name, value in values.items() if name != "title"}
+    loop.sync()
+    loop.beta.rewrite = lambda values: values
+    Runner(loop.workspace).run("sync", ("alpha", "beta"), Options())
+    loop.settled()
+    [made] = loop.beta.rows["prospects"].values()
+    assert lead(loop, f"beta/prospects/{made.id}") == lead(loop, "alpha/contacts/bob")
+    assert loop.alpha.rows["contacts"]["ana"].values == {"email": "ana@new.io", "first": "Ana"}
+    assert made.values == {"email": "ana@x.io", "first": "Bob", "title": "Chief"}
 
 
 def test_a_create_of_unknown_fate_is_not_found_done_at_somebody_else(loop: Loop) -> None:

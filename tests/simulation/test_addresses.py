@@ -12,6 +12,10 @@ PASSED_ON = (200278, ("activecampaign", "constant_contact"))
 """A pair of platforms where somebody gets an address that another has on the second still."""
 BY_ID = (300887, ("hubspot", "mailchimp"))
 """One where what is written at Mailchimp is to reach a member, whatever address they have by then."""
+ARCHIVE = (
+    # what a create without an answer had made was taken for a record of whoever had had its address before
+    (610007289, ("activecampaign", "outreach")),
+)
 
 
 @pytest.mark.parametrize(("seed", "names"), [PASSED_ON, BY_ID])
@@ -20,6 +24,11 @@ def test_an_address_that_changes_hands_takes_nothing_along(seed: int, names: tup
     assert outcome.violation == ""
     assert outcome.met[f"beside/{CHANGED}"]
     assert outcome.met[f"beside/{SHARED}"]
+
+
+@pytest.mark.parametrize(("seed", "names"), ARCHIVE)
+def test_what_failed_once_with_addresses_holds(seed: int, names: tuple[str, str]) -> None:
+    assert platforms.run(seed, names=names).violation == ""
 
 
 def test_the_oracle_sees_a_write_over_whoever_has_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
