@@ -107,6 +107,8 @@ ARCHIVE_OF_ALL = (
     # the world: a look-up by the address that somebody had missed their record, which was away; the create by their
     # new one came just after it was back
     611031635,
+    # the oracle: a run in slices whose clock is set two hours forward looks at everything again, also at what broke
+    616001614,
     # what a conversion carried over, and an answer left out since, passed for news
     510014703,
     # the oracle: a value that was replaced where it stood, while nothing that was said there counted, is lost knowingly
