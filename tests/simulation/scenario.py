@@ -23,7 +23,6 @@ from sync.replay import replay
 from sync.runs import Options, Report, Runner
 from sync.state.database import State
 from sync.state.schema import leases, quarantine, records, runs, streams
-from sync.steps.attempt import FRESH
 from sync.workspace import Owners, Workspace
 from tests.simulation import (
     clocks,
@@ -166,8 +165,7 @@ class Scenario:
         self.number = naming.draw(self)
         self.remapping = remapping.drawn(self)
         self.joining = joining.drawn(self)
-        self._ids = 0
-        self._broke = 0  # of the run at work
+        self._ids = self._broke = 0
         self._after_takeover: dict[str, int] = {}
         self._side: Side | None = None
         self.folder, _ = project_of(self.world)
@@ -279,7 +277,7 @@ class Scenario:
         self._side = None
         self._after_takeover = {}
         pushes = sum(side.pushes for side in self.sides.values())
-        self._broke = self._breaks()
+        self._broke = self._broken()
         try:
             report = self._run(command, options or Options(approve=True))
         except Crash:
@@ -300,7 +298,7 @@ class Scenario:
         for told in report.errors:
             told.__traceback__ = None  # it holds all that there was
         oracle.check_account(report)
-        if report.state == "done" and self._broke != self._breaks() and not self.takeover_rate:
+        if report.state == "done" and self._broke != self._broken() and not self.takeover_rate:
             raise Violation("P23: a run in which a pull broke says that it is done")
         if command == "plan" and pushes != sum(side.pushes for side in self.sides.values()) and not self.takeover_rate:
             raise Violation("P32: a run that was to write nothing wrote")
@@ -322,18 +320,17 @@ class Scenario:
         if self.clocks.rate and not (self.healed or any(side.late for side in self.sides.values())):
             self._set_clock(held=any(side.lags for side in self.sides.values()))
 
+    def _broken(self) -> int:
+        """How often a look at a platform or a pull has failed."""
+        return sum(side.broke for side in self.sides.values())
+
     def _set_clock(self, *, held: bool) -> None:
         """What a late write made may be hidden by an index that lags: the clock is `held` until that shows it."""
         if by := self.clocks.moved(held=held):
+            self._broke = self._broken() if slices.is_anew(self.slice, by) else self._broke
             self.met[f"{place(self._side)}/clock set"] += 1
             self.met["beside/clock set"] += 1
             self._say(f"the engine's clock is set by {by} s")
-            if self.slice and by > FRESH:  # the next slice reads all of it anew
-                self._broke = self._breaks()
-
-    def _breaks(self) -> int:
-        """How often a look at a platform or a pull has failed."""
-        return sum(side.broke for side in self.sides.values())
 
     def act(self) -> None:
         self._acting = True

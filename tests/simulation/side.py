@@ -300,9 +300,10 @@ class Side:
         self.looks.update(dict.fromkeys(values, (self.clock.now(), self._gone())))
 
     def _missed(self, operation: Operation) -> set[str]:
-        """What the look-up just before this create could not show: it was gone then."""
-        looks = [self.looks[str(value)] for value in operation.match.values() if str(value) in self.looks]
-        return {id for at, gone in looks if self.clock.now() - at < RACE for id in gone}
+        """What the look-up just before this create, or one by its own address, could not show: it was gone then."""
+        keys = {str(value) for value in operation.match.values()}
+        looks = [(key, gone) for key, (at, gone) in self.looks.items() if self.clock.now() - at < RACE]
+        return {id for key, gone in looks for id in gone if key in keys or key == _address(self.history[id][-1].values)}
 
     def stands(self, row: Row) -> None:
         """The engine knows that the record has this address, or none since it is gone; an older state tells nothing."""

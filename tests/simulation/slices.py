@@ -7,6 +7,7 @@ from random import Random
 
 from sync.progress import Report
 from sync.runs import Options, Runner
+from sync.steps.attempt import FRESH
 from sync.workspace import Workspace
 from tests.simulation.oracle import Violation
 
@@ -19,6 +20,12 @@ def drawn(seed: int) -> float:
     """Seconds of a slice; 0 where runs are whole."""
     rng = Random(f"{seed}-slices")
     return rng.choice((0.5, 3.0, 6.0)) if rng.random() < 0.125 else 0.0
+
+
+def is_anew(seconds: float, by: float) -> bool:
+    """Whether a run in slices of so many seconds looks again at everything, also at what broke, since the engine's
+    clock was set forward by so many."""
+    return seconds > 0 and by > FRESH
 
 
 def taken(workspace: Workspace, command: str, names: tuple[str, ...], options: Options, seconds: float) -> Report:
