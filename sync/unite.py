@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from sync import clashes
 from sync.conversions import tell_once
+from sync.core.addresses import MAIN
 from sync.entries import pass_on
 from sync.parked import answer_moot, park
 from sync.state.schema import conflicts, conversions, handoffs, identities, journal, leads, records
@@ -83,19 +84,33 @@ def _inherit(tx: Connection, keep: str, lose: str) -> None:
 def _inherit_values(tx: Connection, keep: str, lose: str) -> None:
     """Where the lead that stays has no value and no reason, it has those of the other: what a record said that is gone
     by now is told by no record any more. Of whom it was told what came of them, it is taken back where no deal is left,
-    whichever of the two it was."""
+    whichever of the two it was. Which of its addresses the other knew as further ones is known of them still."""
     known = {row.id: row for row in tx.execute(select(leads).where(leads.c.id.in_([keep, lose])))}
     if len(known) < 2:  # the batch that makes it has not stored it yet
         return
     body, reasons = orjson.loads(known[keep].body), orjson.loads(known[keep].reasons)
     theirs, why = orjson.loads(known[lose].body), orjson.loads(known[lose].reasons)
     new = [name for name in why if name not in reasons and body.get(name) is None]
-    if not new:
+    noted = _noted(reasons[MAIN], why[MAIN]) if MAIN in reasons and MAIN in why else {}
+    if not new and not noted:
         return
     body.update({name: theirs[name] for name in new if name in theirs})
     reasons.update({name: why[name] for name in new})
+    if noted:
+        reasons[MAIN].update(noted)
     told = {"body": orjson.dumps(body).decode(), "reasons": orjson.dumps(reasons).decode()}
     tx.execute(update(leads).where(leads.c.id == keep).values(told))
+
+
+def _noted(own: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What the reason `own` for the main address of the lead that stays is to note, too, of what `other` noted of the
+    one that went: the records with further addresses; and those with its main one, on connections where the lead that
+    stays has none with its own: elsewhere they bring an address along."""
+    if own.get("holders") is None or not other.get("beside"):
+        return {}
+    here = {name.split("/")[0] for name in own["holders"]}
+    more = [name for name in other.get("holders") or () if name.split("/")[0] not in here]
+    return {"beside": [*own.get("beside", ()), *other["beside"]], "holders": [*own["holders"], *more]}
 
 
 def _inherit_handoff(tx: Connection, keep: str, lose: str) -> None:

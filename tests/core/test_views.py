@@ -91,6 +91,11 @@ def test_of_two_that_were_converted_into_one_the_first_made_it() -> None:
     assert [view.at("title") for view in inherited([lead, other, contact])] == [OLD, NEW, OLD]
     both = [replace(lead, version=ended), replace(other, version=ended)]
     assert [view.at("title") for view in inherited([*both, contact])] == [OLD, NEW, OLD]
+    given, boss = (
+        replace(contact, body={"title": "Head"}),
+        replace(other, changed={"title": "2026-02-01T00:20:00.000Z"}),
+    )
+    assert [view.at("title") for view in inherited([lead, boss, given])] == [OLD, boss.at("title"), ended]
 
 
 @pytest.mark.parametrize(("how", "first_at"), [("merged", NEW), ("converted", OLD)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
 from rich.console import Console
 from sqlalchemy import select
 
+from config.clock import stamp
 from config.errors import RetryLater
 from connectors.api import Gone
 from sync.cli.look import show_lead
@@ -288,6 +289,37 @@ def test_two_leads_that_a_person_calls_one_keep_their_addresses_everywhere(loop:
         link(tx, loop.workspace, str(find(tx, "a@x.io")), str(find(tx, "b2@x.io")))
     loop.settled()
     assert held(loop) == ("a@x.io", "b2@x.io", "a@x.io", "b2@x.io")
+    assert is_quiet(loop)
+
+
+@pytest.mark.parametrize(
+    ("order", "given", "stand"),
+    [
+        ("cat one two", {}, ("a@x.io", "a@x.io", "b@x.io")),
+        ("cat one two", {"cat": "2026-03-01T12:00:00.000Z"}, ("c@x.io", "c@x.io", "b@x.io")),
+        ("one two cat", {}, ("c@x.io", "c@x.io", "b@x.io")),
+        ("cat zoe one two", {}, ("c@x.io", "a@x.io", "b@x.io", "c@x.io")),
+    ],
+)
+def test_a_further_address_of_who_becomes_another_is_one_of_theirs(
+    loop: Loop, order: str, given: dict[str, str], stand: tuple[str, ...]
+) -> None:
+    """However new it is it is not their main one: that is the main one of either, or that of the lead that stays, where
+    both have a record at beta."""
+    people = {"cat": "c@x.io", "zoe": "c@x.io", "one": "a@x.io", "two": "b@x.io"}
+    numbers = count()  # of two leads the first stays
+    loop.workspace.new_id = lambda: f"ld_{next(numbers):025d}"
+    for name in order.split():
+        side = loop.alpha if name == "cat" else loop.beta
+        side.put("contacts", {"email": people[name]}, name)
+        side.rows["contacts"][name].version = given.get(name, stamp(loop.clock.now()))
+        loop.settled()
+        loop.clock.advance(5)
+    for other in ("b@x.io", "c@x.io"):
+        with loop.workspace.state.begin() as tx:
+            link(tx, loop.workspace, str(find(tx, "a@x.io")), str(find(tx, other)))
+        loop.settled()
+    assert held(loop) == stand
     assert is_quiet(loop)
 
 

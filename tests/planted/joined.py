@@ -6,6 +6,7 @@ from tests.planted.bug import Bug
 
 _WORLDS = "tests/simulation/test_joining.py"
 _UNITED = "tests/engine/test_united.py"
+_IDENTITY = "tests/engine/test_identity.py"
 
 JOINED = (
     Bug(
@@ -140,5 +141,61 @@ JOINED = (
         "    body.update({name: theirs[name] for name in new if name in theirs})\n",
         "",
         tests=_UNITED,
+    ),
+    Bug(
+        "who became another in a batch is followed one step only",
+        "sync/resolve.py",
+        "{old: keep if new == lose else new for old, new in self._moved.items()} | {lose: keep}",
+        "{**self._moved, lose: keep}",
+        tests=_IDENTITY,
+    ),
+    Bug(
+        "what a merge carried over is as new elsewhere as when it was told",
+        "sync/resolve.py",
+        "            date_spread(self.tx, self.workspace, lead, self._ended)\n",
+        "            pass\n",
+        tests=_UNITED,
+    ),
+    Bug(
+        "what is being written of what a merge carried over is as new as when it was told",
+        "sync/carried.py",
+        "        _date_meant(tx, lead, heir, over)\n",
+        "",
+        tests=_UNITED,
+    ),
+    Bug(
+        "what a record had before another was merged into it is that one's older word",
+        "sync/core/views.py",
+        "old.at(name) < heir.at(name) >= ended",
+        "old.at(name) < heir.at(name)",
+        tests=_UNITED,
+    ),
+    Bug(
+        "what an answer left out of a record that lives on is given when it is told",
+        "sync/arrivals.py",
+        "        if record.version == before.version:  # what is told",
+        "        if False:  # what is told",
+        tests=_IDENTITY,
+    ),
+    Bug(
+        "what we give a record that a conversion made replaced what it was made of",
+        "sync/core/views.py",
+        "elif made and heir.at(name) >= heir.first_at:",
+        "elif made:",
+        tests=_IDENTITY,
+    ),
+    Bug(
+        "a further address of who became another is a word on the main one",
+        "sync/unite.py",
+        "        reasons[MAIN].update(noted)\n",
+        "        pass\n",
+        tests="tests/engine/test_addresses.py",
+    ),
+    Bug(
+        "who became another had the main address of the one that stays",
+        "sync/unite.py",
+        'if name.split("/")[0] not in here]',
+        "]",
+        tests="tests/engine/test_addresses.py",
     ),
 )
