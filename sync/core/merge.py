@@ -126,6 +126,9 @@ def merge(
             voices.extend(_unsaid(doubtful[field.name], voices))
         if not voices:
             _keep(field.name, before, why_before, values, reasons)
+            if (last := _last_word(field, decided.get(field.name), before.get(field.name))) is not None:
+                values[field.name] = last.value
+                reasons[field.name] = replace(_provenance(field, last, last.value, ()), rule="decided")
             continue
         if field.name in decided and (field.rule is Rule.ASK or decided[field.name].whatever):
             chosen = decided[field.name].voice(_weighty(field, decided[field.name], voices))
@@ -177,6 +180,15 @@ def _weighty(field: Field, answer: Decision, voices: Sequence[Voice]) -> Sequenc
     known = {source for source, _ in answer.heard}
     reached = rank.get(answer.value, -1)
     return [voice for voice in voices if voice.source in known or rank.get(voice.value, -1) > reached]
+
+
+def _last_word(field: Field, answer: Decision | None, before: Any) -> Voice | None:
+    """What was kept of a field that only tightens or goes forward, when the only record that said it lost it: no record
+    says anything of the field any more, and the lead may have been made before it was said."""
+    if answer is None or not answer.once or field.rule not in (Rule.MOST_RESTRICTIVE, Rule.FURTHEST):
+        return None
+    rank: dict[Any, int] = {option: number for number, option in enumerate(field.options)}
+    return answer.voice(()) if rank.get(answer.value, -1) > rank.get(before, -1) else None
 
 
 def _ruled(fields: Mapping[str, Field], contested: Collection[str]) -> Iterable[Field]:

@@ -433,3 +433,16 @@ def test_an_address_beside_the_main_one_is_heard_where_a_person_takes_its_record
     once = merge([*main, two, three], fields, {}, {}, {}, decisions={"email": given})
     assert once.values == {"email": "m@x.io"}
     assert once.reasons["email"].rule == "decided"
+
+
+@pytest.mark.parametrize("rule", [Rule.MOST_RESTRICTIVE, Rule.FURTHEST])
+@pytest.mark.parametrize(("before", "value"), [(None, "mid"), ("low", "mid"), ("high", "high")])
+def test_what_was_kept_stands_where_no_record_says_anything(rule: Rule, before: str | None, value: str) -> None:
+    """It takes nothing back that the lead came to since."""
+    fields = only(rule, options=("low", "mid", "high"))
+    kept = {"x": Decision("mid", "5", since="3", once=True, whatever=True)}
+    known = {"x": before} if before else {}
+    found = merge([record("a", "1")], fields, {}, known, {}, decisions=kept)
+    assert found.values == {"x": value}
+    answered = {"x": replace(kept["x"], once=False)}
+    assert merge([record("a", "1")], fields, {}, known, {}, decisions=answered).values == known

@@ -133,6 +133,28 @@ def test_a_value_is_kept_over_a_blank_that_says_nothing(loop_back: Loop) -> None
     assert loop_back.alpha.rows["contacts"][id].values["title"] == "Boss"
 
 
+@pytest.mark.parametrize("before", [None, "lead"])
+def test_a_stage_that_nothing_was_decided_of_is_put_back_where_no_record_has_any(
+    loop_back: Loop, before: str | None
+) -> None:
+    """A run had died between its pull and its decisions; the record was restored to when it had no stage yet."""
+    kept = deepcopy(loop_back.alpha.rows["contacts"]["a0"])
+    kept.values["stage"] = None
+    loop_back.clock.advance(2 * HOUR)
+    if before:
+        loop_back.alpha.edit("contacts", "a0", {"stage": before})
+        loop_back.settled()
+        loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.edit("contacts", "a0", {"stage": "opportunity"})
+    pulled(loop_back)
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.rows["contacts"]["a0"] = kept
+    run(loop_back, "backfill")
+    loop_back.settled()
+    assert loop_back.alpha.rows["contacts"]["a0"].values["stage"] == "opportunity"
+    assert (asked(loop_back), run(loop_back, "backfill").counts["write"]) == ([], {})
+
+
 def test_an_opt_out_of_somebody_who_was_no_lead_yet_is_put_back(loop_back: Loop) -> None:
     """All writes wait until it is known whose it was."""
     alpha = loop_back.alpha

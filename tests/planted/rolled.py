@@ -29,6 +29,13 @@ ROLLED = (
         tests="tests/engine/test_rollback.py::test_what_a_listing_shows_late_is_no_roll_back_to_whoever_says_which_way",
     ),
     Bug(
+        "a stage that was kept falls where no record has any",
+        "sync/core/merge.py",
+        "            if (last := _last_word(field, decided.get(field.name), before.get(field.name))) is not None:\n",
+        "            if (last := None) is not None:\n",
+        tests="tests/core/test_merge.py",
+    ),
+    Bug(
         "a backfill that died at its start reads nothing anew",
         "sync/runs.py",
         '"stage": the_beginning(now) if anew else ""',
