@@ -108,6 +108,7 @@ class Rest:
         headers: Mapping[str, str] | None = None,
         lane: str = "general",
         repeatable: bool | None = None,
+        writes: bool = False,
         credentials: bool = True,
         parse: bool = True,
     ) -> Answer:
@@ -115,7 +116,8 @@ class Rest:
 
         `path` starts with a slash, or is an address on the account's own host (a `next` link). `repeatable` says that
         asking twice changes nothing more (by default of GET only): only then is an unanswered call sent again.
-        Otherwise its loss is InDoubt. `parse` demands JSON.
+        Otherwise its loss is InDoubt. So it is of what `writes`, where it stays lost, or is refused when it is sent
+        again. `parse` demands JSON.
         """
         again = method == "GET" if repeatable is None else repeatable
         who = self.credentials if credentials else None
@@ -138,7 +140,7 @@ class Rest:
 
         def once() -> Answer:
             request = build(headers={**given, **(who.headers() if who else {})})
-            return self._once(request, lane, again, parse)
+            return self._once(request, lane, again and not writes, parse)
 
         def attempt() -> Answer:
             try:
@@ -172,7 +174,8 @@ class Rest:
             for lane in self._platform.lanes:
                 self._world.budget.block(self.lane_key(lane), wait)
 
-    def _once(self, request: httpx.Request, lane: str, repeatable: bool, parse: bool) -> Answer:
+    def _once(self, request: httpx.Request, lane: str, harmless: bool, parse: bool) -> Answer:
+        """One try; `harmless` says that nothing hangs on its loss."""
         rate = self._platform.lanes.get(lane)
         if rate is not None:
             self._world.budget.take(self.lane_key(lane), 1, rate=rate.rate, burst=rate.burst)
@@ -184,34 +187,34 @@ class Rest:
             finally:
                 answer.close()
         except httpx.HTTPError as error:
-            raise self._unanswered(error, repeatable) from error
+            raise self._unanswered(error, harmless) from error
         except Excess as error:
-            raise self._lost(f"answer is {error}.", repeatable) from error
+            raise self._lost(f"answer is {error}.", harmless) from error
         self.told = answer.headers
         self.clock.heard(answer.headers)
         told, whole = _parsed(body) if parse or not answer.is_success else (None, True)
         if not answer.is_success:
-            raise self._refused(answer, told, repeatable)
+            raise self._refused(answer, told, harmless)
         if not whole:
-            raise self._lost("answer is no JSON (a proxy's page, or cut off).", repeatable)
+            raise self._lost("answer is no JSON (a proxy's page, or cut off).", harmless)
         return Answer(answer.status_code, answer.headers, body, told)
 
-    def _refused(self, answer: httpx.Response, told: Any, repeatable: bool) -> ClosedloopError:
+    def _refused(self, answer: httpx.Response, told: Any, harmless: bool) -> ClosedloopError:
         error = self._platform.classify(answer.status_code, answer.headers, told)
         if isinstance(error, RecordRejected) and answer.has_redirect_location:
             # none of the platforms moves its calls: it is a proxy's, or a log-in page's, and says nothing of a record
             error = RetryLater(f"{self._platform.title} answered with a redirect ({answer.status_code}).", after=5.0)
         error.connection = error.connection or self._account.connection
-        if isinstance(error, RetryLater) and error.code == "server_error" and not repeatable:
+        if isinstance(error, RetryLater) and error.code == "server_error" and not harmless:
             # it may have happened all the same, and must not be asked for twice
             return InDoubt(error.what, connection=self._account.connection)
         return error
 
-    def _lost(self, what: str, repeatable: bool) -> ClosedloopError:
-        kind = RetryLater if repeatable else InDoubt
+    def _lost(self, what: str, harmless: bool) -> ClosedloopError:
+        kind = RetryLater if harmless else InDoubt
         return kind(f"{self._platform.title}'s {what}", connection=self._account.connection, code="answer_lost")
 
-    def _unanswered(self, error: httpx.HTTPError, repeatable: bool) -> ClosedloopError:
+    def _unanswered(self, error: httpx.HTTPError, harmless: bool) -> ClosedloopError:
         title, connection = self._platform.title, self._account.connection
         if is_of_certificate(error):
             return Misconfigured(
@@ -221,7 +224,7 @@ class Rest:
             )
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
             return RetryLater(f"{title} cannot be reached.", after=1, connection=connection)
-        return self._lost("answer did not come.", repeatable)
+        return self._lost("answer did not come.", harmless)
 
 
 def _parsed(body: bytes) -> tuple[Any, bool]:

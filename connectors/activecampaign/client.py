@@ -217,12 +217,7 @@ class Client:
 
     def _write(self, method: str, path: str, body: Row | None = None, lane: str = "general") -> Answer:
         """A write that may be repeated. Asked again where the answer is lost; InDoubt where it stays lost."""
-        try:
-            return self._call(method, path, json=body, repeatable=True, lane=lane)
-        except RetryLater as error:
-            if error.code not in ("server_error", "answer_lost"):
-                raise
-            raise InDoubt(error.what, connection=self._connection) from error
+        return self._call(method, path, json=body, repeatable=True, writes=True, lane=lane)
 
     def _call(self, method: str, path: str, **more: Any) -> Answer:
         try:

@@ -205,7 +205,8 @@ class Client:
 
     def erase(self, emails: Sequence[str]) -> None:
         """Ask for all data of these invitees to be deleted; it takes up to seven days. Asking again changes nothing."""
-        self.rest.call("POST", "/data_compliance/deletion/invitees", json={"emails": list(emails)}, repeatable=True)
+        path = "/data_compliance/deletion/invitees"
+        self.rest.call("POST", path, json={"emails": list(emails)}, repeatable=True, writes=True)
 
 
 def _next(pagination: Mapping[str, Any]) -> str:

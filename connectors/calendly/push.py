@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 
-from config.errors import ClosedloopError, InDoubt, RecordRejected, RetryLater
+from config.errors import ClosedloopError, InDoubt, RecordRejected
 from connectors.api import Operation, Result
 from connectors.calendly.client import EMAILS, Client, invitee_path
 
@@ -28,9 +28,6 @@ def _asked(client: Client, operations: Sequence[Operation]) -> Generator[Result,
         addresses = sorted({address for operation in operations for address in _addresses(client, operation)})
         if addresses:
             client.erase(addresses)
-    except RetryLater as met:
-        lost = met.code in ("server_error", "answer_lost")
-        error = InDoubt(met.what, connection=met.connection) if lost else met
     except ClosedloopError as met:
         error = met
     if isinstance(error, RecordRejected) and len(operations) > 1:

@@ -203,13 +203,10 @@ class Client:
         if not _ID.fullmatch(id):
             return
         try:
-            self.rest.call("DELETE", f"{BASE}/contacts/{id}", repeatable=True)
+            self.rest.call("DELETE", f"{BASE}/contacts/{id}", repeatable=True, writes=True)
         except RecordRejected as error:
             if error.code != "not_found":
                 raise
-        except RetryLater as error:
-            lost = error.code in ("server_error", "answer_lost")
-            raise (InDoubt(error.what, connection=self.connection) if lost else error) from error
 
 
 def _included(include: Sequence[str]) -> dict[str, str]:

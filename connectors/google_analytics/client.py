@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from config.errors import ClosedloopError, InDoubt, Misconfigured, RecordRejected, RetryLater
+from config.errors import InDoubt, Misconfigured, RecordRejected, RetryLater
 from connectors.api import Account, Surroundings
 from connectors.google_analytics.errors import Failures, classify, spent
 from connectors.google_analytics.login import SCOPE, credentials, secret
@@ -258,10 +258,7 @@ class Client:
     def ingest(self, body: Mapping[str, Any]) -> str:
         """The id of an ingestion. Events are known by their transaction id, so that a lost call is sent again."""
         rest = self._rest("datamanager")
-        try:
-            told = rest.call("POST", "/v1/events:ingest", json=body, lane="datamanager", repeatable=True).told
-        except RetryLater as error:
-            raise doubted(error, self._account) from error
+        told = rest.call("POST", "/v1/events:ingest", json=body, lane="datamanager", repeatable=True, writes=True).told
         if not isinstance(told, dict) or not told.get("requestId"):
             raise InDoubt("Google's answer to an ingestion has an unknown shape.", connection=self._account.connection)
         return str(told["requestId"])
@@ -302,12 +299,6 @@ def _object(told: Any, account: Account) -> Mapping[str, Any]:
 def _row(names: Sequence[str], row: Mapping[str, Any]) -> dict[str, str]:
     values = [cell.get("value", "") for cell in (*(row.get("dimensionValues") or ()), *(row.get("metricValues") or ()))]
     return dict(zip(names, map(str, values), strict=True))
-
-
-def doubted(error: RetryLater, account: Account) -> ClosedloopError:
-    """A repeatable call that never got its answer may have happened."""
-    lost = error.code in ("server_error", "answer_lost")
-    return InDoubt(error.what, connection=account.connection) if lost else error
 
 
 def _without_secret(record: logging.LogRecord) -> bool:

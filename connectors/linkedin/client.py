@@ -309,13 +309,15 @@ class Client:
         """
         headers = {"X-RestLi-Method": "BATCH_CREATE", "content-type": "application/json"}
         body = orjson.dumps({"elements": list(events)})
-        try:
-            told = self._call(
-                "POST", "/rest/conversionEvents", content=body, headers=headers, lane="events", repeatable=True
-            ).told
-        except RetryLater as error:
-            lost = error.code in ("server_error", "answer_lost")
-            raise InDoubt(error.what, connection=self._account.connection) if lost else error from error
+        told = self._call(
+            "POST",
+            "/rest/conversionEvents",
+            content=body,
+            headers=headers,
+            lane="events",
+            repeatable=True,
+            writes=True,
+        ).told
         try:
             return [int(row.get("status") or 0) for row in self._rows(told)]
         except RetryLater as error:

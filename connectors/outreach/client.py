@@ -173,29 +173,19 @@ class Client:
     ) -> Resource:
         """The resource as it stands now. Asked again where the answer is lost; InDoubt where it stays lost."""
         data = {"type": type, "id": int(id), **_body(attributes, relations)}
-        try:
-            return self._written("PATCH", f"{path}/{id}", data, repeatable=True)
-        except RetryLater as error:
-            raise self._doubted(error) from error
+        return self._written("PATCH", f"{path}/{id}", data, repeatable=True)
 
     def delete(self, path: str, id: str) -> None:
         """Gone afterwards, also where it was gone already. Asked again where the answer is lost."""
         try:
-            self.rest.call("DELETE", f"{BASE}/{path}/{id}", repeatable=True)
+            self.rest.call("DELETE", f"{BASE}/{path}/{id}", repeatable=True, writes=True)
         except RecordRejected as error:
             if error.code != "resourceNotFound":
                 raise
-        except RetryLater as error:
-            raise self._doubted(error) from error
-
-    def _doubted(self, error: RetryLater) -> ClosedloopError:
-        """A repeatable write that never got its answer may have happened."""
-        lost = error.code in ("server_error", "answer_lost")
-        return InDoubt(error.what, connection=self._account.connection) if lost else error
 
     def _written(self, method: str, path: str, data: Mapping[str, Any], *, repeatable: bool) -> Resource:
         body = orjson.dumps({"data": data})
-        told = self.rest.call(method, f"{BASE}/{path}", content=body, repeatable=repeatable).told
+        told = self.rest.call(method, f"{BASE}/{path}", content=body, repeatable=repeatable, writes=True).told
         if not isinstance(told, dict) or not isinstance(told.get("data"), dict):
             raise InDoubt("Outreach's answer to a write has an unknown shape.", connection=self._account.connection)
         resource: Resource = told["data"]

@@ -412,20 +412,13 @@ class Client:
 
     def _written(self, method: str, path: str, *, repeatable: bool, **more: Any) -> list[Row]:
         try:
-            told = self.call(method, path, repeatable=repeatable, **more).told
+            told = self.call(method, path, repeatable=repeatable, writes=True, **more).told
         except RowsRefused as error:
             return [dict(row) for row in error.rows]
-        except RetryLater as error:
-            raise self._doubted(error) from error
         rows = told.get("data") if isinstance(told, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise InDoubt("Zoho's answer to a write has an unknown shape.", connection=self._account.connection)
         return rows
-
-    def _doubted(self, error: RetryLater) -> ClosedloopError:
-        """A repeatable write that never got its answer may have happened."""
-        lost = error.code in ("server_error", "answer_lost")
-        return InDoubt(error.what, connection=self._account.connection) if lost else error
 
 
 def region(account: Account) -> str:

@@ -178,6 +178,18 @@ def test_a_read_and_a_repeatable_write_are_tried_again(echo: Echo, world: World)
     assert world.rest.call("POST", "/things", json={}, repeatable=True).told == {"id": 1}
 
 
+@pytest.mark.parametrize(("lost", "then"), [(503, 401), (503, 429), (503, 503), (200, 401)])
+def test_a_write_that_may_be_repeated_is_in_doubt_where_it_is_refused_then(
+    echo: Echo, world: World, lost: int, then: int
+) -> None:
+    """What was done may pass for never sent otherwise, and be taken for a person's edit when it is read back."""
+    echo.inject("html" if lost == 200 else "answer", "POST /things", answer=Answer.of({}, lost))
+    echo.inject("answer", "POST /things", answer=Answer.of({}, then), times=9)
+    with pytest.raises(InDoubt):
+        world.rest.call("POST", "/things", json={}, repeatable=True, writes=True)
+    assert world.rest.get("/things").told == {"things": 0}
+
+
 def test_a_limit_blocks_the_shared_budget(echo: Echo, world: World) -> None:
     echo.inject("answer", "GET /things", answer=Answer.of({}, 429, {"retry-after": "7"}))
     world.rest.get("/things")
