@@ -60,8 +60,9 @@ def inherited(records: Sequence[RecordView]) -> Sequence[RecordView]:
     is often seen first by the record it made: what that held from the start, and an older one of the same connection
     holds as well, was carried too. What a record made by a conversion says otherwise replaced what it was made with."""
     heirs = {record.name: record for record in records}
-    for old in records:
-        for heir in [heirs[one.name] for one in records if one.connection == old.connection and one is not old]:
+    for name in _in_turn(records):
+        old = heirs[name]
+        for heir in [heirs[one.name] for one in records if one.connection == old.connection and one.name != name]:
             if old.gone and old.into == f"{heir.object}/{heir.id}":
                 since = _lives_on(old, heir, made=was_made_of(old, heir, records))
             elif heir.gone is None and old.first_at < heir.first_at:
@@ -71,6 +72,21 @@ def inherited(records: Sequence[RecordView]) -> Sequence[RecordView]:
             held = {**_made_of_ours(old, heir, since), **heir.held}
             heirs[heir.name] = replace(heir, changed={**heir.changed, **since}, held=held)
     return list(heirs.values())
+
+
+def _in_turn(records: Sequence[RecordView]) -> list[str]:
+    """The names of the records, whoever lives on before whom they live on as: what came over to that one, and further
+    with it, is as old as it was at the first."""
+    into = {one.name: f"{one.connection}/{one.into}" for one in records if one.gone and one.into}
+    names = [one.name for one in records]
+    return names if len(into) < 2 else sorted(names, key=lambda name: -_hops(name, into))
+
+
+def _hops(name: str, into: Mapping[str, str]) -> int:
+    number = 0
+    while name in into and number < len(into):
+        name, number = into[name], number + 1
+    return number
 
 
 def _made_of_ours(old: RecordView, heir: RecordView, carried: Collection[str]) -> dict[str, tuple[Any, Any]]:

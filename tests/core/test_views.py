@@ -129,6 +129,21 @@ def test_of_two_that_were_first_seen_at_once_neither_was_made_of_the_other() -> 
     assert list(inherited([one, other])) == [one, other]
 
 
+@pytest.mark.parametrize("names", ["123", "321", "213", "132"])
+def test_what_came_over_twice_is_as_old_as_it_was_at_the_first(names: str) -> None:
+    """A record that was merged into another, and that one converted, all told at once, in whatever order."""
+    first, second, third = names
+    clerk, between = {"title": "Clerk"}, "2026-01-15T00:00:00.000Z"
+    found = [
+        record(first, clerk, OLD, gone="merged", into=f"leads/{second}"),
+        record(second, clerk, between, changed={"title": NEW}, gone="converted", into=f"leads/{third}"),
+        record(third, clerk, NEW),
+    ]
+    records = inherited(sorted(found, key=lambda one: one.id))
+    assert {one.at("title") for one in records} == {OLD}
+    assert [one.id for one in records] == ["1", "2", "3"]
+
+
 def test_of_all_records_of_a_person_each_carries_to_its_own_heir() -> None:
     merged = record("1", {"company": None, "title": "Chief"}, OLD, gone="merged", into="leads/3")
     beside = record("2", {"title": "Buyer"}, OLD)

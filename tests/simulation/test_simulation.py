@@ -83,6 +83,8 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     *((seed, {}) for seed in (610013170, 610072848)),
     # a field made anew that was gone again while its object was read, and back, blank, by the next run
     (610071077, {}),
+    # what came over with a merge, and with a conversion of the record that stayed, all told at once
+    (617002380, {}),
     # the world: a clock set far forward between two slices of a run, whose pull had broken: it reads all of it anew
     (610071532, {}),
     # an opt-out that came in only with the answer to an upsert
