@@ -132,7 +132,7 @@ def test_of_two_that_were_first_seen_at_once_neither_was_made_of_the_other() -> 
 @pytest.mark.parametrize("names", ["123", "321", "213", "132"])
 def test_what_came_over_twice_is_as_old_as_it_was_at_the_first(names: str) -> None:
     """A record that was merged into another, and that one converted, all told at once, in whatever order."""
-    first, second, third = names
+    first, second, third = list(names)
     clerk, between = {"title": "Clerk"}, "2026-01-15T00:00:00.000Z"
     found = [
         record(first, clerk, OLD, gone="merged", into=f"leads/{second}"),

@@ -7,6 +7,20 @@ from tests.planted.bug import Bug
 
 DRIFT = (
     Bug(
+        "a field that is gone again when its object was read counts as read",
+        "sync/drift.py",
+        "noted = Noted(sorted({*noted.gone, *gone}), [])",
+        "noted = Noted(noted.gone, [])",
+        tests="tests/engine/test_guards.py",
+    ),
+    Bug(
+        "what a later create's record holds is a word on what an earlier one gave",
+        "sync/doubt.py",
+        "        if twin.id not in others:",
+        "        if True:",
+        tests="tests/engine/test_doubt.py",
+    ),
+    Bug(
         "who lost the lease of an account says what fields it has",
         "sync/drift.py",
         '        enter(tx)\n        _keep(tx, f"described',

@@ -171,10 +171,24 @@ JOINED = (
         tests=_UNITED,
     ),
     Bug(
+        "what was told to be blank on a record that lives on is taken for left out",
+        "sync/heirs.py",
+        "if name in told or name in old}",
+        "if name in told or old.get(name) is not None}",
+        tests=_IDENTITY,
+    ),
+    Bug(
+        "of a chain of merges told at once the second is looked at before the first",
+        "sync/core/views.py",
+        "    for name in _in_turn(records):",
+        "    for name in [one.name for one in records]:",
+        tests="tests/core/test_views.py",
+    ),
+    Bug(
         "what an answer left out of a record that lives on is given when it is told",
-        "sync/arrivals.py",
-        "        if record.version == before.version:  # what is told",
-        "        if False:  # what is told",
+        "sync/heirs.py",
+        "for name, at in since.items() if name in told or name in old}",
+        "for name, at in since.items()}",
         tests=_IDENTITY,
     ),
     Bug(
