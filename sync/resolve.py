@@ -7,7 +7,7 @@ it belongs to enters the dirty set in the same one. A crash repeats a batch or d
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,7 +118,10 @@ class _Batch:
         self.done = Resolved()
         self.at = workspace.now()
         self._keys = {(row.stream, row.id): self._keys_of(row) for row in rows}
-        self._owners = self._known({key for found in self._keys.values() for key in found})
+        heirs = {_heir(row) for row in rows if _lives_on(row)}
+        self._owners = self._known(heirs.union(*self._keys.values()))
+        self._ending: dict[Key, list[Any]] = defaultdict(list)
+        self._await_heirs()
         self._new_keys: dict[Key, str] = {}
         self._links: list[dict[str, Any]] = []
         self._new_leads: list[str] = []
@@ -131,6 +134,17 @@ class _Batch:
     def _keys_of(self, row: Any) -> tuple[Key, ...]:
         own = resolve.record_key(row.connection, row.object, row.id)
         return (own, *self.workspace.keys(row.connection, row.id, orjson.loads(row.body)))
+
+    def _await_heirs(self) -> None:
+        """What somebody lives on as is theirs before its own keys are asked: one of them may be with whom it came to
+        first, whoever has it by now."""
+        ended = {resolve.record_key(row.connection, row.object, row.id): row for row in self.rows if _lives_on(row)}
+        for row in ended.values():
+            heir: Key | None = _heir(row) if row.lead else None
+            while heir is not None and row not in self._ending[heir]:
+                self._ending[heir].append(row)
+                self._owners.setdefault(heir, row.lead)
+                heir = _heir(ended[heir]) if heir in ended else None  # which may live on as another itself
 
     def _known(self, wanted: Iterable[Key]) -> dict[Key, str]:
         by_kind: dict[str, list[str]] = defaultdict(list)
@@ -162,7 +176,7 @@ class _Batch:
         if row.gone:
             self._left.add(lead)
         self._claim(lead, found[1:], row)
-        if row.gone in (Gone.MERGED, Gone.CONVERTED) and row.into:
+        if _lives_on(row):
             self._ended.add((row.stream, row.id))
             self._follow(lead, row)
 
@@ -174,14 +188,18 @@ class _Batch:
         self.done.created += 1
         return lead
 
-    def _joined(self, lead: str, found: Iterable[Key], row: Any) -> str:
+    def _joined(self, lead: str, found: Sequence[Key], row: Any) -> str:
         """Somebody lives on as this record, which nobody had seen before: whoever else is known by its keys is they, as
         if it had been seen first. Of several others a person decides which; and a key that they bore before themselves
         says nothing new: it was asked then whose it is."""
+        for one in self._ending[found[0]]:
+            other = self._moved.get(one.lead, one.lead)
+            lead = lead if other == lead else self._unite(lead, other)
         if not {self._owners[key] for key in found if key in self._owners} - {lead}:
             return lead
         place = {"whose": lead, "of": row.connection, "into": f"{row.object}/{row.id}"}
-        borne = {key for ended in self.tx.execute(_ENDED, place).all() for key in self._keys_of(ended)}
+        ended = [*self.tx.execute(_ENDED, place).all(), *self._ending[found[0]]]
+        borne = {key for one in ended for key in self._keys_of(one)}
         others = {self._owners[key] for key in found if key in self._owners and key not in borne} - {lead}
         if len(others) != 1:
             return lead
@@ -199,14 +217,13 @@ class _Batch:
     def _follow(self, lead: str, row: Any) -> None:
         """The platform says that this record lives on as another: both are one person."""
         object, _, record_id = row.into.partition("/")
-        key = resolve.record_key(row.connection, object, record_id)
+        key = _heir(row)
         survivor = self._survivor_lead(row.connection, object, record_id)
         if survivor:
             if survivor != lead:
                 self._unite(lead, survivor)
             return
-        others = self._owners if key in self._owners else self._known([key])
-        if (other := others.get(key, lead)) != lead:  # both live on as a record that is nobody's yet
+        if (other := self._owners.get(key, lead)) != lead:  # both live on as a record that is nobody's yet
             lead = self._unite(lead, other)
         self._owners[key] = self._new_keys[key] = lead
         self._ask_no_more(row.connection, object, record_id)
@@ -297,6 +314,17 @@ class _Batch:
         if not self._links:
             return
         self.tx.execute(_LINK, self._links)
+
+
+def _lives_on(row: Any) -> bool:
+    """Whether its platform says that the record lives on as another."""
+    return row.gone in (Gone.MERGED, Gone.CONVERTED) and bool(row.into)
+
+
+def _heir(row: Any) -> Key:
+    """The key of what the record lives on as."""
+    object, _, record_id = row.into.partition("/")
+    return resolve.record_key(row.connection, object, record_id)
 
 
 _STIRRED = select(

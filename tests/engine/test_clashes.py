@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from config.errors import InDoubt
-from connectors.api import Operation, Verb
+from connectors.api import Gone, Operation, Verb
 from sync import duplicates
 from sync.conflicts import Answer, answer, listed
 from sync.insight.explain import find
@@ -322,3 +323,25 @@ def test_a_create_of_unknown_fate_is_found_by_an_address_that_another_had_before
     loop.settled()
     here = sorted((row["email"], row["first"]) for row in loop.beta.all("prospects"))
     assert here == [("ana2@x.io", "Ana"), ("new@x.io", "Bob")]
+
+
+@pytest.mark.parametrize("between", [(), ("once",)])
+def test_what_somebody_lives_on_as_is_theirs_whoever_had_its_address_before(
+    loop: Loop, between: tuple[str, ...]
+) -> None:
+    """Bob has the address that Ana had, and was merged there with a record that nobody had seen; twice, perhaps."""
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob"}, id="bob")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
+    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
+    loop.settled()
+    ana, bob = lead(loop, "alpha/contacts/ana"), lead(loop, "alpha/contacts/bob")
+    loop.clock.advance(5)
+    for old, new in pairwise(("bob", *between, "both")):
+        loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Bob"}, id=new)
+        loop.alpha.remove("contacts", old, Gone.MERGED, into=new)
+    loop.settled()
+    assert (lead(loop, "alpha/contacts/ana"), lead(loop, "alpha/contacts/both")) == (ana, bob)
+    assert loop.alpha.rows["contacts"]["ana"].values == {"email": "ana@new.io", "first": "Ana"}

@@ -171,6 +171,13 @@ JOINED = (
         tests=_UNITED,
     ),
     Bug(
+        "what somebody lives on as goes to whoever had its address first",
+        "sync/resolve.py",
+        "        self._await_heirs()\n",
+        "",
+        tests="tests/engine/test_clashes.py",
+    ),
+    Bug(
         "what was told to be blank on a record that lives on is taken for left out",
         "sync/heirs.py",
         "if name in told or name in old}",

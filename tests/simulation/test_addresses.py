@@ -15,6 +15,8 @@ BY_ID = (300887, ("hubspot", "mailchimp"))
 ARCHIVE = (
     # what a create without an answer had made was taken for a record of whoever had had its address before
     (610007289, ("activecampaign", "outreach")),
+    # what somebody was merged into, unseen before, went to whoever had had its address first, and two people were one
+    (610010112, ("hubspot", "outreach")),
 )
 
 
