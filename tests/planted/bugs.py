@@ -123,8 +123,8 @@ BUGS = (
     Bug(
         "a merge on a platform is not followed",
         "sync/resolve.py",
-        "if row.gone in (Gone.MERGED, Gone.CONVERTED) and row.into:",
-        "if row.gone in (Gone.CONVERTED,) and row.into:",
+        "return row.gone in (Gone.MERGED, Gone.CONVERTED) and bool(row.into)",
+        "return row.gone in (Gone.CONVERTED,) and bool(row.into)",
         tests="tests/engine/test_identity.py::test_a_merge_on_a_platform_makes_one_lead_of_two",
     ),
     Bug(

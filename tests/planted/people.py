@@ -8,7 +8,7 @@ PEOPLE = (
     Bug(
         "two who live on as one new record stay two",
         "sync/resolve.py",
-        "if (other := others.get(key, lead)) != lead:",
+        "if (other := self._owners.get(key, lead)) != lead:",
         "if (other := lead) != lead:",
         tests="tests/engine/test_identity.py",
     ),
