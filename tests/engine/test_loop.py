@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import select
 
+from sync.runs import Options, Runner
 from sync.state.schema import records
 from tests.engine.conftest import Loop
 
@@ -75,3 +77,26 @@ def test_a_pull_that_was_cut_off_catches_up_in_the_run_that_goes_on_with_it(loop
     with loop.workspace.state.read() as tx:
         body = tx.execute(select(records.c.body).where(records.c.id == first)).scalar_one()
     assert '"title":"Head"' in body
+
+
+def test_a_backfill_that_died_at_its_start_reads_everything_when_it_is_taken_up(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had been noted, and no cursor was set back yet: what only a full read tells is told by whoever goes on."""
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"})
+    there = loop.beta.put("contacts", {"email": "ana@x.io"})
+    loop.settled()
+    loop.clock.advance(3600)
+    loop.alpha.rows["contacts"][ana].values["first"] = "Anna"  # and its time stays
+
+    def dies(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sync.runs.restart", dies)
+        with pytest.raises(KeyboardInterrupt):
+            Runner(loop.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
+    loop.reopen()
+    loop.clock.advance(60)
+    Runner(loop.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
+    assert loop.beta.rows["contacts"][there].values["first"] == "Anna"
