@@ -35,6 +35,7 @@ from connectors.constant_contact.objects import (
     TAGS,
     Known,
     included,
+    look_up,
     reader,
     schema,
 )
@@ -164,6 +165,8 @@ class ConstantContactConnector:
         good = [op for op in operations if op.verb.value in able]
         away = [op for op in good if op.verb is Verb.ARCHIVE]
         kept = [op for op in good if op.verb is not Verb.ARCHIVE]
+        if kept:
+            look_up(fields, self._known)
         writer = Contacts(self._client, self._known, reader(fields, self._known), self._account.settings)
         clock = self._world.clock
         return chain(refused, delete_many(self._client, away, clock), create_many(writer, kept, clock))

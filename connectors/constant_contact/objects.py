@@ -190,6 +190,12 @@ def reader(fields: Sequence[str], known: Known) -> Callable[[Row], Record]:
     return read
 
 
+def look_up(fields: Sequence[str], known: Known) -> None:
+    """Look up the names that `fields` are read with. Asked for after a write, their loss would be the write's."""
+    for field in fields:
+        _getter(field, known)
+
+
 def _getter(field: str, known: Known) -> Callable[[Row], Any]:
     """What tells the field of a contact."""
     start, dot, name = field.partition(".")

@@ -81,14 +81,7 @@ class Contacts:
     def update(self, id: str, values: Mapping[str, Any]) -> Row:
         """The contact as it stands afterwards. A lost answer, or somebody else who wrote at the same moment, takes one
         more round of read, merge, write."""
-        try:
-            return self._rewritten(id, values)
-        except InDoubt:
-            pass
-        except RecordRejected as error:
-            if error.code != "conflict":
-                raise
-        return self._rewritten(id, values)
+        return _twice(lambda: self._rewritten(id, values), "conflict")
 
     def _rewritten(self, id: str, values: Mapping[str, Any]) -> Row:
         row = self.client.contact(id, WHOLE)
@@ -124,8 +117,17 @@ class Contacts:
             return self._met(operation, there, values)
         row = _standing({}, body, row)
         if values.get("opt_out_reason"):  # a POST takes none
-            row = self.update(str(row["contact_id"]), {"opt_out_reason": values["opt_out_reason"]})
+            row = self._with_reason(str(row["contact_id"]), values["opt_out_reason"])
         return self._result(operation, row, created=True)
+
+    def _with_reason(self, id: str, reason: Any) -> Row:
+        try:
+            return self.update(id, {"opt_out_reason": reason})
+        except (RecordRejected, InDoubt):
+            raise
+        except ClosedloopError as error:  # the contact is there: it is no create that was never sent
+            what = f"The contact was made, and nothing tells of the reason: {error.what}"
+            raise InDoubt(what, connection=self.client.connection) from error
 
     def _permission(self, values: Mapping[str, Any]) -> str:
         told = values.get("permission_to_send")
@@ -170,14 +172,24 @@ class Contacts:
 
     def _filled_in(self, body: Mapping[str, Any]) -> Row:
         """The form's answer. It is an upsert: twice is once, and two at one moment are a conflict for one of them."""
-        try:
-            return self.client.write("POST", "contacts/sign_up_form", body)
-        except InDoubt:
-            pass
-        except RecordRejected as error:
-            if error.code not in ("conflict", "duplicate"):
-                raise
-        return self.client.write("POST", "contacts/sign_up_form", body)
+        return _twice(lambda: self.client.write("POST", "contacts/sign_up_form", body), "conflict", "duplicate")
+
+
+def _twice(write: Callable[[], Row], *again: str) -> Row:
+    """What `write` tells, asked once more where its answer was lost, or it was refused with one of these codes. What
+    was lost may have been done, whatever is answered then."""
+    try:
+        return write()
+    except InDoubt as error:
+        lost = error
+    except RecordRejected as error:
+        if error.code not in again:
+            raise
+        return write()
+    try:
+        return write()
+    except ClosedloopError as error:
+        raise lost from error
 
 
 def _form(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ BESIDE = (
     (510006051, ("constant_contact", "salesforce"), {"addresses", naming.KIND}),
     # a write was done, and what its answer was to be read with was refused: it passed for never sent
     (710867, ("mailchimp", "zoho"), {"addresses"}),
+    (610011024, ("activecampaign", "constant_contact"), set(beside.KINDS)),
 )
 """Those that need what befalls a pair beside its story: of which kinds."""
 OPTED_OUT = 12

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from config.clock import ManualClock
-from config.errors import InDoubt, Misconfigured, RecordRejected
+from config.errors import InDoubt, Misconfigured, RecordRejected, RetryLater
 from connectors.api import Connector, Operation, Verb
 from connectors.constant_contact.sandbox import ConstantContactSandbox
 from connectors.sandbox import Answer, Call, FaultKind
@@ -410,3 +410,35 @@ def test_other_objects_are_not_written(connector: Connector) -> None:
     assert result.error is not None
     assert result.error.code == "read_only"
     assert list(connector.push([], [])) == []
+
+
+# what was written, and refused or not told afterwards
+
+
+def test_nothing_is_written_whose_answer_could_not_be_read(cc: ConstantContactSandbox, connector: Connector) -> None:
+    """The names of tags are asked for first: a write that was done would pass for one that was never sent."""
+    cc.inject(FaultKind.ANSWER, "GET /v3/contact_tags", answer=Answer.of(None, 500), times=9)
+    with pytest.raises(RetryLater):
+        list(connector.push([create("c", "a@x.io")], [*FIELDS, "taggings"]))
+    assert cc.all("contacts") == []
+    cc.faults.clear()
+    assert [result.error for result in connector.push([create("c", "a@x.io")], [*FIELDS, "taggings"])] == [None]
+
+
+def test_a_write_whose_answer_was_lost_is_in_doubt_whatever_is_answered_then(
+    cc: ConstantContactSandbox, connector: Connector
+) -> None:
+    id = full(cc, "a@x.io")
+    cc.inject(FaultKind.LOST_ANSWER, "PUT")
+    cc.inject(FaultKind.ANSWER, "PUT", answer=Answer.of(None, 429), times=9)
+    assert isinstance(pushed(connector, update("u", id, job_title="CTO"))["u"].error, InDoubt)
+    assert cc.get("contacts", id)["job_title"] == "CTO"
+
+
+def test_who_was_made_and_whose_reason_was_refused_is_in_doubt(
+    cc: ConstantContactSandbox, connector: Connector
+) -> None:
+    cc.inject(FaultKind.ANSWER, "PUT", answer=Answer.of(None, 429), times=9)
+    made = create("c", "a@x.io", permission_to_send="unsubscribed", opt_out_reason="Enough")
+    assert isinstance(pushed(connector, made)["c"].error, InDoubt)
+    assert len(cc.all("contacts")) == 1
