@@ -118,8 +118,8 @@ class _Batch:
         self.done = Resolved()
         self.at = workspace.now()
         self._keys = {(row.stream, row.id): self._keys_of(row) for row in rows}
-        heirs = {_heir(row) for row in rows if _lives_on(row)}
-        self._owners = self._known(heirs.union(*self._keys.values()))
+        self._ended = [row for row in rows if _lives_on(row)]
+        self._owners = self._known(set(map(_heir, self._ended)).union(*self._keys.values()))
         self._ending: dict[Key, list[Any]] = defaultdict(list)
         self._await_heirs()
         self._new_keys: dict[Key, str] = {}
@@ -129,7 +129,6 @@ class _Batch:
         self._left: set[str] = set()  # leads that have one record less than they had
         self._moved: dict[str, str] = {}
         self._parked: set[tuple[int, str]] = set()
-        self._ended: set[tuple[int, str]] = set()  # records that live on as others
 
     def _keys_of(self, row: Any) -> tuple[Key, ...]:
         own = resolve.record_key(row.connection, row.object, row.id)
@@ -138,7 +137,7 @@ class _Batch:
     def _await_heirs(self) -> None:
         """What somebody lives on as is theirs before its own keys are asked: one of them may be with whom it came to
         first, whoever has it by now."""
-        ended = {resolve.record_key(row.connection, row.object, row.id): row for row in self.rows if _lives_on(row)}
+        ended = {resolve.record_key(row.connection, row.object, row.id): row for row in self._ended}
         for row in ended.values():
             heir: Key | None = _heir(row) if row.lead else None
             while heir is not None and row not in self._ending[heir]:
@@ -177,7 +176,6 @@ class _Batch:
             self._left.add(lead)
         self._claim(lead, found[1:], row)
         if _lives_on(row):
-            self._ended.add((row.stream, row.id))
             self._follow(lead, row)
 
     def _new_lead(self) -> str:
@@ -307,8 +305,9 @@ class _Batch:
         for some in chunks(sorted(self._touched - set(self._new_leads))):
             self.tx.execute(_TOUCH, {"some": some})
         touch_beside(self.tx, self._left)
-        for lead in sorted({link["l"] for link in self._links if (link["s"], link["i"]) in self._ended} - {None}):
-            date_spread(self.tx, self.workspace, lead, self._ended)
+        ended = {(row.stream, row.id) for row in self._ended}
+        for lead in sorted({link["l"] for link in self._links if (link["s"], link["i"]) in ended} - {None}):
+            date_spread(self.tx, self.workspace, lead, ended)
 
     def _store_links(self) -> None:
         if not self._links:

@@ -390,12 +390,12 @@ _COMPLAINTS = select(quarantine).where(
     quarantine.c.connection == bindparam("of"),
 )
 _OF_LEADS = _COMPLAINTS.where(quarantine.c.lead.in_(bindparam("some", expanding=True)))
+_OF_RECORDS = _COMPLAINTS.where(quarantine.c.record.in_(bindparam("some", expanding=True)))
 _RESOLVED = (
     update(quarantine)
     .where(quarantine.c.id.in_(bindparam("some", expanding=True)))
     .values(state="resolved", last_at=bindparam("at"))
 )
-_OF_RECORDS = _COMPLAINTS.where(quarantine.c.record.in_(bindparam("some", expanding=True)))
 
 
 def _close_quarantine(tx: Connection, done: Sequence[Planned], at: str) -> None:

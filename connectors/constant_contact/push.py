@@ -123,9 +123,9 @@ class Contacts:
     def _with_reason(self, id: str, reason: Any) -> Row:
         try:
             return self.update(id, {"opt_out_reason": reason})
-        except (RecordRejected, InDoubt):
+        except InDoubt:
             raise
-        except ClosedloopError as error:  # the contact is there: it is no create that was never sent
+        except ClosedloopError as error:  # the contact is there: it is no create that was refused, or never sent
             what = f"The contact was made, and nothing tells of the reason: {error.what}"
             raise InDoubt(what, connection=self.client.connection) from error
 

@@ -285,13 +285,18 @@ def test_so_is_one_that_was_not_done_as_a_whole_yet(loop: Loop) -> None:
     assert made.values == {"email": "ana@x.io", "first": "Bob", "title": "Chief"}
 
 
-def test_a_create_of_unknown_fate_is_not_found_done_at_somebody_else(loop: Loop) -> None:
-    """What they came by meanwhile stays theirs, and is no write of ours that came late."""
+def ana_and_bob(loop: Loop) -> None:
+    """Ana is a contact in marketing, Bob that and a prospect of sales."""
     loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
     loop.clock.advance(5)
     for side, object in ((loop.alpha, "contacts"), (loop.beta, "prospects")):
         side.put(object, {"email": "bob@x.io", "first": "Bob"}, id="bob")
     loop.settled()
+
+
+def test_a_create_of_unknown_fate_is_not_found_done_at_somebody_else(loop: Loop) -> None:
+    """What they came by meanwhile stays theirs, and is no write of ours that came late."""
+    ana_and_bob(loop)
     asks(loop, "ana")
     loop.beta.refuse = lambda operation: InDoubt("No answer.") if operation.verb is Verb.CREATE else None
     loop.sync()
@@ -306,11 +311,7 @@ def test_a_create_of_unknown_fate_is_not_found_done_at_somebody_else(loop: Loop)
 
 def test_a_create_of_unknown_fate_is_found_by_an_address_that_another_had_before(loop: Loop) -> None:
     """What it made is nobody else's, who would have two records then, and is not made once more."""
-    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
-    loop.clock.advance(5)
-    for side, object in ((loop.alpha, "contacts"), (loop.beta, "prospects")):
-        side.put(object, {"email": "bob@x.io", "first": "Bob"}, id="bob")
-    loop.settled()
+    ana_and_bob(loop)
     loop.clock.advance(5)
     loop.beta.edit("prospects", "bob", {"email": "new@x.io"})
     loop.alpha.edit("contacts", "bob", {"email": "new@x.io"})

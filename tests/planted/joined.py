@@ -152,7 +152,7 @@ JOINED = (
     Bug(
         "what a merge carried over is as new elsewhere as when it was told",
         "sync/resolve.py",
-        "            date_spread(self.tx, self.workspace, lead, self._ended)\n",
+        "            date_spread(self.tx, self.workspace, lead, ended)\n",
         "            pass\n",
         tests=_UNITED,
     ),

@@ -435,10 +435,11 @@ def test_a_write_whose_answer_was_lost_is_in_doubt_whatever_is_answered_then(
     assert cc.get("contacts", id)["job_title"] == "CTO"
 
 
+@pytest.mark.parametrize("status", [400, 429])
 def test_who_was_made_and_whose_reason_was_refused_is_in_doubt(
-    cc: ConstantContactSandbox, connector: Connector
+    cc: ConstantContactSandbox, connector: Connector, status: int
 ) -> None:
-    cc.inject(FaultKind.ANSWER, "PUT", answer=Answer.of(None, 429), times=9)
+    cc.inject(FaultKind.ANSWER, "PUT", answer=Answer.of(None, status), times=9)
     made = create("c", "a@x.io", permission_to_send="unsubscribed", opt_out_reason="Enough")
     assert isinstance(pushed(connector, made)["c"].error, InDoubt)
     assert len(cc.all("contacts")) == 1
