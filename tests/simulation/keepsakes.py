@@ -163,6 +163,8 @@ HUBSPOT = (
 WHOLE = ("constant_contact",)
 """Platforms that take whole records only: what somebody puts there between the engine's look and its write is written
 over, and nobody can see it."""
+REPLACED = (("outreach", 0),)
+"""Places of lists that an update replaces as a whole: the same."""
 LEFT = (("activecampaign", 0),)
 """Places that whoever opts out leaves, wherever they do."""
 PLACES: Mapping[str, tuple[Place, ...]] = {
@@ -238,6 +240,8 @@ class Keepsakes:
         if name == "mailchimp":  # on accounts that tell no contact id a record's id goes with its address
             id = str(_member(scenario.pair.sandboxes[name], id)["contact_id"])
         if (name, number) in LEFT and email in scenario.optouts.said:
+            return
+        if (name, number) in REPLACED and scenario.acting:
             return
         self.whose[(name, id)] = email
         self.words += 1

@@ -34,6 +34,8 @@ BESIDE = (
     # a write was done, and what its answer was to be read with was refused: it passed for never sent
     (710867, ("mailchimp", "zoho"), {"addresses"}),
     (610011024, ("activecampaign", "constant_contact"), set(beside.KINDS)),
+    # the world: somebody gave a prospect an address between the engine's look at the list and its write of the list
+    (810000416, ("constant_contact", "outreach"), set(beside.KINDS)),
 )
 """Those that need what befalls a pair beside its story: of which kinds."""
 OPTED_OUT = 12
