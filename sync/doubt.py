@@ -27,7 +27,7 @@ from sync.ledger import Ledger
 from sync.load import chunks
 from sync.parked import IN_DOUBT
 from sync.state.database import NOTE, upsert
-from sync.state.schema import journal, leads, meta, records, runs, streams
+from sync.state.schema import OPEN_WRITES, journal, leads, meta, records, runs, streams
 from sync.withheld import contest, note
 from sync.workspace import Workspace
 
@@ -63,6 +63,38 @@ def versions(tx: Connection, connection: str, object: str, ids: list[str]) -> di
         rows = tx.execute(_VERSIONS, {"of": connection, "named": object, "some": some}).all()
         found.update((row.id, row.version) for row in rows)
     return found
+
+
+# what a pull has brought of writes that nobody could look up yet
+
+
+_OPEN = select(journal).where(journal.c.connection == bindparam("of"), OPEN_WRITES, journal.c.lead.is_not(None))
+_THERE = (
+    select(records.c.body, records.c.version)
+    .join(streams, streams.c.id == records.c.stream)
+    .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+)
+_NAMED = _THERE.where(records.c.id == bindparam("id"))
+_ITS = _THERE.where(records.c.lead == bindparam("who"), records.c.gone.is_(None))
+
+
+def brought(tx: Connection, connection: str) -> set[str]:
+    """The leads of writes of unknown fate at `connection` of which a pull may have brought what they did: until they
+    are looked up it passes for a person's edit."""
+    return {row.lead for row in tx.execute(_OPEN, {"of": connection}).all() if _is_brought(tx, row)}
+
+
+def _is_brought(tx: Connection, row: Any) -> bool:
+    place = {"of": row.connection, "named": row.object}
+    if row.verb != Verb.UPDATE:
+        return tx.execute(_ITS, {**place, "who": row.lead}).first() is not None
+    known = tx.execute(_NAMED, {**place, "id": row.record}).one_or_none()
+    if known is None:
+        return False
+    if known.version != orjson.loads(row.remote).get("version"):
+        return True
+    before, after, body = orjson.loads(row.before), orjson.loads(row.after), orjson.loads(known.body)
+    return any(body.get(name) != before.get(name) and came_of(after[name], body.get(name)) for name in after)
 
 
 # late creates

@@ -1,8 +1,8 @@
 """Writes of unknown fate that gave a person's record another address, where an address is all that a platform knows
 somebody by: once such a write is done, nobody is found by the old id any more.
 
-Whoever stands under the new address is that record, with all that is known of it, unless they are known to be somebody
-else. Looked up by the old id alone it passed for gone, and for a second record of the person when it was pulled.
+Whoever stands under the new address is that record, with all that is known of it, unless they may be somebody else.
+Looked up by the old id alone it passed for gone, and for a second record of the person when it was pulled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from connectors.api import Record, Verb
 from mappings.compiler import Mapped
-from mappings.model import Kind
+from mappings.model import Kind, Values
 from sync import pins
 from sync.core.addresses import MAIN
 from sync.state.database import upsert
@@ -26,6 +26,12 @@ from sync.workspace import Workspace
 
 _THESE = select(records.c.id, records.c.lead, records.c.body).where(
     records.c.stream == bindparam("of"), records.c.id.in_(bindparam("some", expanding=True))
+)
+
+_ANOTHERS = select(identities.c.lead).where(
+    identities.c.kind == bindparam("kind"),
+    identities.c.value == bindparam("value"),
+    identities.c.lead != bindparam("who"),
 )
 
 
@@ -67,7 +73,8 @@ def rename(
         before, there = known.get(old), known.get(record.id)
         if before is None or before.lead is None or (there is not None and there.lead not in (None, before.lead)):
             continue
-        if _takes_back(mapped, orjson.loads(before.body), record):
+        told, _ = mapped.read(mapped.decode(record.raw))
+        if _takes_back(mapped, orjson.loads(before.body), told) or _is_anothers(tx, workspace, stream, before, told):
             continue
         _rename(tx, workspace, stream, before, record.id)
         renamed[old] = record
@@ -78,13 +85,20 @@ def _those(stream: StreamRow, found: Mapping[str, Record]) -> dict[str, Any]:
     return {"of": stream.id, "some": sorted({*found, *(record.id for record in found.values())})}
 
 
-def _takes_back(mapped: Mapped, body: Mapping[str, Any], record: Record) -> bool:
+def _takes_back(mapped: Mapped, body: Mapping[str, Any], told: Values) -> bool:
     """Whether a consent says less there than the record did: it may be somebody who joined by that address, while the
     record is gone, and its opt-out stands."""
-    told, _ = mapped.read(mapped.decode(record.raw))
     for name, options in mapped.consents.items():
         rank: dict[Any, int] = {option: number for number, option in enumerate(options)}
         if rank.get(told.get(name), -1) < rank.get(body.get(name), -1):
+            return True
+    return False
+
+
+def _is_anothers(tx: Connection, workspace: Workspace, stream: StreamRow, before: Any, told: Values) -> bool:
+    """Whether somebody else is known by that address: it may be they who joined by it, while the record is gone."""
+    for kind, value in workspace.keys(stream.connection, "", told):
+        if value and tx.execute(_ANOTHERS, {"kind": kind, "value": value, "who": before.lead}).first() is not None:
             return True
     return False
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -379,23 +379,31 @@ _STANDING = (
 )
 
 
-def missing(workspace: Workspace, connection: str, object: str) -> tuple[list[Any], list[Record]]:
-    """The people's records known to live that are not there any more, and those that are older than they are known,
-    asked for one by one: what a listing leaves out is not taken for gone, nor what it may show late for older. Raises
-    what a connector raises."""
-    mapped = workspace.mapped(connection)[object]
+@dataclass(slots=True)
+class Found:
+    """The people's records known to live: those that are not there any more, those that are older than they are known,
+    and those that are newer."""
+
+    lost: list[Any] = field(default_factory=list)
+    back: list[Record] = field(default_factory=list)
+    newer: list[Record] = field(default_factory=list)
+
+
+def ask_each(workspace: Workspace, connection: str, object: str) -> Found:
+    """What the records known to live are when they are asked for one by one: what a listing leaves out is not taken for
+    gone, nor what it may show late for older, or for what stands there now. Raises what a connector raises."""
+    mapped, asked = workspace.mapped(connection)[object], Found()
     if mapped.kind is not Kind.LEAD:
-        return [], []
+        return asked
     with workspace.state.read() as tx:
         known = tx.execute(_LIVE, {"of": connection, "named": object}).all()
-    lost: list[Any] = []
-    back: list[Record] = []
     for some in chunks(known):
         found = workspace.connector(connection).read(object, "id", [row.id for row in some], mapped.remote_fields)
-        lost += [row for row in some if row.id not in found]
+        asked.lost += [row for row in some if row.id not in found]
         told = [(row, found[row.id]) for row in some if row.id in found]
-        back += [one for row, one in told if one.gone is None and one.version and one.version < row.version]
-    return lost, back
+        asked.back += [one for row, one in told if one.gone is None and one.version and one.version < row.version]
+        asked.newer += [one for row, one in told if one.gone is None and one.version > row.version]
+    return asked
 
 
 def let_go(tx: Connection, workspace: Workspace, place: str, lost: Sequence[Any], way: str) -> int:

@@ -8,12 +8,12 @@ from config.errors import ClosedloopError, Fenced
 from config.log import Log
 from sync import epoch
 from sync.core.plan import Planned
-from sync.doubt import date_late, watched
+from sync.doubt import brought, date_late, watched
 from sync.first_run import Canary, approve
 from sync.guards import guard, guarded, judge
 from sync.ledger import Ledger, Written
 from sync.planning import approved, beside_leads, outcomes_due, plan_batches, waiting_for
-from sync.push import in_doubt, look_again, open_targets, recover, send
+from sync.push import in_doubt, look_again, recover, send
 from sync.steps import rolled_back
 from sync.steps.attempt import Attempt
 from sync.steps.decide import decide
@@ -44,7 +44,7 @@ def push(attempt: Attempt) -> Iterator[str]:
     broken |= _each(attempt, [name for name in names if name in watching], look_again)
     looked_up = [name for name in names if name in unsure and name not in broken]
     broken |= _each(attempt, looked_up, recover)
-    attempt.unseen = _unseen(attempt, unsure)
+    attempt.unseen = _unseen(attempt, unsure - {name for name in looked_up if name not in broken})
     if attempt.unseen:
         log.warning("push.leads_wait", leads=len(attempt.unseen), until="their writes in doubt can be looked up")
     unsettled = _dated(attempt) if watching or looked_up else []
@@ -69,11 +69,16 @@ def _each(attempt: Attempt, names: list[str], look: Callable[[Workspace, str, Le
 
 
 def _unseen(attempt: Attempt, unsure: Collection[str]) -> set[str]:
-    """The leads with writes in doubt at those connections that were pulled by this run and could not be looked at then:
-    what the pull brought may be what those writes did, and passes for a person's edit until they are looked up."""
-    failed = {error.connection for error in attempt.errors} & attempt.ledger.counts["pull"].keys()
+    """The leads of which what was pulled, by this run or one before it, may be what writes in doubt did that this run
+    could not look up: at connections that it did not reach, or that it is not about."""
+    project = attempt.workspace.project
     with attempt.workspace.state.read() as tx:
-        return {lead for name in unsure if name in failed for _, _, lead in open_targets(tx, name) if lead}
+        return {
+            lead
+            for name in unsure
+            if name in project.connections and project.connections[name].push
+            for lead in brought(tx, name)
+        }
 
 
 def _dated(attempt: Attempt) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +56,12 @@ def _hear(attempt: Attempt, connection: str, object: str, lost: rollback.Lost) -
         return
     with attempt.workspace.state.begin() as tx:
         attempt.ledger.enter(tx)
-        counts = absorb_found(tx, attempt.workspace, connection, object, lost.newer, run=attempt.run)
+        _take_in(attempt, tx, connection, object, lost.newer)
+
+
+def _take_in(attempt: Attempt, tx: Connection, connection: str, object: str, newer: Sequence[Record]) -> None:
+    if newer:
+        counts = absorb_found(tx, attempt.workspace, connection, object, newer, run=attempt.run)
         doubt(attempt, tx, connection, object, counts)
 
 
@@ -99,11 +105,12 @@ def settle(attempt: Attempt, connection: str, object: str) -> None:
     """The object has been pulled: what looks rolled back holds all writes, or nothing speaks against it any more. Where
     a person has said which way it is to go, what is not there any more goes that way, too."""
     if (way := _way(attempt)) in rollback.WAYS:
-        lost, older = rollback.missing(attempt.workspace, connection, object)
+        asked = rollback.ask_each(attempt.workspace, connection, object)
         with attempt.workspace.state.begin() as tx:
             attempt.ledger.enter(tx)
-            _take_back(attempt, tx, connection, object, older)
-            rollback.let_go(tx, attempt.workspace, f"{connection}/{object}", lost, way)
+            _take_back(attempt, tx, connection, object, asked.back)
+            _take_in(attempt, tx, connection, object, asked.newer)
+            rollback.let_go(tx, attempt.workspace, f"{connection}/{object}", asked.lost, way)
             rollback.absolve(tx, connection, object)
         return
     with attempt.workspace.state.read() as tx:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from config.errors import InDoubt
+from config.errors import InDoubt, RecordRejected
 from connectors.api import Gone, Operation, Verb
 from sync.conflicts import Answer, answer, listed
 from sync.push import DOUBT
@@ -97,6 +97,35 @@ def test_whoever_changed_what_an_update_in_doubt_gave_spoke_after_it(named: Loop
         assert [row["title"] for row in side.all("contacts")] == ["Boss"]
 
 
+def test_what_a_pull_brought_of_a_write_in_doubt_replaces_nothing_before_it_is_looked_up(
+    named: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done between the look-up and the pull of a run that dies then, and the next run is not about that platform,
+    whose clock is ahead: what it holds looks newest."""
+
+    def dies(*told: object) -> None:
+        raise KeyboardInterrupt
+
+    named.beta.clock = Watch(named.clock, 5000)
+    ours, _ = pair(named)
+    named.settled()
+    named.alpha.edit("contacts", ours, {"title": "Head"})
+    named.beta.lose_answers = 1
+    named.sync()
+    named.alpha.edit("contacts", ours, {"title": "Boss"})
+    with monkeypatch.context() as patch:
+        patch.setattr("sync.steps.pull.recover", lambda *told: None)
+        patch.setattr("sync.steps.push.recover", dies)
+        with pytest.raises(KeyboardInterrupt):
+            named.sync()
+    report = named.sync(names=("alpha",))
+    assert (report.state, report.counts["write"]) == ("done", {})
+    assert named.alpha.rows["contacts"][ours].values["title"] == "Boss"
+    named.settled()
+    for side in (named.alpha, named.beta):
+        assert [row["title"] for row in side.all("contacts")] == ["Boss"]
+
+
 def readdressed(loop: Loop) -> str:
     """Ana's contact at alpha. Beta, where an address is all that a record is known by, was told another one, and its
     answer was lost; by now she has a third."""
@@ -137,6 +166,27 @@ def test_who_has_that_address_and_has_not_opted_out_as_she_had_may_be_somebody_e
     loop.alpha.refuse = lambda operation: None
     loop.settled()
     assert loop.alpha.rows["contacts"][ours].values["consent"] == "unsubscribed"
+
+
+def test_who_has_that_address_and_is_known_by_it_already_is_no_other(loop: Loop) -> None:
+    """Ana was given Bob's address at alpha, beta was told it and did nothing, her record there is deleted in silence,
+    and Bob joins beta."""
+    loop.beta.by_address = True
+    ours, _ = pair(loop)
+    loop.settled()
+    loop.beta.refuse = lambda operation: RecordRejected("Not now.") if operation.verb is Verb.CREATE else None
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob"})
+    loop.sync()
+    loop.alpha.edit("contacts", ours, {"email": "bob@x.io"})
+    loop.beta.refuse = lambda operation: InDoubt("No answer.")
+    loop.sync()
+    del loop.beta.rows["contacts"]["ana@x.io"]
+    loop.beta.put("contacts", {"email": "bob@x.io", "title": "Boss"})
+    loop.clock.advance(DOUBT)
+    loop.beta.refuse = lambda operation: None
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ours].values["title"] != "Boss"
+    assert loop.beta.rows["contacts"]["bob@x.io"].values.get("first") != "Ann"
 
 
 def test_whoever_took_out_what_an_update_in_doubt_gave_spoke_after_it(named: Loop) -> None:

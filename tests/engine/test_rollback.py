@@ -404,20 +404,25 @@ def chief_then_head(loop: Loop) -> Any:
     return kept
 
 
+def show_late(loop: Loop, rows: Any) -> None:
+    """Alpha's listings show these rows until the program starts again."""
+    connector: Any = loop.workspace.connector("alpha")
+    pull = connector.pull
+
+    def late(*given: Any, **more: Any) -> Any:
+        now, loop.alpha.rows = loop.alpha.rows, rows
+        pages = list(pull(*given, **more))
+        loop.alpha.rows = now
+        return iter(pages)
+
+    connector.pull = late
+
+
 @pytest.mark.parametrize("way", [ACCEPT, PUT_BACK])
 def test_what_a_listing_shows_late_is_no_roll_back_to_whoever_says_which_way(loop_back: Loop, way: str) -> None:
     """A run that was to accept it had written, and died; the one after it reads a listing that lags."""
     kept = chief_then_head(loop_back)
-    connector: Any = loop_back.workspace.connector("alpha")
-    pull = connector.pull
-
-    def late(*given: Any, **more: Any) -> Any:
-        now, loop_back.alpha.rows = loop_back.alpha.rows, kept
-        pages = list(pull(*given, **more))
-        loop_back.alpha.rows = now
-        return iter(pages)
-
-    connector.pull = late
+    show_late(loop_back, kept)
     assert run(loop_back, "backfill", ("alpha",), choice=way).state == "done"
     loop_back.reopen()
     run(loop_back, "backfill")
@@ -433,3 +438,22 @@ def test_what_was_known_just_now_and_is_older_when_asked_for_goes_the_way_that_i
     assert run(loop_back, "backfill", ("alpha",), choice=way).state == "done"
     loop_back.settled()
     assert titles(loop_back) == {(title, title)}
+
+
+def test_what_somebody_gave_last_is_heard_before_anything_is_put_back(loop_back: Loop) -> None:
+    """A listing that lags does not show it yet; whoever is asked for by their ids tells it."""
+    kept = deepcopy(loop_back.alpha.rows)
+    loop_back.clock.advance(60)
+    for id in ids(loop_back, "b"):
+        loop_back.beta.edit("contacts", id, {"title": "Chief"})
+    loop_back.settled()
+    loop_back.alpha.rows = kept
+    loop_back.clock.advance(60)
+    listed = deepcopy(kept)
+    for id in ids(loop_back, "a"):
+        loop_back.alpha.edit("contacts", id, {"title": "Head"})
+    show_late(loop_back, listed)
+    assert run(loop_back, "backfill", ("alpha",), choice=PUT_BACK).state == "done"
+    loop_back.reopen()
+    loop_back.settled()
+    assert titles(loop_back) == {("Head", "Head")}

@@ -56,7 +56,7 @@ class Beside:
         def met(what: str) -> None:
             wire.met[f"beside/{what}"] += 1
 
-        self.futures = Futures(seed, allowed("futures"), names, pair.clock, pair.sandboxes, met)
+        self.futures = Futures(seed, allowed("futures"), names, pair.clock, pair.sandboxes, met, scenario.fast)
         self.keepsakes = Keepsakes(seed, allowed("keepsakes"))
         self.narrow = Narrow(seed, allowed("narrow"), names, pair.sandboxes, met)
         self.lacking = Lacking(seed, allowed("lacking"), names, pair.sandboxes, pair.spoken, met)

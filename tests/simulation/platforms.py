@@ -120,8 +120,9 @@ class PairScenario:
         self.marks = MemoryMarks()
         self.clock = clocks.off(self.seed, self.pair.clock) if self.faults else self.pair.clock
         self.behind = 0.0  # seconds: by a clock that is behind, the latest edits are of the future, and not pulled yet
+        self.fast = 0.0
         if isinstance(self.clock, clocks.Watch):
-            self.behind = max(0.0, -self.clock.by)
+            self.behind, self.fast = max(0.0, -self.clock.by), max(0.0, self.clock.by)
             self.wire.met["beside/clock off"] += 1
         self.beside = Beside(self)
         _memory().renew()
