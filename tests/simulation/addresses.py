@@ -217,11 +217,12 @@ class Addresses:
 
     def is_unheard(self, name: str, person: str, known: Collection[Place]) -> bool:
         """Whether somebody has been entered elsewhere than on this platform while the engine is at work, which has not
-        looked there since: where they change the address here, it looks for them by that one alone."""
-        if not self.scenario.acting:
-            return False
+        looked there since, or where an index lags, which may not show them when it looks: where they change the address
+        here, it looks for them by that one alone."""
+        acting, boxes = self.scenario.acting, self.scenario.pair.sandboxes
         places = [move.place for move in self.moves if move.person == person and not move.replaced]
-        return any(place[0] != name and place not in known for place in places)
+        elsewhere = [place for place in places if place[0] != name and place not in known]
+        return any(acting or getattr(boxes[place[0]], "index_lag", None) for place in elsewhere)
 
     def replaced(self, person: str, address: str, here: Place, known: Collection[Place]) -> frozenset[int]:
         """The moves that are over when somebody replaces this address of a person `here`: those made here, and those of

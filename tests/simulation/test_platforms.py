@@ -36,6 +36,10 @@ BESIDE = (
     (610011024, ("activecampaign", "constant_contact"), set(beside.KINDS)),
     # the world: somebody gave a prospect an address between the engine's look at the list and its write of the list
     (810000416, ("constant_contact", "outreach"), set(beside.KINDS)),
+    # the world: a time ahead of the platforms' clocks was none ahead of the engine's soon, and a true one came after it
+    (810014310, ("activecampaign", "constant_contact"), set(beside.KINDS)),
+    # the world: somebody whom an index did not show yet got another address elsewhere, and was made by that one
+    (810013105, ("hubspot", "salesforce"), set(beside.KINDS)),
 )
 """Those that need what befalls a pair beside its story: of which kinds."""
 OPTED_OUT = 12
