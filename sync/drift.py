@@ -20,7 +20,7 @@ from config.errors import PermissionMissing, RetryLater
 from config.log import Log
 from connectors.api import ObjectSchema
 from mappings.compiler import Mapped
-from sync.pull import restart_in
+from sync.pull import restart
 from sync.state.database import upsert
 from sync.state.schema import leads, meta
 from sync.workspace import Workspace
@@ -160,7 +160,7 @@ def _unread_by(workspace: Workspace, connection: str, object: str, noted: str) -
 def _thaw(tx: Connection, workspace: Workspace, connection: str, object: str) -> None:
     """A field came back: the object is read from the beginning, and every lead is planned anew for it. Until it has
     been read so, a blank of that field tells nothing: it may have been made anew, and then nobody emptied it."""
-    restart_in(tx, connection, object, workspace.compiled(connection)[object].kind)
+    restart(tx, connection, object, workspace.compiled(connection)[object].kind)
     tx.execute(update(leads).where(leads.c.dirty == 0, leads.c.state == "live").values(dirty=2))
 
 

@@ -34,14 +34,8 @@ class Pulled:
     pages: int
 
 
-def restart(state: State, connection: str, object: str, kind: str) -> None:
+def restart(tx: Connection, connection: str, object: str, kind: str) -> None:
     """Forget how far the object was pulled: the next pull begins at the beginning. What is known stays known."""
-    with state.begin() as tx:
-        restart_in(tx, connection, object, kind)
-
-
-def restart_in(tx: Connection, connection: str, object: str, kind: str) -> None:
-    """The same, in a transaction of the caller's."""
     if not tx.execute(_RESTART, {"of": connection, "named": object}).rowcount:
         stream_for(tx, connection, object, kind)
 

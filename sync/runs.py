@@ -20,7 +20,6 @@ from sync.core.plan import Planned
 from sync.first_run import approve
 from sync.planning import approved
 from sync.progress import Progress, Report, Silent
-from sync.pull import restart
 from sync.state.schema import runs
 from sync.steps.attempt import REBASELINE, Attempt, begins_anew, the_beginning
 from sync.steps.push import LOOKED, write
@@ -109,8 +108,6 @@ class Runner:
                 )
                 if options.approve:
                     self._approve(tx, connections)
-        if anew:
-            self._restart(connections)
         return run
 
     def _go_on(self, tx: Connection, run: str, options: Options, kept: str) -> None:
@@ -129,11 +126,6 @@ class Runner:
         for name in connections:
             if name not in known:
                 approve(tx, name, self.workspace.now())
-
-    def _restart(self, connections: Sequence[str]) -> None:
-        for connection in connections:
-            for object, facts in self.workspace.objects(connection):
-                restart(self.workspace.state, connection, object, facts.kind)
 
     def _attempt(self, run: str) -> Attempt:
         return Attempt(self.workspace, run, self.progress, self.stop)

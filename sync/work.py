@@ -21,6 +21,7 @@ from sync.steps.push import push
 
 def steps(attempt: Attempt) -> Iterator[str]:
     """The run, one transaction or one chunk of writes at a time; yields the name of the step just taken."""
+    attempt.begin_anew()
     if rolled_back.is_told(attempt):
         yield from decide(attempt)
     for connection in attempt.connections:

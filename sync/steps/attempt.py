@@ -21,6 +21,7 @@ from sync.ledger import END, Ledger
 from sync.parked import asks
 from sync.planning import Waiting
 from sync.progress import Progress, Report
+from sync.pull import restart
 from sync.push import close_accounts
 from sync.state.leases import Lease, acquire_all, release
 from sync.state.schema import runs
@@ -76,7 +77,7 @@ class Attempt:
         self._calls_before = dict(self.workspace.calls)
         self.options: dict[str, Any] = orjson.loads(row.options)
         self._noted: dict[str, Any] = orjson.loads(row.stage) if row.stage else {"done": [], "at": self.workspace.now()}
-        self._noted.pop("anew", None)  # done by now
+        self._anew = bool(self._noted.pop("anew", None))
         old = (self._began - unstamp(self._noted["at"])).total_seconds() > FRESH
         if old:  # what whoever worked on the run before saw is looked at again
             self._noted |= {"done": [], "failed": [], "held": {}}
@@ -105,6 +106,19 @@ class Attempt:
         self.workspace.fence.drop(self.connections)
         release(self.workspace.state, self._leases, last=self.ledger.leave if error is None else None)
         self._leases = []
+
+    def begin_anew(self) -> None:
+        """Where the run is to read everything, put all that it pulls back to its beginning: under its leases, where
+        nobody else moves it on any more."""
+        if not self._anew:
+            return
+        self._anew = False
+        self._note()
+        with self.workspace.state.begin() as tx:
+            self.ledger.enter(tx)
+            for connection in self.connections:
+                for object, facts in self.workspace.objects(connection):
+                    restart(tx, connection, object, facts.kind)
 
     def once(self, name: str, steps: Callable[[], Iterator[str]]) -> Iterator[str]:
         """Steps that a run takes once: skipped when it goes on after them."""

@@ -15,7 +15,7 @@ from sync.guards import emptied, known_records
 from sync.hints import COMMAND as HINTS
 from sync.hints import Hint, drop, drop_others, follow, pending
 from sync.outset import Outset, known_connection, outset
-from sync.pull import pull_object, restart_in
+from sync.pull import pull_object, restart
 from sync.push import recover
 from sync.state.database import upsert
 from sync.state.schema import connections as connections_table
@@ -205,7 +205,7 @@ def _guard_empty(attempt: Attempt, connection: str, object: str, known: int) -> 
     log.error("guard.emptied", connection=connection, object=object, known=known, arrived=arrived)
     with attempt.workspace.state.begin() as tx:
         attempt.ledger.enter(tx)
-        restart_in(tx, connection, object, attempt.workspace.mapped(connection)[object].kind)
+        restart(tx, connection, object, attempt.workspace.mapped(connection)[object].kind)
     attempt.hold(held)
 
 

@@ -93,10 +93,22 @@ def test_a_backfill_that_died_at_its_start_reads_everything_when_it_is_taken_up(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("sync.runs.restart", dies)
+        patched.setattr("sync.steps.attempt.restart", dies)
         with pytest.raises(KeyboardInterrupt):
             Runner(loop.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
     loop.reopen()
     loop.clock.advance(60)
     Runner(loop.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
+    assert loop.beta.rows["contacts"][there].values["first"] == "Anna"
+
+
+def test_a_backfill_reads_everything_though_another_run_was_at_work_when_it_began(loop: Loop) -> None:
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"})
+    there = loop.beta.put("contacts", {"email": "ana@x.io"})
+    loop.settled()
+    runner = Runner(loop.workspace)
+    run = runner.open("backfill", ("alpha", "beta"), Options(approve=True))
+    loop.sync()
+    loop.alpha.rows["contacts"][ana].values["first"] = "Anna"  # and its time stays
+    runner.finish(run)
     assert loop.beta.rows["contacts"][there].values["first"] == "Anna"

@@ -31,7 +31,6 @@ BESIDE = {
     "replay.py replay": PERSON,
     "runs.py approve": PERSON,
     "runs.py open": BEFORE,
-    "pull.py restart": BEFORE,
     "steps/attempt.py _refuse_restored": "a state that was restored: nobody goes on with its runs",
     "runs.py fail": "after the run: of one that is open still",
     "hooks.py _kept": "a webhook's word that something is to be read; it may come at any time",
