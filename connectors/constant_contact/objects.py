@@ -7,7 +7,7 @@ A field of a contact's `raw` is one of its own properties, a member of its `emai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -188,6 +188,11 @@ def reader(fields: Sequence[str], known: Known) -> Callable[[Row], Record]:
         return Record(id, orjson.dumps(raw), version)
 
     return read
+
+
+def stands(row: Row, fields: Iterable[str], known: Known) -> dict[str, Any]:
+    """What a contact holds of `fields`."""
+    return {field: _getter(field, known)(row) for field in fields}
 
 
 def look_up(fields: Sequence[str], known: Known) -> None:

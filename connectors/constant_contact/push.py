@@ -15,7 +15,7 @@ from config.errors import ClosedloopError, InDoubt, Misconfigured, RecordRejecte
 from connectors.api import Operation, Record, Result, Verb
 from connectors.constant_contact.client import DELETED, Client, Row
 from connectors.constant_contact.merge import OUT, fresh, whole, writable
-from connectors.constant_contact.objects import ADDRESS, CORE, CUSTOM, TAGS, WHOLE, Known, id_of
+from connectors.constant_contact.objects import ADDRESS, CORE, CUSTOM, TAGS, WHOLE, Known, id_of, stands
 
 FORM_EMAIL = 50
 """The longest address that the sign-up form takes; a contact may have one of 80."""
@@ -80,13 +80,19 @@ class Contacts:
 
     def update(self, id: str, values: Mapping[str, Any]) -> Row:
         """The contact as it stands afterwards. A lost answer, or somebody else who wrote at the same moment, takes one
-        more round of read, merge, write."""
-        return _twice(lambda: self._rewritten(id, values), "conflict")
+        more round of read, merge, write, unless that somebody changed what is to be written."""
+        seen: dict[str, Any] = {}
+        return _twice(lambda: self._rewritten(id, values, seen), "conflict")
 
-    def _rewritten(self, id: str, values: Mapping[str, Any]) -> Row:
+    def _rewritten(self, id: str, values: Mapping[str, Any], seen: dict[str, Any]) -> Row:
         row = self.client.contact(id, WHOLE)
         if row is None or row.get(DELETED) or row.get("contact_id") != id:
             raise _vanished(id)
+        told = stands(row, values, self.known)
+        if any(told[name] not in (seen[name], values[name]) for name in seen):
+            what = "Somebody changed the contact while it was written."
+            raise InDoubt(what, connection=self.client.connection)
+        seen.update(told)
         return self._put(row, values)
 
     def _put(self, row: Row, values: Mapping[str, Any]) -> Row:

@@ -209,6 +209,26 @@ def test_a_conflict_with_another_writer_takes_one_more_round(cc: ConstantContact
     assert (cc.get("contacts", id)["last_name"], cc.get("contacts", id)["job_title"]) == ("Meanwhile", "CTO")
 
 
+@pytest.mark.parametrize("done", [True, False])
+def test_what_somebody_gave_between_two_rounds_is_not_written_over(
+    cc: ConstantContactSandbox, connector: Connector, done: bool
+) -> None:
+    """The first one's answer was lost, or it was refused: the second one sees what they gave."""
+    id = full(cc, "a@x.io")
+
+    def meanwhile(call: Call) -> Answer:
+        if done:
+            cc.answer(call)
+        cc.edit("contacts", id, {"job_title": "Baker"})
+        told = [{"error_key": "contacts.api.conflict", "error_message": "The contact was changed."}]
+        return Answer.of({}, 504) if done else Answer.of(told, 409)
+
+    cc.inject(FaultKind.ANSWER, "PUT", answer=meanwhile)
+    result = pushed(connector, update("u", id, job_title="CTO", company_name="Acme"))["u"]
+    assert (type(result.error), result.id) == (InDoubt, id)
+    assert cc.get("contacts", id)["job_title"] == "Baker"
+
+
 @pytest.mark.parametrize("told", [{}, {"contact_id": "other", "first_name": "O"}, [], {"contacts": []}])
 def test_nothing_is_written_over_what_could_not_be_read(
     cc: ConstantContactSandbox, connector: Connector, told: Any
