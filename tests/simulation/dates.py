@@ -128,8 +128,15 @@ class Dated:
 
     def given(self, name: str, n: int) -> Any:
         """The nth value as somebody gives it on a side: they see what becomes of it."""
-        raw = self.style(name).write(self.value(n))
+        return self._stands(name, self.value(n))
+
+    def _stands(self, name: str, value: Any) -> Any:
+        raw = self.style(name).write(value)
         return self.rewriting(self.style(name), raw) if self.rewriting and name == self.one else raw
+
+    def kept(self, name: str, value: Any) -> Any:
+        """What a side keeps of a value."""
+        return self.style(name).read(self._stands(name, value))
 
     def nth(self, value: Any) -> int | None:
         """Which value it is of those that were given; None for a blank."""
@@ -174,7 +181,8 @@ def draw(scenario: Scenario, dated: Dated | None) -> None:
 
 def check(scenario: Scenario) -> None:
     """P20: what stands or was written where all of a value is kept is what somebody gave, to the last of it; and each
-    record is known as what stands there means. Of people whose records a create confused nothing is judged."""
+    record is known as what stands there means. Of people whose records a create confused nothing is judged. Where the
+    record that had the whole was merged into another's, what another side keeps of it may be all that is left."""
     dated = scenario.people.dated
     if dated is None:
         return
@@ -182,6 +190,8 @@ def check(scenario: Scenario) -> None:
     given = {
         dated.style(edit.side).read(edit.value) for edit in scenario.people.edits if edit.field == FIELD and edit.value
     }
+    if scenario.joining and scenario.joining.ended:
+        given |= {dated.kept(name, value) for value in given for name in scenario.sides}
     for side in scenario.sides.values():
         for raw in _ever(scenario, side.name) if dated.is_whole(side.name) else ():
             if dated.style(side.name).read(raw) not in given:

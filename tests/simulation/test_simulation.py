@@ -107,6 +107,8 @@ ARCHIVE_OF_ODDITIES = (
 )
 """Of worlds whose platforms do something by themselves, too: `oddities.py`."""
 ARCHIVE_OF_ALL = (
+    # the oracle: the record that had the whole of a time was merged into another's, and another side kept it to the second
+    810160449,
     # who joined by the address that a write in doubt was to give somebody else's record passed for that record
     810064626,
     # the world: an address that was given back between the look and the create, and that a look-up by id had told
