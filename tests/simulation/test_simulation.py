@@ -107,7 +107,7 @@ ARCHIVE_OF_ODDITIES = (
 )
 """Of worlds whose platforms do something by themselves, too: `oddities.py`."""
 ARCHIVE_OF_ALL = (
-    # the oracle: the record that had the whole of a time was merged into another's, and another side kept it to the second
+    # the oracle: the record that had the whole of a time was merged into another's, and another side kept a part
     810160449,
     # who joined by the address that a write in doubt was to give somebody else's record passed for that record
     810064626,
