@@ -23,7 +23,7 @@ from config.errors import (
 from config.secrets import Secret
 from connectors.api import Account, Quota, Surroundings
 from connectors.rest import Answer, Lane, Platform, Rest
-from connectors.retry import GATEWAYS, asked_wait
+from connectors.retry import GATEWAYS, asked_wait, last_word
 
 BASE = "/api/3"
 PAGE = 100
@@ -197,8 +197,8 @@ class Client:
         """Gone afterwards, also where it was gone already (which notes are told by 403)."""
         try:
             self._write("DELETE", path)
-        except RecordRejected as error:
-            if error.code != "404":
+        except (RecordRejected, InDoubt) as error:
+            if last_word(error).code != "404":
                 raise
 
     def queue(self, contacts: Sequence[Row]) -> str:

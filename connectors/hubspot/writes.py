@@ -17,6 +17,7 @@ import orjson
 from config.errors import ClosedloopError, InDoubt, RecordRejected
 from connectors.api import Operation, Record, Result, Verb
 from connectors.hubspot.client import BATCH, VERSION, Client, Item, Items, objects, rejection
+from connectors.retry import last_word
 
 NOTE_TO = {"contacts": 202, "companies": 190, "deals": 214}
 """HUBSPOT_DEFINED association types of a note."""
@@ -260,10 +261,8 @@ def _done_or(client: Client, path: str, body: Any) -> ClosedloopError | None:
     """None when it is done; asked for twice, it stays done."""
     try:
         client.post(path, body)
-    except RecordRejected as error:
-        return None if error.code in ("object_not_found", "not_found") else error
     except ClosedloopError as error:
-        return error
+        return None if last_word(error).code in ("object_not_found", "not_found") else error
     return None
 
 
