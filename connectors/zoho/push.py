@@ -130,7 +130,11 @@ def _sent(writer: Writer, way: Way, batch: list[Operation]) -> Generator[Result,
             yield failed(writer, batch[0], error)
             return None
         middle = len(batch) // 2  # refused as a whole for one row's sake: find that row
-        return (yield from _sent(writer, way, batch[:middle])) or (yield from _sent(writer, way, batch[middle:]))
+        stop = yield from _sent(writer, way, batch[:middle])
+        if stop is None:
+            return (yield from _sent(writer, way, batch[middle:]))
+        yield from (failed(writer, operation, stop) for operation in batch[middle:])
+        return stop
     except ClosedloopError as error:
         yield from (failed(writer, operation, error) for operation in batch)
         return None if isinstance(error, InDoubt) else error
@@ -198,7 +202,9 @@ def _told(operation: Operation, row: Row, way: Way) -> Told:
 def _linked(writer: Writer, one: Told) -> Told:
     """A create that met a record is an update of it, where that record is surely the one meant."""
     try:
-        held, _ = _read_back(writer, [one.existing])
+        held, unread = _read_back(writer, [one.existing])
+        if unread is not None:  # refused so far, and nobody knows yet for whose sake
+            return replace(one, error=unread, existing="")
         row = held.get(one.existing)
         if row is None or not writer.proves(one.operation, row):
             return one
@@ -342,9 +348,13 @@ def _binned(client: Client, module: str, ids: Sequence[str], *, workflows: bool)
     open_ = [id for id in known if id not in confirmed]
     if not open_:
         return {}
-    there = {str(row["id"]) for row in client.by_ids(module, open_, ("Modified_Time",))}
-    reasons = {id: row_error(row) for id, row in zip(known, rows, strict=False) if not _done(row)}
     doubt = InDoubt("Zoho does not say whether this was deleted.")
+    try:
+        there = {str(row["id"]) for row in client.by_ids(module, open_, ("Modified_Time",))}
+    except ClosedloopError as error:
+        doubt.__cause__ = error
+        return dict.fromkeys(open_, doubt)
+    reasons = {id: row_error(row) for id, row in zip(known, rows, strict=False) if not _done(row)}
     return {id: reasons.get(id, doubt) for id in there}
 
 
