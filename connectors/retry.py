@@ -99,6 +99,16 @@ def call(
         raise InDoubt(doubts[-1].what, fix=doubts[-1].fix, connection=doubts[-1].connection) from error
 
 
+def half_done(error: ClosedloopError) -> InDoubt:
+    """The error of a write of which the first calls were done when one of them ended so: it was neither refused nor
+    never sent. Looked up, what is done is known, and what is left is asked for alone."""
+    if isinstance(error, InDoubt):
+        return error
+    doubt = InDoubt(f"Only a part of it is done. {error.what}", fix=error.fix, connection=error.connection)
+    doubt.__cause__ = error
+    return doubt
+
+
 def last_word(error: ClosedloopError) -> ClosedloopError:
     """The refusal that ended a call: of one in doubt what was answered when it was tried again, for whoever can tell
     from it what became of the first try (what is to be deleted is not there any more)."""

@@ -18,7 +18,7 @@ import orjson
 from config.errors import ClosedloopError, InDoubt, RecordRejected
 from connectors.api import Operation, Record, Result, Verb
 from connectors.hubspot.client import BATCH, VERSION, Client, Item, Items, objects, rejection
-from connectors.retry import last_word
+from connectors.retry import half_done, last_word
 
 NOTE_TO = {"contacts": 202, "companies": 190, "deals": 214}
 """HUBSPOT_DEFINED association types of a note."""
@@ -102,12 +102,7 @@ def _push(client: Client, batch: list[Operation], blanked: set[str]) -> Iterator
 
 def _failed(operation: Operation, error: ClosedloopError, half: bool) -> Result:
     """The result of what was refused, or not sent; in doubt where `half` of it is done already."""
-    if half and not isinstance(error, InDoubt):
-        what = f"Only a part of it is done. {error.what}"
-        place = {"connection": error.connection, "object": operation.object, "record": operation.id}
-        doubt = InDoubt(what, fix=error.fix, **place)
-        doubt.__cause__, error = error, doubt
-    return Result(operation.key, operation.id, error=error)
+    return Result(operation.key, operation.id, error=half_done(error) if half else error)
 
 
 def _send(client: Client, batch: list[Operation], blanked: set[str]) -> Items:
