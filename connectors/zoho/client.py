@@ -404,9 +404,8 @@ class Client:
             return [dict(row) for row in last.rows]
 
     def destroy(self, id: str) -> Row:
-        """Out of the bin for good; what became of it. No look-up tells whether it was done, so that its loss is a
-        RetryLater: whoever is to be erased is asked for again."""
-        told = self.call("DELETE", f"{BASE}/settings/recycle_bin/{id}", repeatable=True).told
+        """Out of the bin for good; what became of it. InDoubt where the answer is lost."""
+        told = self.call("DELETE", f"{BASE}/settings/recycle_bin/{id}", repeatable=True, writes=True).told
         rows = told.get("recycle_bin") if isinstance(told, dict) else None
         row = rows[0] if isinstance(rows, list) and rows else None
         return row if isinstance(row, dict) else {}

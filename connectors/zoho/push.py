@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from config.errors import ClosedloopError, InDoubt, RecordRejected
+from config.errors import ClosedloopError, InDoubt, RecordRejected, RetryLater
 from connectors.api import Operation, Record, Result, Verb
+from connectors.retry import last_word
 from connectors.zoho.client import Client, Row, is_id
 from connectors.zoho.errors import existing, place, row_error
 from connectors.zoho.objects import OBJECTS, Known, reader, wanted
@@ -359,11 +360,12 @@ def _binned(client: Client, module: str, ids: Sequence[str], *, workflows: bool)
 
 
 def _erased(client: Client, id: str) -> ClosedloopError | None:
-    """Why a record is still in the bin; None where it is not."""
+    """Why a record is still in the bin; None where it is not. No look-up tells the two apart, so that what is lost is a
+    RetryLater: whoever is to be erased is asked for again."""
     try:
         row = client.destroy(id)
-    except RecordRejected as error:
-        return None if error.code in ("INVALID_DATA", "merged_away", "404", "RECORD_NOT_FOUND") else error
     except ClosedloopError as error:
-        return error
+        if last_word(error).code in ("INVALID_DATA", "merged_away", "404", "RECORD_NOT_FOUND"):
+            return None
+        return RetryLater(error.what, after=60.0) if isinstance(error, InDoubt) else error
     return None if _done(row) else row_error(row)
