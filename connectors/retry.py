@@ -12,7 +12,16 @@ from typing import TypeVar
 import tenacity
 
 from config.clock import Clock
-from config.errors import AuthorizationLost, InDoubt, QuotaExhausted, RetryLater
+from config.errors import (
+    AuthorizationLost,
+    ClosedloopError,
+    InDoubt,
+    Misconfigured,
+    PermissionMissing,
+    QuotaExhausted,
+    RecordRejected,
+    RetryLater,
+)
 from config.log import Log
 
 T = TypeVar("T")
@@ -22,6 +31,9 @@ LONGEST_WAIT = 60.0
 """Seconds. A platform that asks for more is not waited for within a call: the RetryLater goes up to the engine."""
 
 _BACKOFF = tenacity.wait_exponential(multiplier=0.25, max=20.0) + tenacity.wait_random(0, 0.25)
+
+_REFUSALS = (RetryLater, QuotaExhausted, AuthorizationLost, PermissionMissing, RecordRejected, Misconfigured)
+"""How a platform, or the way there, refuses a call. What else is raised is no word on it: that of a run's end, say."""
 
 log = Log(__name__)
 
@@ -50,7 +62,8 @@ def call(
 ) -> T:
     """The value of `attempt`, tried again on RetryLater and, when `repeatable`, on InDoubt; the last error otherwise.
 
-    A refusal after a try whose fate is unknown leaves it unknown: then the error is InDoubt, whatever came last.
+    A refusal after a try whose fate is unknown leaves it unknown: then the error is InDoubt, whatever came last
+    (`last_word`).
     `on_retry(error, seconds)` is told before each wait (to block the shared budget, to log).
     """
 
@@ -80,10 +93,27 @@ def call(
 
     try:
         return retrying(noted)
-    except (RetryLater, QuotaExhausted, AuthorizationLost) as error:
+    except _REFUSALS as error:
         if not doubts:
             raise
         raise InDoubt(doubts[-1].what, fix=doubts[-1].fix, connection=doubts[-1].connection) from error
+
+
+def half_done(error: ClosedloopError) -> InDoubt:
+    """The error of a write of which the first calls were done when one of them ended so: it was neither refused nor
+    never sent. Looked up, what is done is known, and what is left is asked for alone."""
+    if isinstance(error, InDoubt):
+        return error
+    doubt = InDoubt(f"Only a part of it is done. {error.what}", fix=error.fix, connection=error.connection)
+    doubt.__cause__ = error
+    return doubt
+
+
+def last_word(error: ClosedloopError) -> ClosedloopError:
+    """The refusal that ended a call: of one in doubt what was answered when it was tried again, for whoever can tell
+    from it what became of the first try (what is to be deleted is not there any more)."""
+    cause = error.__cause__
+    return cause if isinstance(error, InDoubt) and isinstance(cause, ClosedloopError) else error
 
 
 def asked_wait(headers: Mapping[str, str], otherwise: float) -> float:

@@ -23,7 +23,7 @@ from config.errors import (
 from config.secrets import Secret
 from connectors.api import Account, Quota, Surroundings
 from connectors.rest import Answer, Lane, Platform, Rest
-from connectors.retry import GATEWAYS, asked_wait
+from connectors.retry import GATEWAYS, asked_wait, last_word
 
 BASE = "/api/3"
 PAGE = 100
@@ -64,6 +64,8 @@ class Client:
         lanes = {"general": Lane(rate, 1), "import": Lane(1.0, 1)}
         platform = Platform("ActiveCampaign", host, classify, lanes)
         self.rest = Rest(platform, account, surroundings, Key(key))
+        self.writes = 0
+        """Writes to contacts and deals that were done."""
 
     @property
     def quotas(self) -> tuple[Quota, ...]:
@@ -177,9 +179,10 @@ class Client:
         self._write("POST", "contactTags", {"contactTag": {"contact": int(id), "tag": int(tag)}})
 
     def new_tag(self, name: str) -> str:
-        """The id of a tag that was not there."""
+        """The id of a tag that was not there. Of no contact anything is written yet."""
         values = {"tag": name, "tagType": "contact", "description": ""}
-        return str(self._member(self._write("POST", "tags", {"tag": values}), "tag")["id"])
+        answer = self._call("POST", "tags", json={"tag": values}, repeatable=True, writes=True)
+        return str(self._member(answer, "tag")["id"])
 
     def note(self, contact: str, text: str) -> str:
         """The id of a new note. Its loss is InDoubt: asking twice would make two."""
@@ -197,8 +200,8 @@ class Client:
         """Gone afterwards, also where it was gone already (which notes are told by 403)."""
         try:
             self._write("DELETE", path)
-        except RecordRejected as error:
-            if error.code != "404":
+        except (RecordRejected, InDoubt) as error:
+            if last_word(error).code != "404":
                 raise
 
     def queue(self, contacts: Sequence[Row]) -> str:
@@ -217,7 +220,9 @@ class Client:
 
     def _write(self, method: str, path: str, body: Row | None = None, lane: str = "general") -> Answer:
         """A write that may be repeated. Asked again where the answer is lost; InDoubt where it stays lost."""
-        return self._call(method, path, json=body, repeatable=True, writes=True, lane=lane)
+        answer = self._call(method, path, json=body, repeatable=True, writes=True, lane=lane)
+        self.writes += 1
+        return answer
 
     def _call(self, method: str, path: str, **more: Any) -> Answer:
         try:

@@ -19,6 +19,7 @@ from connectors.activecampaign.imports import BATCH, portions, take_in
 from connectors.activecampaign.objects import OBJECTS
 from connectors.activecampaign.wishes import Wish, gone, wish
 from connectors.api import Operation, Record, Result, Verb
+from connectors.retry import half_done
 
 FEW = 25
 """Contacts that are written one by one between two looks at what they hold."""
@@ -27,6 +28,9 @@ log = Log(__name__)
 
 Standing = tuple[Row, Beside]
 """A contact's row, and what stands beside it."""
+
+Joining = tuple[Wish, Row, bool]
+"""A wish, the contact as an import is to put it on lists, and whether something of the wish is done already."""
 
 
 def push_contacts(writer: Writer, operations: Sequence[Operation]) -> Iterator[Result]:
@@ -79,7 +83,7 @@ class Writer:
         next one as well comes last."""
         done: dict[str, tuple[str, bool]] = {}
         told: dict[str, Row] = {}
-        joining: dict[str, tuple[Wish, Row]] = {}
+        joining: dict[str, Joining] = {}
         failed: list[Result] = []
         try:
             standing = self._standing([one.operation.id for one in wishes if one.looks and not one.creates])
@@ -87,15 +91,17 @@ class Writer:
             yield from (_failed(one, error) for one in wishes)
             return
         for one in wishes:
+            before = self.client.writes
             try:
                 id, created, joins, row = self._write(one, standing)
                 done[one.operation.key] = (id, created)
                 told[id] = {**told.get(id, {}), **{name: row[name] for name in one.values if name in row}}
                 if joins:
-                    joining[one.operation.key] = (one, joins)
-            except ClosedloopError as error:
-                failed.append(_failed(one, error))
-                if not isinstance(error, RecordRejected | InDoubt):
+                    joining[one.operation.key] = (one, joins, self.client.writes > before)
+            except ClosedloopError as met:
+                fate = half_done(met) if self.client.writes > before else met
+                failed.append(_failed(one, fate))
+                if not isinstance(fate, RecordRejected | InDoubt):
                     break
         for result in self._join(joining) if joining else ():
             del done[result.key]
@@ -109,6 +115,10 @@ class Writer:
         says of the contact."""
         id, created = one.operation.id, False
         row: Row = {}
+        if one.looks and not one.creates:  # what would be refused afterwards is refused before
+            if id not in standing:
+                raise gone()
+            _joins(one, standing[id])
         try:
             if one.creates:
                 row, created = self.client.sync(one.body | {"email": one.values.get("email") or one.email})
@@ -150,21 +160,22 @@ class Writer:
         email = str(one.values.get("email") or standing[0].get("email") or "")
         return {"email": email, "subscribe": [{"listid": list} for list in joins]} if joins else {}
 
-    def _join(self, joining: dict[str, tuple[Wish, Row]]) -> Iterator[Result]:
+    def _join(self, joining: dict[str, Joining]) -> Iterator[Result]:
         """Put contacts on lists, in one import; the results of those for whom that failed."""
         contacts: dict[str, dict[str, Any]] = {}
-        for _, contact in joining.values():
+        for _, contact, _ in joining.values():
             there = contacts.setdefault(str(contact["email"]).casefold(), {**contact, "subscribe": []})
             there["subscribe"] = [*there["subscribe"], *contact["subscribe"]]
         try:
             refused = take_in(self.client, self.clock, contacts).refused
         except ClosedloopError as error:
-            yield from (_failed(one, error) for one, _ in joining.values())
+            yield from (_failed(one, half_done(error) if wrote else error) for one, _, wrote in joining.values())
             return
-        for one, contact in joining.values():
+        for one, contact, wrote in joining.values():
             if str(contact["email"]).casefold() in refused:
                 list = contact["subscribe"][0]["listid"]
-                yield _failed(one, _not_joined(list, "ActiveCampaign does not put the contact on the list."))
+                not_joined = _not_joined(list, "ActiveCampaign does not put the contact on the list.")
+                yield _failed(one, half_done(not_joined) if wrote else not_joined)
 
     def _off(self, one: Wish, standing: Standing) -> list[str]:
         """The lists to take the contact off. Somebody on no list is put down as having left all that count, so that
@@ -224,13 +235,17 @@ class Writer:
         are to blame; where nobody is named, one by one."""
         try:
             taken = take_in(self.client, self.clock, contacts)
-            found = self._by_email(taken.ids)
         except RecordRejected as error:
             yield from self._blamed(wishes, contacts, newest, error)
             return
         except ClosedloopError as error:
             yield from (_failed(one, error) for one in wishes.values())
             return
+        found: dict[str, Record] = {}
+        try:
+            found = self._by_email(taken.ids)
+        except ClosedloopError as error:  # they are taken in, and nobody knows yet which is whose
+            log.info("push.not_read_back", object="contacts", number=len(taken.ids), error=type(error).__name__)
         for email, one in wishes.items():
             record = found.get(email)
             if email in taken.refused:

@@ -31,10 +31,13 @@ def _asked(client: Client, operations: Sequence[Operation]) -> Generator[Result,
     except ClosedloopError as met:
         error = met
     if isinstance(error, RecordRejected) and len(operations) > 1:
+        stop: ClosedloopError | None = None
         for operation in operations:  # one address that is none must not stop the others
-            if stop := (yield from _asked(client, [operation])):
-                return stop
-        return None
+            if stop is None:
+                stop = yield from _asked(client, [operation])
+            else:
+                yield Result(operation.key, operation.id, error=stop)
+        return stop
     for operation in operations:
         yield Result(operation.key, operation.id, error=error)
     return None if isinstance(error, RecordRejected | InDoubt) else error

@@ -29,7 +29,7 @@ from config.secrets import Secret
 from connectors.api import Account, Surroundings
 from connectors.oauth import RenewedToken
 from connectors.rest import Answer, Lane, Platform, Rest
-from connectors.retry import GATEWAYS, asked_wait
+from connectors.retry import GATEWAYS, asked_wait, last_word
 
 TITLE = "Constant Contact"
 VERSION = "v3"
@@ -204,8 +204,8 @@ class Client:
             return
         try:
             self.rest.call("DELETE", f"{BASE}/contacts/{id}", repeatable=True, writes=True)
-        except RecordRejected as error:
-            if error.code != "not_found":
+        except (RecordRejected, InDoubt) as error:
+            if last_word(error).code != "not_found":
                 raise
 
 

@@ -134,8 +134,11 @@ class Client:
     def forget(self, client_id: str) -> None:
         """Google deletes what it holds of this client, in its own time. Asking twice changes nothing more, and nothing
         tells whether it was asked: a lost answer is a RetryLater."""
-        path = f"/v1alpha/properties/{self.property}:submitUserDeletion"
-        self._rest("admin").call("POST", path, json={"clientId": client_id}, lane="admin", repeatable=True)
+        path, asked = f"/v1alpha/properties/{self.property}:submitUserDeletion", {"clientId": client_id}
+        try:
+            self._rest("admin").call("POST", path, json=asked, lane="admin", repeatable=True, writes=True)
+        except InDoubt as error:
+            raise RetryLater(error.what, after=60, connection=self._account.connection) from error
 
     def _admin(self, path: str, query: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         return _object(self._rest("admin").get(path, query, lane="admin").told, self._account)

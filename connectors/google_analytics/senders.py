@@ -15,11 +15,14 @@ from typing import Any, Protocol
 import orjson
 
 from config.clock import stamp
-from config.errors import AuthorizationLost, ClosedloopError, RecordRejected
+from config.errors import AuthorizationLost, ClosedloopError, RecordRejected, RetryLater
+from config.log import Log
 from connectors.api import Account, Record, Result, Tokens
 from connectors.google_analytics.client import Client
 from connectors.google_analytics.events import Event
 from connectors.google_analytics.login import secret
+
+log = Log(__name__)
 
 BODY = 25
 """Events in a body of the Measurement Protocol. At the lengths that `events` allows they stay below its 130 kB."""
@@ -164,7 +167,10 @@ class DataManager:
                 yield from (Result(waiting[number].key, error=_of_event(error)) for number in sorted(set(bad)))
                 waiting = [event for number, event in enumerate(waiting) if number not in bad]
                 continue
-            self._remember(request, waiting)
+            try:
+                self._remember(request, waiting)
+            except RetryLater as error:  # they are taken all the same, and nobody has to look for them
+                log.warning("ingestion.not_kept", events=len(waiting), error=type(error).__name__)
             yield from (Result(event.key, event.id, True) for event in waiting)
             return
 

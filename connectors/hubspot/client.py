@@ -150,7 +150,7 @@ class Client:
     ) -> bytes:
         """The body of a good answer. Raises our errors; retried where that is safe. JSON is checked to be whole."""
 
-        def attempt() -> bytes:
+        def once() -> bytes:
             try:
                 return self._once(method, path, query, body)
             except RetryLater as error:
@@ -158,10 +158,14 @@ class Client:
                     raise
                 # it may have happened all the same, whatever is answered when it is asked for again
                 raise InDoubt(error.what, connection=self._account.connection) from error
+
+        def attempt() -> bytes:
+            try:
+                return once()
             except AuthorizationLost as error:
                 if error.code == "invalid_grant" or not self._credentials.renew():
                     raise
-                return self._once(method, path, query, body)
+            return once()
 
         return retry.call(attempt, clock=self._world.clock, repeatable=repeatable, on_retry=self._blocked)
 
@@ -292,6 +296,13 @@ class Client:
             return _ITEMS.decode(content)
         except msgspec.DecodeError as error:
             raise RetryLater("HubSpot's answer has an unknown shape.", connection=self._account.connection) from error
+
+    def written(self, content: bytes) -> Items:
+        """The answer of a batch of writes. InDoubt where it cannot be read."""
+        try:
+            return self.items(content)
+        except RetryLater as error:
+            raise InDoubt(error.what, connection=error.connection) from error
 
     def listing(self, object: str, properties: Sequence[str], after: str, **query: Any) -> Items:
         """A page of the plain list, which knows no cap."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ import orjson
 from config.errors import ClosedloopError, InDoubt, RecordRejected
 from connectors.api import Operation, Record, Result, Verb
 from connectors.hubspot.client import BATCH, VERSION, Client, Item, Items, objects, rejection
+from connectors.retry import half_done, last_word
 
 NOTE_TO = {"contacts": 202, "companies": 190, "deals": 214}
 """HUBSPOT_DEFINED association types of a note."""
@@ -53,7 +55,7 @@ def push_records(client: Client, operations: Sequence[Operation]) -> Iterator[Re
         if stop is not None:
             yield from (Result(operation.key, error=stop) for operation in batch)
             continue
-        for result in _push(client, batch):
+        for result in _push(client, batch, set()):
             if result.error is not None and not isinstance(result.error, RecordRejected | InDoubt):
                 stop = result.error
             yield result
@@ -82,50 +84,59 @@ def _place(operation: Operation) -> str:
     return operation.id or str(operation.match.get("email") or "").lower()
 
 
-def _push(client: Client, batch: list[Operation]) -> Iterator[Result]:
-    """One batch; split in halves when HubSpot refuses it as a whole, down to the row that is to blame."""
+def _push(client: Client, batch: list[Operation], blanked: set[str]) -> Iterator[Result]:
+    """One batch; split in halves when HubSpot refuses it as a whole, down to the row that is to blame. `blanked` are
+    those whose stage was blanked on the way."""
     try:
-        answer = _send(client, batch)
-    except RecordRejected as error:
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            yield from _push(client, batch[:middle])
-            yield from _push(client, batch[middle:])
-        else:
-            yield Result(batch[0].key, error=error)
-        return
+        answer = _send(client, batch, blanked)
     except ClosedloopError as error:
-        yield from (Result(operation.key, error=error) for operation in batch)
+        if isinstance(error, RecordRejected) and len(batch) > 1:
+            middle = len(batch) // 2
+            yield from _push(client, batch[:middle], blanked)
+            yield from _push(client, batch[middle:], blanked)
+        else:
+            yield from (_failed(operation, error, operation.key in blanked) for operation in batch)
         return
-    yield from _results(client, batch, answer)
+    yield from _results(client, batch, answer, blanked)
 
 
-def _send(client: Client, batch: list[Operation]) -> Items:
+def _failed(operation: Operation, error: ClosedloopError, half: bool) -> Result:
+    """The result of what was refused, or not sent; in doubt where `half` of it is done already."""
+    return Result(operation.key, operation.id, error=half_done(error) if half else error)
+
+
+def _send(client: Client, batch: list[Operation], blanked: set[str]) -> Items:
+    """HubSpot's answer; into `blanked` those whose stage was blanked before."""
     object = batch[0].object
     inputs: list[dict[str, Any]]
     if batch[0].verb is Verb.UPDATE:
-        _clear_stages(client, batch)
+        blanked.update(_clear_stages(client, batch))
         inputs = [{"id": op.id, "objectWriteTraceId": op.key, "properties": _properties(op)} for op in batch]
-        return client.items(client.post(f"{objects(object)}/batch/update", {"inputs": inputs}))
+        return client.written(client.post(f"{objects(object)}/batch/update", {"inputs": inputs}))
     if batch[0].match and object != "deals":
         [(name, _)] = list(batch[0].match.items())[:1]
         inputs = [
             {"id": str(op.match[name]), "idProperty": name, "objectWriteTraceId": op.key, "properties": _properties(op)}
             for op in batch
         ]
-        return client.items(client.post(f"{objects(object)}/batch/upsert", {"inputs": inputs}))
+        return client.written(client.post(f"{objects(object)}/batch/upsert", {"inputs": inputs}))
     inputs = [
         {"objectWriteTraceId": op.key, "properties": _properties(op), "associations": _associations(op)} for op in batch
     ]
-    return client.items(client.post(f"{objects(object)}/batch/create", {"inputs": inputs}, repeatable=False))
+    return client.written(client.post(f"{objects(object)}/batch/create", {"inputs": inputs}, repeatable=False))
 
 
-def _clear_stages(client: Client, batch: list[Operation]) -> None:
-    """Blank the stages that are meant to go back, so that they can. A row that is refused here is refused again below,
-    where it is told."""
-    inputs = [{"id": op.id, "objectWriteTraceId": op.key, "properties": {STAGE: ""}} for op in batch if _steps_back(op)]
-    if inputs:
-        client.post(f"{objects(batch[0].object)}/batch/update", {"inputs": inputs})
+def _clear_stages(client: Client, batch: list[Operation]) -> set[str]:
+    """Blank the stages that are meant to go back, so that they can; the operations whose stages may be blank now. A row
+    that is refused here is refused again below, where it is told."""
+    back = [op for op in batch if _steps_back(op)]
+    if not back:
+        return set()
+    inputs = [{"id": op.id, "objectWriteTraceId": op.key, "properties": {STAGE: ""}} for op in back]
+    answer = client.written(client.post(f"{objects(batch[0].object)}/batch/update", {"inputs": inputs}))
+    waiting = {op.key: op for op in back}
+    refused = [_blamed(told, waiting, {op.id: op for op in back}, {}) for told in answer.errors]
+    return waiting.keys() - {key for keys in refused for key in keys}
 
 
 def _steps_back(operation: Operation) -> bool:
@@ -154,7 +165,7 @@ def _text(value: Any) -> str:
     return ";".join(value) if isinstance(value, list) else str(value)
 
 
-def _results(client: Client, batch: list[Operation], answer: Items) -> Iterator[Result]:
+def _results(client: Client, batch: list[Operation], answer: Items, blanked: set[str]) -> Iterator[Result]:
     waiting = {operation.key: operation for operation in batch}
     further = _further(client, batch)
     by_id = {operation.id: operation for operation in batch if operation.id}
@@ -165,10 +176,10 @@ def _results(client: Client, batch: list[Operation], answer: Items) -> Iterator[
             yield _with_further(_done(client, operation, item), operation, further)
     for told in answer.errors:
         for key in _blamed(told, waiting, by_id, by_email):
-            del waiting[key]
-            yield Result(key, error=rejection(told, 400, str(told.get("category") or ""), ""))
+            error = rejection(told, 400, str(told.get("category") or ""), "")
+            yield _failed(waiting.pop(key), error, key in blanked)
     if waiting:
-        yield from _missing(client, list(waiting.values()))
+        yield from _missing(client, list(waiting.values()), further)
 
 
 def _further(client: Client, batch: Sequence[Operation]) -> dict[str, Item] | None:
@@ -215,12 +226,14 @@ def _blamed(
 
 
 def _done(client: Client, operation: Operation, item: Item) -> Result:
+    """The result of what was written; an opt-out is another call, after it."""
     if _text(operation.values.get(CONSENT)) == "true":
         email = str(operation.values.get("email") or operation.match.get("email") or _email(item) or "")
         try:
             _unsubscribe(client, email or _read_email(client, operation.object, item.id))
         except ClosedloopError as error:
-            return Result(operation.key, item.id, error=error)
+            wrote = operation.verb is Verb.CREATE or bool(_properties(operation))
+            return replace(_failed(operation, error, wrote), id=item.id)
     record = Record(item.id, bytes(item.properties), item.updatedAt)
     return Result(operation.key, item.id, created=item.new, record=record)
 
@@ -260,14 +273,12 @@ def _done_or(client: Client, path: str, body: Any) -> ClosedloopError | None:
     """None when it is done; asked for twice, it stays done."""
     try:
         client.post(path, body)
-    except RecordRejected as error:
-        return None if error.code in ("object_not_found", "not_found") else error
     except ClosedloopError as error:
-        return error
+        return None if last_word(error).code in ("object_not_found", "not_found") else error
     return None
 
 
-def _missing(client: Client, operations: list[Operation]) -> Iterator[Result]:
+def _missing(client: Client, operations: list[Operation], further: dict[str, Item] | None) -> Iterator[Result]:
     """Rows that the answer says nothing of: read what stands there now."""
     ids = [operation.id for operation in operations if operation.id]
     names = sorted({name for operation in operations for name in _properties(operation)})
@@ -283,10 +294,10 @@ def _missing(client: Client, operations: list[Operation]) -> Iterator[Result]:
             continue
         held = orjson.loads(bytes(item.properties))
         same = all((held.get(name) or "") == value for name, value in _properties(operation).items())
-        record = Record(item.id, bytes(item.properties), item.updatedAt)
-        yield (
-            Result(operation.key, item.id, record=record) if same else Result(operation.key, error=_unclear(operation))
-        )
+        if same:
+            yield _with_further(_done(client, operation, item), operation, further)
+        else:
+            yield Result(operation.key, error=_unclear(operation))
 
 
 def _merged_away(operation: Operation) -> RecordRejected:

@@ -22,6 +22,7 @@ from connectors.api import Operation, Result
 from connectors.linkedin.client import EVENTS, Client, Row
 from connectors.linkedin.errors import BatchRejected
 from connectors.linkedin.restli import urn
+from connectors.retry import half_done
 
 MAX_AGE = timedelta(days=90)
 AHEAD = timedelta(days=1)
@@ -65,30 +66,33 @@ def push_conversions(
 
 
 def _told(client: Client, sent: Sequence[_Sent]) -> Iterator[Result]:
-    """The results of one batch, in as many calls as it takes."""
-    waiting = [sent]
+    """The results of one batch, in as many calls as it takes. What was part of an answer of some success is in doubt
+    where it cannot be sent again."""
+    waiting: list[tuple[Sequence[_Sent], bool]] = [(sent, False)]
     while waiting:
-        some = waiting.pop(0)
+        some, taken = waiting.pop(0)
         try:
-            results, again = _attempt(client, some)
+            results, again, mixed = _attempt(client, some)
         except ClosedloopError as error:
-            yield from _carrying([some, *waiting], error)
+            for part, told in [(some, taken), *waiting]:
+                yield from _carrying([part], half_done(error) if told else error)
             return
         yield from results
-        waiting = [*(part for part in again if part), *waiting]
+        waiting = [*((part, taken or mixed) for part in again if part), *waiting]
 
 
-def _attempt(client: Client, some: Sequence[_Sent]) -> tuple[list[Result], list[Sequence[_Sent]]]:
-    """What is known after one call: results, and what is to be sent again. Raises what concerns the whole batch."""
+def _attempt(client: Client, some: Sequence[_Sent]) -> tuple[list[Result], list[Sequence[_Sent]], bool]:
+    """What is known after one call: results, what is to be sent again, and whether some of that may have been taken.
+    Raises what concerns the whole batch."""
     try:
         statuses = client.tell([event for _, event in some])
     except RecordRejected as error:
-        return _dropped(some, error)
+        return *_dropped(some, error), False
     if len(statuses) == len(some) and all(200 <= status < 300 for status in statuses):
-        return [Result(operation.key, str(event["eventId"]), True) for operation, event in some], []
+        return [Result(operation.key, str(event["eventId"]), True) for operation, event in some], [], False
     if len(some) > 1:
-        return [], _halves(some)
-    return [_single(some[0][0], statuses)], []
+        return [], _halves(some), True
+    return [_single(some[0][0], statuses)], [], False
 
 
 def _dropped(some: Sequence[_Sent], error: RecordRejected) -> tuple[list[Result], list[Sequence[_Sent]]]:

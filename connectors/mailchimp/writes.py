@@ -16,6 +16,7 @@ from config.errors import AuthorizationLost, ClosedloopError, InDoubt, RecordRej
 from connectors.api import Operation, Record, Result, Verb
 from connectors.mailchimp.batches import Piece, perform
 from connectors.mailchimp.client import Client, subscriber_hash
+from connectors.retry import last_word
 
 BATCH = 500
 FEW = 3
@@ -160,16 +161,16 @@ class _Writer:
         piece = self._change(operation)
         try:
             changed: dict[str, Any] = self._client.call(piece.method, piece.path, None, piece.body)
-        except RecordRejected as error:
+        except (RecordRejected, InDoubt) as error:
             return self._moved(operation, piece, error)
         return changed
 
-    def _moved(self, operation: Operation, piece: Piece, refused: RecordRejected) -> dict[str, Any]:
+    def _moved(self, operation: Operation, piece: Piece, refused: RecordRejected | InDoubt) -> dict[str, Any]:
         """The member under the new address, where it was written already and the answer was lost: on accounts without
         contact ids nobody is found by the old one then. Raises `refused` where nobody stands there as was written."""
         old, new = email_of(operation), str(operation.values.get("email_address") or "")
         is_by_address = operation.id == subscriber_hash(old) and operation.id != subscriber_hash(new)
-        if not (new and is_by_address) or refused.code not in ("resource_not_found", "404"):
+        if not (new and is_by_address) or last_word(refused).code not in ("resource_not_found", "404"):
             raise refused
         try:
             member: dict[str, Any] = self._client.call("GET", self._path(f"members/{subscriber_hash(new)}"))
@@ -187,8 +188,8 @@ class _Writer:
             new: dict[str, Any] = self._client.call(
                 "POST", self._path("members"), None, {**body, "status": self._status(operation)}
             )
-        except RecordRejected as error:
-            if error.code != "member_exists":
+        except (RecordRejected, InDoubt) as error:
+            if last_word(error).code != "member_exists":
                 raise
             body["status_if_new"] = self._status(operation)
             standing: dict[str, Any] = self._client.call("PUT", self._path(f"members/{name}"), None, body)
@@ -230,7 +231,7 @@ class _Writer:
             else:
                 self._client.call("DELETE", path)
         except ClosedloopError as error:
-            if error.code not in ("resource_not_found", "404", "method_not_allowed"):
+            if last_word(error).code not in ("resource_not_found", "404", "method_not_allowed"):
                 return Result(operation.key, error=error)
         return Result(operation.key, operation.id)
 

@@ -29,7 +29,7 @@ from connectors import retry
 from connectors.api import Account, Quota, Surroundings
 from connectors.oauth import RenewedToken
 from connectors.rest import Answer, Lane, Platform, Rest
-from connectors.retry import GATEWAYS, asked_wait
+from connectors.retry import GATEWAYS, asked_wait, last_word
 
 VERSION = "v2"
 HOST = "https://api.outreach.io"
@@ -179,8 +179,8 @@ class Client:
         """Gone afterwards, also where it was gone already. Asked again where the answer is lost."""
         try:
             self.rest.call("DELETE", f"{BASE}/{path}/{id}", repeatable=True, writes=True)
-        except RecordRejected as error:
-            if error.code != "resourceNotFound":
+        except (RecordRejected, InDoubt) as error:
+            if last_word(error).code != "resourceNotFound":
                 raise
 
     def _written(self, method: str, path: str, data: Mapping[str, Any], *, repeatable: bool) -> Resource:

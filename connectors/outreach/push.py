@@ -13,10 +13,14 @@ from typing import Any
 
 from config.clock import stamp
 from config.errors import ClosedloopError, InDoubt, RecordRejected
+from config.log import Log
 from connectors.api import Operation, Record, Result, Verb
 from connectors.outreach.client import IDS, Client, Resource, attribute, related_id, relation
 from connectors.outreach.objects import LISTS, OBJECTS, SEQUENCES, Known, reader
 from connectors.outreach.pull import enrolments, prospect_reader
+from connectors.retry import half_done
+
+log = Log(__name__)
 
 OPT_OUTS: Mapping[str, Any] = {
     "optedOut": True,
@@ -99,12 +103,27 @@ class Prospects:
         else:
             row, created = self._create(operation, values)
         id = str(row["id"]) if row else operation.id
-        if row is not None and _ignored(row, values):
-            row = self._client.update("prospects", "prospect", id, {"optedOut": True}, {})
-        for sequence in sequences:
-            self._enrol(id, sequence, row)
-        record = self._read([row])[0] if row is not None else None
-        return Result(operation.key, id, created, record if record is None or record.gone is None else None)
+        wrote = created or bool(values.keys() - OPT_OUTS.keys())
+        try:
+            if row is not None and _ignored(row, values):
+                row = self._client.update("prospects", "prospect", id, {"optedOut": True}, {})
+            for sequence in sequences:
+                self._enrol(id, sequence, row)
+                wrote = True
+        except ClosedloopError as error:
+            if not wrote:
+                raise
+            raise half_done(error) from error
+        return Result(operation.key, id, created, self._held(row))
+
+    def _held(self, row: Resource | None) -> Record | None:
+        """What the prospect holds. None where what that is made of cannot be looked up: it is written all the same."""
+        try:
+            [record] = self._read([row]) if row is not None else [None]
+        except ClosedloopError as error:
+            log.info("push.not_read_back", object="prospects", error=type(error).__name__)
+            return None
+        return record if record is None or record.gone is None else None
 
     def _create(self, operation: Operation, values: Mapping[str, Any]) -> tuple[Resource, bool]:
         attributes, relations = _payload(values, None)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from config.errors import ClosedloopError, InDoubt, PermissionMissing, RecordRejected, RetryLater
+from config.errors import ClosedloopError, InDoubt, PermissionMissing, RetryLater
 from connectors.salesforce.client import Client
 
 CHUNK = 10_000
@@ -167,11 +168,19 @@ def ingest(client: Client, object: str, sobject: str, operation: str, key: str, 
         _abort(client, id, object)
         raise RetryLater(error.what, connection=error.connection, object=object) from error
     _close(client, id, object)
-    try:
+    with under_way(client, object):
         wait(client, "ingest", id, object)
-    except RetryLater as error:
-        raise InDoubt(error.what, connection=error.connection, object=object) from error
     return id
+
+
+@contextmanager
+def under_way(client: Client, object: str) -> Iterator[None]:
+    """Inside, a job is at work, or was: whatever keeps us from hearing of it, its rows are in doubt."""
+    try:
+        yield
+    except (ClosedloopError, csv.Error, ValueError) as error:
+        what = error.what if isinstance(error, ClosedloopError) else "Salesforce's result of a bulk job is broken."
+        raise InDoubt(what, connection=client.account.connection, object=object) from error
 
 
 def _close(client: Client, id: str, object: str) -> None:
@@ -180,12 +189,10 @@ def _close(client: Client, id: str, object: str) -> None:
     try:
         client.call("PATCH", path, object=object, body={"state": "UploadComplete"}, repeatable=True)
     except InDoubt:
-        if job_state(client, "ingest", id, object) == "Open":
+        with under_way(client, object):
+            state = job_state(client, "ingest", id, object)
+        if state == "Open":
             raise RetryLater("The bulk job could not be started.", connection=client.account.connection) from None
-    except RecordRejected:
-        # the first try was heard though its answer was lost: the job is under way
-        if job_state(client, "ingest", id, object) == "Open":
-            raise
 
 
 def _abort(client: Client, id: str, object: str) -> None:

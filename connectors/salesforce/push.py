@@ -41,6 +41,9 @@ HEADERS = {"Sforce-Duplicate-Rule-Header": "allowSave=false, includeRecordDetail
 
 _STOP = (RetryLater, QuotaExhausted, AuthorizationLost, PermissionMissing)
 
+Pair = tuple[Operation, Refusal | ClosedloopError | Mapping[str, Any]]
+"""An operation with its row of the answer, its refusal, or the error that befell its call."""
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -83,7 +86,7 @@ class Push:
                     yield result
             except _STOP as error:
                 stopped = error
-                yield from _all(list(waiting.values()), error)  # others of the batch may be done, or refused, already
+                yield from _all(list(waiting.values()), error)  # of these nothing was done
 
     def _batches(self, operations: Sequence[Operation]) -> Iterator[tuple[Way, list[Operation]]]:
         """The operations by the way they take, each record at most once in a batch."""
@@ -135,7 +138,8 @@ class Push:
                 self.client.surroundings.clock.sleep(0.5 * 2**attempt)
             answers = self._exchange(way, locked)
             again = []
-            for operation, answer in answers:
+            known, met = _apart(answers)
+            for operation, answer in [*known, *met]:  # what is known is told before anything more is asked
                 if isinstance(answer, Refusal) and answer.is_lock and attempt + 1 < LOCK_TRIES:
                     again.append(operation)
                 else:
@@ -144,9 +148,7 @@ class Push:
                 return
             locked = again
 
-    def _exchange(
-        self, way: Way, batch: list[Operation]
-    ) -> list[tuple[Operation, Refusal | ClosedloopError | Mapping[str, Any]]]:
+    def _exchange(self, way: Way, batch: list[Operation]) -> list[Pair]:
         """Each operation with its row of the answer, its refusal, or the error that befell the call."""
         try:
             rows = self._delete(batch) if way.verb == "delete" else self._save(way, batch)
@@ -174,14 +176,19 @@ class Push:
                 row.update(success=True, id=operation.id)
         return rows
 
-    def _halved(
-        self, way: Way, batch: list[Operation], error: RecordRejected
-    ) -> list[tuple[Operation, Refusal | ClosedloopError | Mapping[str, Any]]]:
+    def _halved(self, way: Way, batch: list[Operation], error: RecordRejected) -> list[Pair]:
         """The platform refused the call as a whole for one row's sake: find that row."""
         if len(batch) == 1:
             return [(batch[0], error)]
         middle = len(batch) // 2
-        return self._exchange(way, batch[:middle]) + self._exchange(way, batch[middle:])
+        return self._answered(way, batch[:middle]) + self._answered(way, batch[middle:])
+
+    def _answered(self, way: Way, half: list[Operation]) -> list[Pair]:
+        """What became of a half; what stops it says nothing of the other."""
+        try:
+            return self._exchange(way, half)
+        except ClosedloopError as error:
+            return [(operation, error) for operation in half]
 
     def _record(self, way: Way, operation: Operation) -> dict[str, Any]:
         record: dict[str, Any] = {"attributes": {"type": self.sobject}, **_allowed(operation.values)}
@@ -246,35 +253,54 @@ class Push:
     def _bulk_results(self, way: Way, batch: list[Operation], job: str) -> Iterator[Result]:
         """Results by the key column; locked rows go again through collections, missing ones are in doubt."""
         waiting = {str(o.id if way.verb == "update" else o.match[way.key]): o for o in batch}
-        locked: list[Operation] = []
-        for row in bulk.outcome(self.client, job, "successfulResults", self.object):
+        failed: list[tuple[Operation, Refusal]] = []
+        doubt: ClosedloopError = InDoubt("The bulk job's results do not name this row.", **self.place)
+        try:
+            yield from self._bulk_told(way, job, waiting, failed)
+        except InDoubt as error:
+            doubt = error
+        yield from _all(list(waiting.values()), doubt)
+        locked = [operation for operation, refused in failed if refused.is_lock]
+        for operation, refused in failed:
+            if not refused.is_lock:
+                yield self._refused(operation, refused)
+        for start in range(0, len(locked), BATCH):
+            yield from self._send_collection(way, locked[start : start + BATCH])
+
+    def _bulk_told(
+        self, way: Way, job: str, waiting: dict[str, Operation], failed: list[tuple[Operation, Refusal]]
+    ) -> Iterator[Result]:
+        """The results of the rows that were done, or not come to, and into `failed` those that were not; what no row
+        tells of stays in `waiting`. Raises InDoubt."""
+        for row in self._bulk_rows(job, "successfulResults"):
             operation = waiting.pop(row.get(way.key) or row["sf__Id"], None)
             if operation is not None:
                 yield Result(operation.key, id=id18(row["sf__Id"]), created=row["sf__Created"] == "true")
-        for row in bulk.outcome(self.client, job, "failedResults", self.object):
+        for row in self._bulk_rows(job, "failedResults"):
             operation = waiting.pop(row.get(way.key) or row["sf__Id"], None)
-            if operation is None:
-                continue
-            refused = bulk_refusal(row["sf__Error"])
-            if refused.is_lock:
-                locked.append(operation)
-            else:
-                yield self._refused(operation, refused)
-        for row in bulk.outcome(self.client, job, "unprocessedrecords", self.object):
+            if operation is not None:
+                failed.append((operation, bulk_refusal(row["sf__Error"])))
+        for row in self._bulk_rows(job, "unprocessedrecords"):
             operation = waiting.pop(row.get(way.key, ""), None)
             if operation is not None:
                 what = "Salesforce did not come to this row of the bulk job."
                 yield Result(operation.key, error=RetryLater(what, after=60.0, **self.place))
-        for operation in waiting.values():
-            what = "The bulk job's results do not name this row."
-            yield Result(operation.key, error=InDoubt(what, record=operation.id, **self.place))
-        for start in range(0, len(locked), BATCH):
-            yield from self._send_collection(way, locked[start : start + BATCH])
+
+    def _bulk_rows(self, job: str, part: str) -> Iterator[dict[str, str]]:
+        with bulk.under_way(self.client, self.object):
+            yield from bulk.outcome(self.client, job, part, self.object)
 
 
 def _allowed(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values without any that would take back an opt-out: the person may have given it since we looked."""
     return {name: value for name, value in values.items() if name not in CONSENT or value is True or value == "true"}
+
+
+def _apart(answers: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """The answers, and apart from them those that name another record: that one is looked at first."""
+    met = [isinstance(answer, Refusal) and bool(answer.existing) for _, answer in answers]
+    pairs = list(zip(answers, met, strict=True))
+    return [pair for pair, other in pairs if not other], [pair for pair, other in pairs if other]
 
 
 def _all(batch: Sequence[Operation], error: ClosedloopError) -> Iterator[Result]:
@@ -295,9 +321,7 @@ def _waves(operations: Sequence[Operation]) -> Iterator[list[Operation]]:
     return iter(waves)
 
 
-def _paired(
-    way: Way, batch: list[Operation], rows: Any, place: Mapping[str, str]
-) -> list[tuple[Operation, Refusal | ClosedloopError | Mapping[str, Any]]]:
+def _paired(way: Way, batch: list[Operation], rows: Any, place: Mapping[str, str]) -> list[Pair]:
     """Answer rows and operations brought together.
 
     The platform promises the request's order and gives refused rows no id. Updates are checked by id: where one does

@@ -53,19 +53,19 @@ class Client:
 
     def upsert(self, email: str, values: Mapping[str, Any]) -> Answer:
         """The contact with this address, made (201) or changed (200). Asking twice changes nothing more."""
-        return self.rest.call("PUT", "/v1/contacts", query={"email": email}, json=values, repeatable=True)
+        return self.rest.call("PUT", "/v1/contacts", query={"email": email}, json=values, repeatable=True, writes=True)
 
     def create(self, values: Mapping[str, Any]) -> Answer:
         """A new contact that nothing identifies: a lost answer is in doubt."""
         return self.rest.call("POST", "/v1/contacts", json=values)
 
     def update(self, id: str, values: Mapping[str, Any]) -> Answer:
-        return self.rest.call("PATCH", f"/v1/contacts/{id}", json=values, repeatable=True)
+        return self.rest.call("PATCH", f"/v1/contacts/{id}", json=values, repeatable=True, writes=True)
 
     def remove(self, id: str, *, erase: bool) -> None:
         """Archive the contact, or erase it for good."""
         query = {"erase": "true"} if erase else {}
-        self.rest.call("DELETE", f"/v1/contacts/{id}", query=query, repeatable=True)
+        self.rest.call("DELETE", f"/v1/contacts/{id}", query=query, repeatable=True, writes=True)
 
 
 def classify(status: int, headers: Mapping[str, str], told: Any) -> ClosedloopError:

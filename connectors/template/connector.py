@@ -11,7 +11,14 @@ from typing import Any
 import orjson
 
 from config.clock import stamp, unstamp
-from config.errors import AuthorizationLost, ClosedloopError, Misconfigured, QuotaExhausted, RecordRejected
+from config.errors import (
+    AuthorizationLost,
+    ClosedloopError,
+    InDoubt,
+    Misconfigured,
+    QuotaExhausted,
+    RecordRejected,
+)
 from config.secrets import Secret
 from connectors.api import (
     Account,
@@ -29,6 +36,7 @@ from connectors.api import (
     Surroundings,
     Verb,
 )
+from connectors.retry import last_word
 
 from .client import PAGE, Client
 
@@ -136,8 +144,8 @@ class AcmeConnector:
     def _put_away(self, operation: Operation) -> Result:
         try:
             self._client.remove(operation.id, erase=operation.verb is Verb.ERASE)
-        except RecordRejected as error:
-            if error.code != "not_found":  # what is away already is done
+        except (RecordRejected, InDoubt) as error:
+            if last_word(error).code != "not_found":  # what is away already is done
                 raise
         return Result(operation.key, operation.id)
 

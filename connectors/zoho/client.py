@@ -27,6 +27,7 @@ from config.errors import (
 from connectors.api import Account, Surroundings
 from connectors.oauth import RenewedToken
 from connectors.rest import Answer, Lane, Platform, Rest
+from connectors.retry import last_word
 from connectors.zoho import coql
 from connectors.zoho.errors import PAUSE, RowsRefused, classify, credits_left, row_error, used_up
 
@@ -392,13 +393,19 @@ class Client:
         return self._written(method, f"{BASE}/{path}", json=body, repeatable=repeatable)
 
     def delete(self, module: str, ids: Sequence[str], *, workflows: bool = True) -> list[Row]:
-        """Into the bin; what became of each."""
+        """Into the bin; what became of each. A second try is refused what the first, unheard, has put away."""
         query = {"ids": ",".join(ids), **({} if workflows else {"wf_trigger": "false"})}
-        return self._written("DELETE", f"{BASE}/{module}", query=query, repeatable=True)
+        try:
+            return self._written("DELETE", f"{BASE}/{module}", query=query, repeatable=True)
+        except InDoubt as error:
+            last = last_word(error)
+            if not isinstance(last, RowsRefused):
+                raise
+            return [dict(row) for row in last.rows]
 
     def destroy(self, id: str) -> Row:
-        """Out of the bin for good; what became of it."""
-        told = self.call("DELETE", f"{BASE}/settings/recycle_bin/{id}", repeatable=True).told
+        """Out of the bin for good; what became of it. InDoubt where the answer is lost."""
+        told = self.call("DELETE", f"{BASE}/settings/recycle_bin/{id}", repeatable=True, writes=True).told
         rows = told.get("recycle_bin") if isinstance(told, dict) else None
         row = rows[0] if isinstance(rows, list) and rows else None
         return row if isinstance(row, dict) else {}

@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from config.errors import ClosedloopError, InDoubt, RecordRejected
+from config.errors import ClosedloopError, InDoubt, RecordRejected, RetryLater
 from connectors.api import Operation, Record, Result, Verb
+from connectors.retry import last_word
 from connectors.zoho.client import Client, Row, is_id
 from connectors.zoho.errors import existing, place, row_error
 from connectors.zoho.objects import OBJECTS, Known, reader, wanted
@@ -130,7 +131,11 @@ def _sent(writer: Writer, way: Way, batch: list[Operation]) -> Generator[Result,
             yield failed(writer, batch[0], error)
             return None
         middle = len(batch) // 2  # refused as a whole for one row's sake: find that row
-        return (yield from _sent(writer, way, batch[:middle])) or (yield from _sent(writer, way, batch[middle:]))
+        stop = yield from _sent(writer, way, batch[:middle])
+        if stop is None:
+            return (yield from _sent(writer, way, batch[middle:]))
+        yield from (failed(writer, operation, stop) for operation in batch[middle:])
+        return stop
     except ClosedloopError as error:
         yield from (failed(writer, operation, error) for operation in batch)
         return None if isinstance(error, InDoubt) else error
@@ -198,7 +203,9 @@ def _told(operation: Operation, row: Row, way: Way) -> Told:
 def _linked(writer: Writer, one: Told) -> Told:
     """A create that met a record is an update of it, where that record is surely the one meant."""
     try:
-        held, _ = _read_back(writer, [one.existing])
+        held, unread = _read_back(writer, [one.existing])
+        if unread is not None:  # refused so far, and nobody knows yet for whose sake
+            return replace(one, error=unread, existing="")
         row = held.get(one.existing)
         if row is None or not writer.proves(one.operation, row):
             return one
@@ -342,18 +349,23 @@ def _binned(client: Client, module: str, ids: Sequence[str], *, workflows: bool)
     open_ = [id for id in known if id not in confirmed]
     if not open_:
         return {}
-    there = {str(row["id"]) for row in client.by_ids(module, open_, ("Modified_Time",))}
-    reasons = {id: row_error(row) for id, row in zip(known, rows, strict=False) if not _done(row)}
     doubt = InDoubt("Zoho does not say whether this was deleted.")
+    try:
+        there = {str(row["id"]) for row in client.by_ids(module, open_, ("Modified_Time",))}
+    except ClosedloopError as error:
+        doubt.__cause__ = error
+        return dict.fromkeys(open_, doubt)
+    reasons = {id: row_error(row) for id, row in zip(known, rows, strict=False) if not _done(row)}
     return {id: reasons.get(id, doubt) for id in there}
 
 
 def _erased(client: Client, id: str) -> ClosedloopError | None:
-    """Why a record is still in the bin; None where it is not."""
+    """Why a record is still in the bin; None where it is not. No look-up tells the two apart, so that what is lost is a
+    RetryLater: whoever is to be erased is asked for again."""
     try:
         row = client.destroy(id)
-    except RecordRejected as error:
-        return None if error.code in ("INVALID_DATA", "merged_away", "404", "RECORD_NOT_FOUND") else error
     except ClosedloopError as error:
-        return error
+        if last_word(error).code in ("INVALID_DATA", "merged_away", "404", "RECORD_NOT_FOUND"):
+            return None
+        return RetryLater(error.what, after=60.0) if isinstance(error, InDoubt) else error
     return None if _done(row) else row_error(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.planted.bug import Bug
 from tests.planted.deals import DEALS
+from tests.planted.doubt import DOUBT
 from tests.planted.drift import DRIFT
 from tests.planted.hooks import HOOKS
 from tests.planted.joined import JOINED
@@ -392,6 +393,7 @@ BUGS = (
     *HOOKS,
     *PEOPLE,
     *SLICES,
+    *DOUBT,
     # the connectors
     Bug(
         "HubSpot: no overlap",
@@ -403,7 +405,7 @@ BUGS = (
     Bug(
         "HubSpot: a row missing from the answer is a success",
         "connectors/hubspot/writes.py",
-        "        yield from _missing(client, list(waiting.values()))\n",
+        "        yield from _missing(client, list(waiting.values()), further)\n",
         "        yield from (Result(operation.key, operation.id) for operation in waiting.values())\n",
         tests="tests/connectors/hubspot/test_push.py::test_a_row_missing_from_the_answer_is_never_taken_for_done",
     ),

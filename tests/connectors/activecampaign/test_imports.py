@@ -161,3 +161,18 @@ def test_a_key_that_is_withdrawn_in_the_middle_is_told_for_all(
     assert {key for key, result in results.items() if result.error is None} == {"c0", "c1", "c2"}
     assert {type(result.error) for result in results.values() if result.error} == {AuthorizationLost}
     connector.close()
+
+
+@pytest.mark.parametrize("status", [503, 401, 400])
+def test_who_was_imported_and_cannot_be_looked_at_is_in_doubt(
+    ac: ActiveCampaignSandbox, clock: ManualClock, status: int
+) -> None:
+    """An import is not sent again for it, and nobody passes for never sent."""
+    connector = opened(ac, clock, bulk_from=3)
+    skip = 1  # the look at the newest contact, before anything is imported
+    ac.inject(FaultKind.ANSWER, "GET .*/contacts", answer=Answer.of({"message": "x"}, status), times=99, skip=skip)
+    results = pushed(connector, *(create(str(n), f"p{n}@x.io") for n in range(4)))
+    assert {type(result.error) for result in results.values()} == {InDoubt}
+    assert len(ac.all("contacts")) == 4
+    assert sum("bulk_import" in line.path for line in ac.log) == 1
+    connector.close()

@@ -234,6 +234,58 @@ def test_what_would_meet_the_next_one_as_well_stops_all(
 # away
 
 
+WRONG = [Answer.of(None, 503), Answer.of(None, 401), Answer.of({"message": "You do not have permission"}, 403)]
+WRONG += [
+    Answer.of({"message": "wrong"}, 400),
+    Answer.of(None, 404),
+    Answer(200, b"[]", {"content-type": "application/json"}),
+]
+
+
+@pytest.mark.parametrize("answer", WRONG, ids=lambda answer: str(answer.status))
+@pytest.mark.parametrize("step", ["GET .*/tags", "POST .*/contactTags", "POST .*/contactLists"])
+def test_who_was_written_is_in_doubt_whatever_befalls_what_follows(
+    ac: ActiveCampaignSandbox, connector: Connector, step: str, answer: Answer
+) -> None:
+    """Tags and lists are other calls, after the contact's own."""
+    person = ac.put("contacts", {"email": "a@x.io", "lists": {ac.list: "1"}})
+    ac.inject(FaultKind.ANSWER, step, answer=answer, times=99)
+    results = pushed(
+        connector,
+        create("c", "new@x.io", firstName="N", tags__vip=True),
+        update("u", person, firstName="New", tags__vip=True, consent="unsubscribed"),
+    )
+    assert ac.get("contacts", person)["firstName"] == "New"
+    unread = answer.status == 200 and step != "GET .*/tags"  # a tag, a list: nothing of their answers is needed
+    assert isinstance(results["u"].error, InDoubt) != unread
+    assert isinstance(results["c"].error, InDoubt) == (not unread and step != "POST .*/contactLists")
+
+
+@pytest.mark.parametrize("answer", WRONG[:5], ids=lambda answer: str(answer.status))
+def test_who_was_written_and_is_not_put_on_a_list_is_in_doubt(
+    ac: ActiveCampaignSandbox, connector: Connector, answer: Answer
+) -> None:
+    """Where it is all that was asked for, nothing was done: it is refused, or was never sent."""
+    person = ac.put("contacts", {"email": "a@x.io"})
+    ac.inject(FaultKind.ANSWER, "POST .*/import/bulk_import", answer=answer, times=99)
+    results = pushed(
+        connector, create("c", "new@x.io", joined__2=True), update("u", person, firstName="N", joined__2=True)
+    )
+    assert {type(result.error) for result in results.values()} == {InDoubt}
+    alone = pushed(connector, update("a", person, joined__2=True))["a"].error
+    assert alone is not None
+    assert isinstance(alone, InDoubt) == (answer.status == 503)
+
+
+def test_who_may_not_be_put_on_a_list_is_refused_before_anything_is_written(
+    ac: ActiveCampaignSandbox, connector: Connector
+) -> None:
+    left = ac.put("contacts", {"email": "left@x.io", "lists": {ac.list: "2"}})
+    results = pushed(connector, update("u", left, firstName="New", joined__2=True))
+    assert codes(results) == {"u": "consent"}
+    assert ac.get("contacts", left)["firstName"] != "New"
+
+
 def test_contacts_are_deleted_for_good_and_once(ac: ActiveCampaignSandbox, connector: Connector) -> None:
     ids = [ac.put("contacts", {"email": f"p{number}@x.io"}) for number in range(3)]
     ac.inject(FaultKind.LOST_ANSWER, f"DELETE /api/3/contacts/{ids[0]}")

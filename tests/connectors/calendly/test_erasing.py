@@ -12,7 +12,7 @@ from config.errors import (
 )
 from connectors.api import Connector, Operation, Result, Verb
 from connectors.calendly.sandbox import CalendlySandbox
-from connectors.sandbox import FaultKind
+from connectors.sandbox import Answer, FaultKind
 from tests.connectors.calendly.kit import asked, told
 
 
@@ -46,6 +46,26 @@ def test_an_address_that_is_refused_does_not_stop_the_others(calendly: CalendlyS
     assert results["a"].error is None
     assert isinstance(results["b"].error, RecordRejected)
     assert "no address" not in str(results["b"].error)
+    assert [email for email, _ in calendly.store.erasures] == ["ana@x.io"]
+
+
+def test_everybody_has_a_result_where_one_is_refused_and_the_log_in_ends_after_it(
+    calendly: CalendlySandbox, connector: Connector
+) -> None:
+    ids = [calendly.book(email) for email in ("no address", "ana@x.io", "bob@x.io")]
+    calendly.inject(FaultKind.ANSWER, "POST .*/deletion/invitees", skip=2, times=99, answer=Answer.of(None, 403))
+    results = pushed(connector, *(erasure(id, id) for id in ids))
+    assert [type(results[id].error) for id in ids] == [RecordRejected, PermissionMissing, PermissionMissing]
+    assert len(asked(calendly, "/deletion/invitees")) == 2
+
+
+def test_an_erasure_that_is_refused_after_the_first_try_was_lost_is_in_doubt(
+    calendly: CalendlySandbox, connector: Connector
+) -> None:
+    one = calendly.book("ana@x.io")
+    calendly.inject(FaultKind.LOST_ANSWER, "POST .*/deletion/invitees")
+    calendly.inject(FaultKind.ANSWER, "POST .*/deletion/invitees", times=9, answer=Answer.of(None, 403))
+    assert isinstance(pushed(connector, erasure("a", one))["a"].error, InDoubt)
     assert [email for email, _ in calendly.store.erasures] == ["ana@x.io"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,9 +19,10 @@ from connectors.api import Connector, Operation, Result, Verb
 from connectors.google_analytics.events import FIELDS, event_of
 from connectors.google_analytics.guard import refuse_personal
 from connectors.google_analytics.sandbox import API_SECRET, GoogleAnalyticsSandbox
-from connectors.google_analytics.senders import body_of, indexes
+from connectors.google_analytics.senders import KEPT, body_of, indexes
 from connectors.sandbox import Answer, FaultKind
 from tests.connectors.google_analytics.kit import opened
+from tests.connectors.surroundings import Tokens
 
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
 ANA = "1234567890.1700000000"
@@ -354,6 +356,23 @@ def test_an_answer_of_the_data_manager_that_stays_lost_is_in_doubt(
     site.faults.clear()
     site.inject(FaultKind.ANSWER, "events:ingest", answer=Answer.of({}))
     assert isinstance(pushed(connector, outcome("2"))["2"].error, InDoubt)
+    connector.close()
+
+
+def test_what_the_data_manager_took_is_done_though_no_note_of_it_can_be_kept(
+    site: GoogleAnalyticsSandbox, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds the notes: these events are no such that were never sent."""
+
+    def held(tokens: Tokens, name: str) -> AbstractContextManager[None]:
+        if name == KEPT:
+            raise RetryLater("Somebody else is at it.")
+        return nullcontext()
+
+    connector = opened(site, clock, send_by="data_manager")
+    monkeypatch.setattr(Tokens, "alone", held)
+    assert pushed(connector, outcome("1"))["1"].error is None
+    assert len(site.all()) == 1
     connector.close()
 
 

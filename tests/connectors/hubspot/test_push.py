@@ -206,3 +206,82 @@ def test_a_write_that_only_a_gateway_answered_is_in_doubt_whatever_is_answered_t
         portal.inject("answer", "batch/update", answer=Answer.of(None, status))
     assert isinstance(push(hubspot, update("u", contact, firstname="New"))["u"].error, InDoubt)
     assert [fault.times for fault in portal.faults] == [0, 0]
+
+
+def test_so_is_one_whose_token_ran_out_first(portal: HubSpotSandbox, app: Connector) -> None:
+    """The gateway answers the call that is made with the new token; what may make two is not asked for again."""
+    [contact] = fill(portal, 1)
+    for status in (401, 502, 403):
+        portal.inject("answer", "POST .*/notes$|batch/update", answer=Answer.of(None, status))
+    assert isinstance(push(app, update("u", contact, firstname="New"))["u"].error, InDoubt)
+    portal.faults.clear()
+    for status in (401, 502):
+        portal.inject("answer", "POST .*/notes$", answer=Answer.of(None, status))
+    brief = {"person": f"contacts/{contact}", "subject": "S", "body": "B", "reference": "ref-1"}
+    assert isinstance(push(app, Operation("n", Verb.CREATE, "notes", brief))["n"].error, InDoubt)
+    assert [fault.times for fault in portal.faults] == [0, 0]
+    assert portal.all("notes") == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"results": null}', b'{"results": [{"id": 7}]}'])
+def test_a_batch_whose_answer_cannot_be_read_is_in_doubt(
+    portal: HubSpotSandbox, hubspot: Connector, body: bytes
+) -> None:
+    [contact] = fill(portal, 1)
+
+    def spoiled(call: Any) -> Answer:
+        portal.answer(call)
+        return Answer(200, body, {"content-type": "application/json"})
+
+    portal.inject("answer", "batch/(update|upsert)", times=2, answer=spoiled)
+    assert isinstance(push(hubspot, update("u", contact, firstname="New"))["u"].error, InDoubt)
+    assert isinstance(push(hubspot, create("c", "c@x.io"))["c"].error, InDoubt)
+
+
+WRONG = [
+    Answer.of(None, 503),
+    Answer.of(None, 401),
+    Answer.of(None, 403),
+    Answer.of({"category": "VALIDATION_ERROR"}, 400),
+]
+
+
+@pytest.mark.parametrize("answer", WRONG, ids=lambda answer: str(answer.status))
+def test_who_was_written_and_whose_opt_out_went_wrong_is_in_doubt(
+    portal: HubSpotSandbox, hubspot: Connector, answer: Answer
+) -> None:
+    """Of an opt-out alone nothing was done before: it is refused, or was never sent."""
+    [contact] = fill(portal, 1)
+    portal.inject("answer", "unsubscribe-all", times=99, answer=answer)
+    results = push(hubspot, create("c", "c@x.io", hs_email_optout=True))
+    results |= push(hubspot, update("u", contact, firstname="New", hs_email_optout=True))
+    assert {type(result.error) for result in results.values()} == {InDoubt}
+    alone = push(hubspot, update("a", contact, hs_email_optout=True))["a"].error
+    assert isinstance(alone, InDoubt) == (answer.status == 503)
+    assert alone is not None
+
+
+@pytest.mark.parametrize("answer", WRONG, ids=lambda answer: str(answer.status))
+def test_a_stage_that_was_blanked_to_go_back_and_was_not_written_is_in_doubt(
+    portal: HubSpotSandbox, hubspot: Connector, answer: Answer
+) -> None:
+    [contact] = fill(portal, 1)
+    portal.edit("contacts", contact, {"lifecyclestage": "customer"})
+    stage = {"lifecyclestage": "lead"}
+    meant = Operation("meant", Verb.UPDATE, "contacts", stage, id=contact, backwards=frozenset(stage))
+    portal.inject("answer", "batch/update", skip=1, times=99, answer=answer)
+    assert isinstance(push(hubspot, meant)["meant"].error, InDoubt)
+    assert not portal.get("contacts", contact)["lifecyclestage"]
+    portal.faults.clear()
+    stage = {"lifecyclestage": "nonsense"}
+    meant = Operation("meant", Verb.UPDATE, "contacts", stage, id=contact, backwards=frozenset(stage))
+    assert isinstance(push(hubspot, meant)["meant"].error, InDoubt)
+
+
+def test_an_opt_out_that_the_answer_leaves_out_is_written_all_the_same(
+    portal: HubSpotSandbox, hubspot: Connector
+) -> None:
+    [contact] = fill(portal, 1)
+    portal.inject("answer", "batch/update", answer=Answer.of({"status": "COMPLETE", "results": []}))
+    assert push(hubspot, update("u", contact, hs_email_optout=True))["u"].error is None
+    assert portal.get("contacts", contact)["hs_email_optout"] == "true"

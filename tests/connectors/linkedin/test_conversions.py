@@ -268,6 +268,18 @@ def test_an_answer_of_some_success_is_narrowed_down_and_never_read_by_position(
     assert isinstance(pushed(connector, outcome(23))["k23"].error, RecordRejected)
 
 
+@pytest.mark.parametrize("status", [503, 401, 429, 403])
+def test_what_was_part_of_some_success_is_in_doubt_where_it_cannot_be_sent_again(
+    linkedin: LinkedInSandbox, connector: Connector, status: int
+) -> None:
+    """LinkedIn has taken some of them, and nobody knows which."""
+    linkedin.events.partly = [3]
+    linkedin.inject(FaultKind.ANSWER, EVENTS, skip=2, times=99, answer=Answer.of({"message": "x"}, status))
+    results = pushed(connector, *(outcome(n) for n in range(8)))
+    assert len(linkedin.all("conversions")) == 8
+    assert [type(results[f"k{n}"].error) for n in range(8)] == [type(None)] * 4 + [InDoubt] * 4
+
+
 def test_a_lost_answer_is_asked_again_and_in_doubt_where_it_stays_lost(
     linkedin: LinkedInSandbox, connector: Connector
 ) -> None:

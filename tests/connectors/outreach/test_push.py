@@ -16,7 +16,7 @@ from config.errors import (
 )
 from connectors.api import Connector, Operation, Verb
 from connectors.outreach.sandbox import OutreachSandbox
-from connectors.sandbox import FaultKind
+from connectors.sandbox import Answer, FaultKind
 from tests.connectors.outreach.kit import FIELDS, call_of, create, opened, pushed, raws
 from tests.connectors.surroundings import pulled
 
@@ -240,3 +240,42 @@ def test_the_connector_never_asks_for_a_batch(outreach: OutreachSandbox, connect
     outreach.log.clear()
     pushed(connector, create("c", "a@x.io"))
     assert not [line for line in outreach.log if "/batches" in line.path or "/imports" in line.path]
+
+
+# what follows a write, and goes wrong
+
+WRONG = [Answer.of(None, 503), Answer.of(None, 401), Answer.of(None, 403), Answer.of(None, 422), Answer.of([], 200)]
+
+
+@pytest.mark.parametrize("answer", WRONG, ids=lambda answer: str(answer.status))
+@pytest.mark.parametrize("step", ["GET .*/sequenceStates", "GET .*/sequences", "POST .*/sequenceStates"])
+def test_who_was_written_and_is_not_in_the_sequence_is_in_doubt(
+    outreach: OutreachSandbox, clock: ManualClock, step: str, answer: Answer
+) -> None:
+    """Where the sequence is all that was asked for, nothing was done."""
+    sequence = outreach.put("sequences", {"name": "Welcome"})
+    person = outreach.put("prospects", {"email": "a@x.io"})
+    name = f"sequences__{sequence}"
+    connector = opened(outreach, clock, mailbox=outreach.mailbox)
+    outreach.inject(FaultKind.ANSWER, step, answer=answer, times=99)
+    results = pushed(
+        connector,
+        create("c", "new@x.io", **{f"sequences.{sequence}": True}),
+        update("u", person, firstName="N", **{name: True}),
+    )
+    assert {type(result.error) for result in results.values()} == {InDoubt}
+    assert (outreach.get("prospects", person)["firstName"], len(outreach.all("prospects"))) == ("N", 2)
+    alone = pushed(connector, update("a", person, **{name: True}))["a"].error
+    assert alone is not None
+    assert isinstance(alone, InDoubt) == (step.startswith("POST") and answer.status in (503, 200))
+    connector.close()
+
+
+@pytest.mark.parametrize("answer", WRONG, ids=lambda answer: str(answer.status))
+def test_who_was_written_is_told_so_though_what_they_hold_cannot_be_looked_up(
+    outreach: OutreachSandbox, connector: Connector, answer: Answer
+) -> None:
+    outreach.inject(FaultKind.ANSWER, "GET .*/(stages|sequenceStates)", answer=answer, times=99)
+    wanted = [*FIELDS, "stageName", "sequences.7"]
+    [result] = connector.push([create("c", "new@x.io", firstName="N")], wanted)
+    assert (result.error, result.created, result.record) == (None, True, None)

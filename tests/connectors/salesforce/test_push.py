@@ -358,6 +358,82 @@ def test_the_session_may_end_in_the_middle_of_a_bulk_job(org: SalesforceSandbox,
     assert all(result.created for result in results.values())
 
 
+SESSION_OVER = Answer.of([{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}], 401)
+USED_UP = Answer.of([{"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}], 403)
+BROKEN = Answer(200, b'"sf__Id","sf__Created"\n"1"\n', {"content-type": "text/csv"})
+
+
+@pytest.mark.usefixtures("small_bulk")
+@pytest.mark.parametrize("answer", [Answer.of(None, 503), SESSION_OVER, USED_UP, BROKEN])
+@pytest.mark.parametrize("look", ["ingest/750[^/]*$", "successfulResults", "failedResults", "unprocessedrecords"])
+def test_a_job_that_cannot_be_looked_at_is_in_doubt(
+    org: SalesforceSandbox, open_org: Open, look: str, answer: Answer
+) -> None:
+    """It is at work, or done: none of its rows was never sent. What was told before is told."""
+    connector = open_org("session")
+    org.inject(
+        "answer",
+        f"GET .*/jobs/ingest/.*{look}" if "/750" not in look else f"GET .*/jobs/{look}",
+        answer=answer,
+        times=99,
+    )
+    results = push(connector, *(create(n) for n in range(11)), create(11, Company=None))
+    assert next(iter(org.bulk.jobs.values())).facts["state"] != "Open"
+    refused = results.pop("op11").error
+    assert isinstance(refused, RecordRejected if look == "unprocessedrecords" else InDoubt)
+    kept = look in ("failedResults", "unprocessedrecords")
+    assert {type(result.error) for result in results.values()} == {type(None) if kept else InDoubt}
+
+
+@pytest.mark.usefixtures("small_bulk")
+@pytest.mark.parametrize("answer", [Answer.of(None, 503), SESSION_OVER])
+def test_a_job_whose_start_is_not_known_is_in_doubt(org: SalesforceSandbox, open_org: Open, answer: Answer) -> None:
+    connector = open_org("session")
+    org.inject("lost_answer", "PATCH .*/jobs/ingest/750", times=1)
+    org.inject("answer", "(PATCH|GET) .*/jobs/ingest/750", times=99, answer=answer)
+    results = push(connector, *(create(n) for n in range(12)))
+    assert {type(result.error) for result in results.values()} == {InDoubt}
+    assert next(iter(org.bulk.jobs.values())).facts["state"] != "Open"
+
+
+def test_what_a_half_was_told_holds_whatever_befalls_the_other(org: SalesforceSandbox, connector: Connector) -> None:
+    def refuse(call: Any) -> Answer:
+        if call.body.count(b'"Email"') > 2:
+            return Answer.of([{"message": "Cannot deserialize", "errorCode": "JSON_PARSER_ERROR"}], 400)
+        return USED_UP if b"p3@" in call.body else org.answer(call)
+
+    org.inject("answer", f"PATCH .*/{KEY}$", answer=refuse, times=99)
+    results = push(connector, *(create(n) for n in range(4)))
+    assert {key: type(result.error) for key, result in results.items()} == {
+        "op0": type(None),
+        "op1": type(None),
+        "op2": QuotaExhausted,
+        "op3": QuotaExhausted,
+    }
+    assert len(org.all("leads")) == 2
+
+
+@pytest.mark.parametrize("answer", [Answer.of(None, 503), SESSION_OVER, USED_UP])
+def test_who_was_written_beside_a_duplicate_is_told_though_that_one_cannot_be_looked_at(
+    org: SalesforceSandbox, open_org: Open, answer: Answer
+) -> None:
+    org.put("leads", {"Email": "other@example.com", "LastName": "L1", KEY: "c1x", "Company": "C"})
+    connector = open_org("session")
+    named = [
+        {"statusCode": "DUPLICATE_VALUE", "message": "duplicate value found: x on record with id: 00Q5g0000000001"}
+    ]
+
+    def one_is_there(call: Any) -> Answer:
+        rows = orjson.loads(org.answer(call).body)
+        return Answer.of([{"success": False, "errors": named}, *rows[1:]])
+
+    org.inject("answer", f"PATCH .*/{KEY}$", answer=one_is_there)
+    org.inject("answer", "GET .*/query", skip=1, times=99, answer=answer)
+    results = push(connector, create(1), create(2))
+    assert results["op2"].error is None
+    assert not isinstance(results["op1"].error, InDoubt | RecordRejected | None)
+
+
 # briefs
 
 

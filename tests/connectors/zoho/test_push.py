@@ -341,6 +341,69 @@ def test_a_delete_that_is_refused_says_why(zoho: ZohoSandbox, connector: Connect
     assert isinstance(result.error, InDoubt)
 
 
+# what follows a write, and goes wrong
+
+
+def wrong(zoho: ZohoSandbox) -> list[Answer]:
+    over = {"code": "INVALID_TOKEN", "details": {}, "message": "invalid oauth token", "status": "error"}
+    barred = {"code": "NO_PERMISSION", "details": {}, "message": "permission denied", "status": "error"}
+    return [
+        Answer.of(None, 503),
+        Answer.of(over, 401),
+        Answer.of(barred, 403),
+        Answer.of({"code": "INVALID_DATA"}, 400),
+    ]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_what_is_put_away_is_told_so_though_the_others_cannot_be_looked_for(
+    zoho: ZohoSandbox, connector: Connector, number: int
+) -> None:
+    ids = [lead(zoho, f"p{n}@x.io") for n in range(2)]
+    connector.check()
+    zoho.inject(FaultKind.ANSWER, "GET /crm/v8/Leads", answer=wrong(zoho)[number], times=99)
+    results = list(connector.push(away(Verb.ARCHIVE, "leads", *ids, "6100000000000099999"), []))
+    assert [type(result.error) for result in results] == [type(None), type(None), InDoubt]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_create_that_met_a_record_which_cannot_be_looked_at_is_not_refused_for_good(
+    zoho: ZohoSandbox, connector: Connector, number: int
+) -> None:
+    lead(zoho, "other@x.io", Closedloop_Id="id-1")
+    connector.check()
+    zoho.inject(FaultKind.ANSWER, "GET /crm/v8/Leads", answer=wrong(zoho)[number], times=99)
+    [result] = pushed(connector, create("c", "new@x.io", Closedloop_Id="id-1")).values()
+    assert result.error is not None
+    assert not isinstance(result.error, RecordRejected | InDoubt)
+
+
+def test_the_second_half_of_a_refused_call_has_its_results_whatever_befalls_the_first(
+    zoho: ZohoSandbox, connector: Connector
+) -> None:
+    connector.check()
+
+    def odd(call: Call) -> Answer:
+        several = len(orjson.loads(call.body)["data"]) > 2
+        return Answer.of({"code": "INVALID_REQUEST", "status": "error"}, 400) if several else Answer.of(None, 429)
+
+    zoho.inject(FaultKind.ANSWER, "POST /crm/v8/Leads/upsert", answer=odd, times=99)
+    results = pushed(connector, *(create(str(n), f"p{n}@x.io") for n in range(4)))
+    assert {type(result.error) for result in results.values()} == {RetryLater}
+
+
+def test_rows_that_are_refused_after_the_first_try_was_lost_are_in_doubt(
+    zoho: ZohoSandbox, connector: Connector
+) -> None:
+    id = lead(zoho, "a@x.io")
+    connector.check()
+    zoho.inject(FaultKind.LOST_ANSWER, "PUT /crm/v8/Leads")
+    row = {"code": "RECORD_LOCKED", "details": {"id": id}, "message": "locked", "status": "error"}
+    zoho.inject(FaultKind.ANSWER, "PUT /crm/v8/Leads", answer=refusing(zoho, row), times=9)
+    assert isinstance(pushed(connector, update("u", id, City="Rom"))["u"].error, InDoubt)
+    assert zoho.get("leads", id)["City"] == "Rom"
+
+
 def test_other_objects_are_not_written(connector: Connector) -> None:
     [result] = connector.push([Operation("k", Verb.UPDATE, "deals", {"Stage": "x"}, id="1")], [])
     assert result.error is not None
