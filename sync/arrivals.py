@@ -23,8 +23,10 @@ from mappings.model import Kind, Values
 from sync import ties
 from sync.agreed import Agreed
 from sync.baseline import body_bytes, content_hash, counts_from, is_far
+from sync.core.addresses import MAIN
 from sync.core.echo import revise
 from sync.heirs import Ended, named
+from sync.holders import had_main
 from sync.reader import Reader, Reading
 from sync.state import rows
 from sync.state.schema import records
@@ -292,6 +294,8 @@ class Arrivals:
         known: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
         rewritten: dict[str, list[Any]] = orjson.loads(before.held) if before.held else {}
         agreed = self.agreed.of(before.lead, old, body)
+        if before.lead and MAIN in agreed:
+            had_main(self.tx, before.lead, f"{self.stream.connection}/{self.stream.object}/{record.id}")
         since = counts_from(record.version, self.at)
         changed, held = revise(known, rewritten, old, body, since, agreed, before.first_at)
         for name in self.mapped.doubted:
