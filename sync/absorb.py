@@ -21,6 +21,7 @@ from sync.happened import Happened
 from sync.reader import Reader
 from sync.state.suppression import Suppression
 from sync.streams import StreamRow, save_cursor, stream_for
+from sync.timekeeping import theirs
 from sync.workspace import Workspace
 
 
@@ -59,14 +60,16 @@ def absorb_pages(
     *,
     run: str,
     at: str,
+    there: str = "",
     forgotten: Suppression | None = None,
     keep_gone: bool = False,
     back: Back | None = None,
 ) -> Absorbed:
-    """Absorb some pages of `stream` and store the cursor of the last."""
+    """Absorb some pages of `stream`, read `at` (`there`: by the platform's clock, where that is another), and store the
+    cursor of the last."""
     arrived = [record for page in pages for record in page.records]
     counts = absorb_records(
-        tx, stream, arrived, mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone, back=back
+        tx, stream, arrived, mapped, run=run, at=at, there=there, forgotten=forgotten, keep_gone=keep_gone, back=back
     )
     save_cursor(tx, stream, pages[-1], at)
     return counts
@@ -85,7 +88,8 @@ def absorb_found(
     """Absorb records of a connection's object that were asked for by key: they come with no page and no cursor."""
     mapped, at = workspace.mapped(connection)[object], workspace.now()
     stream = stream_for(tx, connection, object, mapped.kind)
-    return absorb_records(tx, stream, list(found), mapped, run=run, at=at, forgotten=workspace.suppression, back=back)
+    there, forgotten = theirs(workspace, connection, at), workspace.suppression
+    return absorb_records(tx, stream, list(found), mapped, run=run, at=at, there=there, forgotten=forgotten, back=back)
 
 
 def absorb_records(
@@ -96,6 +100,7 @@ def absorb_records(
     *,
     run: str,
     at: str,
+    there: str = "",
     forgotten: Suppression | None = None,
     keep_gone: bool = False,
     back: Back | None = None,
@@ -120,7 +125,7 @@ def absorb_records(
         happened.store()
         counts = _counts(len(arrived), reader, (happened.new, happened.changed, 0), _Back())
     else:
-        arrivals = Arrivals(tx, stream, mapped, at, reader, keep_gone, back)
+        arrivals = Arrivals(tx, stream, mapped, at, there or at, reader, keep_gone, back)
         arrivals.take(by_id)
         arrivals.store()
         taken = (arrivals.new, arrivals.changed, arrivals.gone)

@@ -23,8 +23,10 @@ from mappings.model import Kind, Values
 from sync import ties
 from sync.agreed import Agreed
 from sync.baseline import body_bytes, content_hash, counts_from, is_far
+from sync.core.addresses import MAIN
 from sync.core.echo import revise
 from sync.heirs import Ended, named
+from sync.holders import had_main
 from sync.reader import Reader, Reading
 from sync.state import rows
 from sync.state.schema import records
@@ -84,7 +86,8 @@ class _Known(NamedTuple):
 
 
 class Arrivals:
-    """The records of one transaction, on their way from bytes to rows."""
+    """The records of one transaction, on their way from bytes to rows: read `at` by our clock, `there` by that of their
+    platform."""
 
     def __init__(
         self,
@@ -92,11 +95,12 @@ class Arrivals:
         stream: StreamRow,
         mapped: Mapped,
         at: str,
+        there: str,
         reader: Reader,
         keep_gone: bool,
         back: Back | None,
     ) -> None:
-        self.tx, self.stream, self.mapped, self.at = tx, stream, mapped, at
+        self.tx, self.stream, self.mapped, self.at, self.there = tx, stream, mapped, at, there
         self.reader, self.complaints, self.keep_gone, self.back = reader, reader.complaints, keep_gone, back
         self.plain: list[rows.Row] = []
         self.inserts: list[rows.Row] = []
@@ -154,7 +158,7 @@ class Arrivals:
         if self.complaints.any_open or self.stream.kind is Kind.ASSOCIATION:
             return new
         odd: list[Record] = []
-        quick, keep, stream, at = self.mapped.quick, self.plain.append, self.stream.id, self.at
+        quick, keep, stream, at, there = self.mapped.quick, self.plain.append, self.stream.id, self.at, self.there
         forgotten = self.reader.forgotten
         for record in new:
             values = quick(record.raw) if record.gone is None else None
@@ -163,7 +167,7 @@ class Arrivals:
                 continue
             body, version = orjson.dumps(values), record.version  # `quick` gives its fields in order
             told = content_hash(body)
-            since = counts_from(version, at)
+            since = counts_from(version, at, there)
             keep((stream, record.id, fresh[record.id], told, bytearray(body), version, since))
         self.new += len(new) - len(odd)
         return odd
@@ -208,7 +212,7 @@ class Arrivals:
             content_hash(body),
             body.decode(),
             record.version,
-            counts_from(record.version, self.at),
+            counts_from(record.version, self.at, self.there),
             record.gone.value if record.gone else None,
             _into(record, self.stream.object) if record.into else None,
             _problem_text(problems) if problems else None,
@@ -225,7 +229,7 @@ class Arrivals:
             self._take_gone(record, raw_hash, before)
             return
         older = self._is_older(record, before)
-        lags = before.version >= stamp(unstamp(self.at) - LAGS) if older else False
+        lags = before.version >= stamp(unstamp(self.there) - LAGS) if older else False
         if older and self.back is None:  # an index that lags tells an older state than the one we know: not news
             if not lags and went_back(record.version, before.version):
                 self.older.append(record.id)
@@ -244,7 +248,7 @@ class Arrivals:
         if len(body) > len(values):
             stored = body_bytes(body)
         if content_hash(stored) == before.hash and before.gone is None:
-            made = _made_at(before, old, body, counts_from(record.version, self.at))
+            made = _made_at(before, old, body, counts_from(record.version, self.at, self.there))
             self.touches.append((record.id, raw_hash, record.version or before.version, _problem_text(problems), made))
         else:
             self._update(record, raw_hash, before, old, body, stored, problems)
@@ -257,11 +261,11 @@ class Arrivals:
     def _is_back(self, record: Record, before: _Known) -> bool:
         """Whether a record whose time was ahead has one that was again, which says nothing of what is older: no index
         lags by so much."""
-        if not before.version > self.at:
+        if not before.version > self.there:
             return False
-        if is_far(before.version, self.at):
-            return not is_far(record.version, self.at)
-        return record.version <= self.at and record.version < stamp(unstamp(before.version) - LAGS)
+        if is_far(before.version, self.there):
+            return not is_far(record.version, self.there)
+        return record.version <= self.there and record.version < stamp(unstamp(before.version) - LAGS)
 
     def _update(
         self,
@@ -292,7 +296,9 @@ class Arrivals:
         known: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
         rewritten: dict[str, list[Any]] = orjson.loads(before.held) if before.held else {}
         agreed = self.agreed.of(before.lead, old, body)
-        since = counts_from(record.version, self.at)
+        if before.lead and MAIN in agreed:
+            had_main(self.tx, before.lead, f"{self.stream.connection}/{self.stream.object}/{record.id}")
+        since = counts_from(record.version, self.at, self.there)
         changed, held = revise(known, rewritten, old, body, since, agreed, before.first_at)
         for name in self.mapped.doubted:
             if body.get(name) in (None, []) and old.get(name) not in (None, []):

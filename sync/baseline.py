@@ -14,13 +14,17 @@ _OFFSET = 1 << 63
 
 
 def is_far(version: str, at: str) -> bool:
-    """Whether a record's time, read at `at`, is so far ahead that an import or a program must have set it."""
+    """Whether a record's time, read at `at`, is so far ahead that an import or a program must have set it: by
+    its platform's clock, where that is known."""
     return version > at and version > stamp(unstamp(at) + APART)
 
 
-def counts_from(version: str, at: str) -> str:
-    """Since when counts what a record of this version says: since it was read at `at`, where its time tells nothing."""
-    return version if version and not is_far(version, at) else at
+def counts_from(version: str, at: str, there: str) -> str:
+    """Since when counts what a record of this version says: since it was read, where its time tells nothing: by our
+    clock (`at`) where it has none, by its platform's (`there`) where that is far ahead, as all others there have it."""
+    if not version:
+        return at
+    return there if is_far(version, there) else version
 
 
 def content_hash(body: bytes) -> int:

@@ -19,6 +19,7 @@ from sync.baseline import is_far
 from sync.core.views import RecordView, came_over
 from sync.load import record_view
 from sync.state.schema import OPEN_WRITES, journal, records, streams
+from sync.timekeeping import theirs
 from sync.workspace import Workspace
 
 _OF_LEAD = (
@@ -41,12 +42,12 @@ _MEANT = update(journal).where(journal.c.id == bindparam("write")).values(times=
 def date_spread(tx: Connection, workspace: Workspace, lead: str, ended: Collection[tuple[int, str]]) -> None:
     """Of these records (stream, id) of the lead it was just told that they live on as others. What was written of that
     before, on account of those others, counts from when the ended ones had it."""
-    rows = tx.execute(_OF_LEAD, {"whose": lead}).all()
+    rows, at = tx.execute(_OF_LEAD, {"whose": lead}).all(), workspace.now()
     views = {(row.stream, row.id): record_view(workspace, row) for row in rows}
     by_name = {view.name: view for view in views.values()}
     for old in [views[place] for place in sorted(ended) if place in views]:
         heir = by_name.get(f"{old.connection}/{old.into}")
-        over = came_over(old, heir, _end(old.version, workspace.now())) if heir else {}
+        over = came_over(old, heir, _end(old.version, theirs(workspace, old.connection, at))) if heir else {}
         if heir is None or not over:
             continue
         for (stream, id), view in views.items():

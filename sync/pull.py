@@ -56,6 +56,7 @@ def pull_object(
     *,
     run: str,
     now: Callable[[], str],
+    there: Callable[[str], str] = lambda at: at,
     since: str = "",
     bulk: bool = False,
     forgotten: Suppression | None = None,
@@ -76,7 +77,7 @@ def pull_object(
     A stream whose mapping changed since is read anew from the beginning: the new mapping fills old records too. And all
     leads are decided anew: of a field that goes another way now no record need be another.
     A pull that was cut off goes on where it stood, which ends where it would have ended then; what came since follows.
-    `known` is the stream where it has just been looked up.
+    `known` is the stream where it has just been looked up. `there` tells a moment of ours by the platform's clock.
     """
     counts, pages = Absorbed(), 0
     for catching_up in (False, True):
@@ -85,8 +86,18 @@ def pull_object(
         arriving = connector.pull(mapped.object, stream.cursor, mapped.remote_fields, since=since, bulk=bulk)
         for group in _groups(arriving, state.clock):
             with state.begin(durable=False) as tx:  # a power cut takes cursor and records back together: read again
+                at = now()
                 brought = absorb_pages(
-                    tx, stream, group, mapped, run=run, at=now(), forgotten=forgotten, keep_gone=keep_gone, back=back
+                    tx,
+                    stream,
+                    group,
+                    mapped,
+                    run=run,
+                    at=at,
+                    there=there(at),
+                    forgotten=forgotten,
+                    keep_gone=keep_gone,
+                    back=back,
                 )
                 inside(tx, brought)
             counts = counts + brought if pages else brought

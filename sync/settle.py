@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -33,6 +34,7 @@ from sync.parked import park
 from sync.state.database import upsert
 from sync.state.schema import identities, journal, quarantine, records
 from sync.streams import StreamRow, stream_for
+from sync.timekeeping import theirs
 from sync.workspace import Workspace
 
 Pair = tuple[Planned, Result]
@@ -191,6 +193,10 @@ class _Baselines:
     wrote: list[tuple[str, Planned, Values]] = field(default_factory=list)
     moved: list[tuple[str, str, str | None]] = field(default_factory=list)
 
+    @cached_property
+    def _there(self) -> str:
+        return theirs(self.workspace, self.connection, self.at)
+
     def take(self, done: Sequence[Pair]) -> None:
         stream = self.stream
         known: dict[str, Any] = {}
@@ -232,7 +238,7 @@ class _Baselines:
             "changed": orjson.dumps(changed).decode(),
             "held": orjson.dumps(held).decode() if held else None,
             "version": returned or (known.version if known else ""),
-            "first_at": known.first_at if known else counts_from(returned, self.at),
+            "first_at": known.first_at if known else counts_from(returned, self.at, self._there),
             "lead": operation.lead if of_person else None,
             "gone": None,
             "into": None,
@@ -323,7 +329,7 @@ class _Baselines:
         agreed = Agreed(self.tx, [lead] if news and lead else []).of(lead, body, news)
         replaced = {name: stood_since(name, body, changed, agreed, first_at) for name in news}
         body.update(news)
-        since = counts_from(returned.version, self.at)
+        since = counts_from(returned.version, self.at, self._there)
         return {name: later(since, at) for name, at in replaced.items()}
 
     def store(self) -> None:

@@ -7,6 +7,9 @@ once, and who spoke last is anybody's guess.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from config.clock import stamp, unstamp
 from config.errors import Misconfigured
 from connectors.api import Health
 from sync.workspace import Workspace
@@ -25,7 +28,9 @@ def difference(health: Health) -> str:
 
 
 def heed(workspace: Workspace, connection: str, health: Health) -> None:
-    """Raises Misconfigured where the clocks are further apart than `guards.clock` allows."""
+    """Keep by how much our clock is off. Raises Misconfigured where that is more than `guards.clock` allows."""
+    ahead = health.ahead or 0.0
+    workspace.ahead[connection] = ahead if abs(ahead) >= WORTH_TELLING else 0.0
     limit = workspace.project.guards.clock
     if not limit or abs(health.ahead or 0.0) <= limit:
         return
@@ -35,6 +40,12 @@ def heed(workspace: Workspace, connection: str, health: Health) -> None:
         connection=connection,
         code=CODE,
     )
+
+
+def theirs(workspace: Workspace, connection: str, at: str) -> str:
+    """The moment `at`, a stamp of ours, by the platform's clock, as it was when the account was checked last."""
+    ahead = workspace.ahead.get(connection, 0.0)
+    return stamp(unstamp(at) - timedelta(seconds=ahead)) if ahead else at
 
 
 def _span(seconds: float) -> str:

@@ -99,6 +99,8 @@ class Workspace:
     order: Mapping[str, tuple[str, ...]]
     new_id: Callable[[], str] = new_lead_id
     find: Callable[[str], Platform] = registry.platform
+    ahead: dict[str, float] = field(default_factory=dict)
+    """Seconds by which our clock is ahead of each connection's platform, as `sync.timekeeping` heard it last."""
     _compiled: dict[str, dict[str, Mapped]] = field(default_factory=dict)
     _mapped: dict[str, dict[str, Mapped]] = field(default_factory=dict)
     _owners: dict[str, Owners] = field(default_factory=dict)

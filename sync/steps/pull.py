@@ -21,7 +21,7 @@ from sync.state.database import upsert
 from sync.state.schema import connections as connections_table
 from sync.steps import rolled_back
 from sync.steps.attempt import REBASELINE, Attempt
-from sync.timekeeping import heed
+from sync.timekeeping import heed, theirs
 from sync.workspace import Workspace
 
 log = Log(__name__)
@@ -115,6 +115,7 @@ def _pulled(attempt: Attempt, connection: str, object: str) -> Iterator[str]:
                 connection,
                 run=attempt.run,
                 now=attempt.workspace.now,
+                there=partial(theirs, attempt.workspace, connection),
                 since=attempt.options["since"],
                 bulk=attempt.options["bulk"],
                 forgotten=attempt.workspace.suppression,

@@ -334,6 +334,24 @@ def test_who_joins_while_the_main_address_is_changed_does_not_follow(loop: Loop)
     assert is_quiet(loop)
 
 
+def test_nor_where_the_main_one_stood_on_a_record_that_we_made_and_that_changes_first(loop: Loop) -> None:
+    """Nothing has happened to the lead since it was made there, so that nobody noted yet that it has the main one."""
+    mapping = loop.folder / "mappings" / "beta.yaml"
+    contacts = "  contacts: \n    kind: lead\n"
+    mapping.write_text(mapping.read_text().replace(contacts, contacts + '    create_when: "true"\n'))
+    loop.reopen()
+    loop.alpha.put("contacts", {"email": "a@x.io", "more": "b@x.io"}, "ana")
+    loop.settled()
+    [made] = ids(loop)
+    edit(loop, made, "c@x.io")
+    loop.clock.advance(5)
+    loop.beta.put("contacts", {"email": "b@x.io"}, "zoe")
+    loop.settled()
+    assert sorted(held(loop)) == ["b@x.io", "c@x.io", "c@x.io"]
+    assert loop.beta.rows["contacts"]["zoe"].values["email"] == "b@x.io"
+    assert is_quiet(loop)
+
+
 @pytest.mark.parametrize(
     ("which", "then"), [("three", ("c@x.io", "c@x.io", "b@x.io")), ("two", ("a@x.io", "a@x.io", "c@x.io"))]
 )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from config.clock import stamp
 from connectors.api import Health
 from sync.checkup import check_online
+from sync.runs import Options, Runner
 from sync.state.schema import journal
 from sync.timekeeping import difference
 from tests.engine.conftest import Loop
+from tests.simulation.clocks import Watch
 
 DAY = 86_400.0
 
@@ -77,3 +81,44 @@ def test_nothing_grows_old_by_a_clock_that_no_platform_bears_out(known: Loop, re
 )
 def test_what_check_says_of_the_clock(ahead: float | None, told: str) -> None:
     assert difference(Health("1", "Acme", ahead=ahead)) == told
+
+
+# what a platform's clock tells where ours is hours behind it
+
+
+@pytest.fixture
+def behind(known: Loop) -> Loop:
+    """Our clock is set two hours back, and both platforms tell."""
+    for side in (known.alpha, known.beta):
+        side.clock, side.ahead = Watch(known.clock, 7_200), -7_200.0
+    known.clock.advance(60)
+    return known
+
+
+def titles(loop: Loop) -> list[str]:
+    loop.settled()
+    return [side.rows["contacts"][id].values["title"] for side, id in ((loop.alpha, "a1"), (loop.beta, "b1"))]
+
+
+def test_a_time_far_ahead_counts_from_when_it_was_read_by_the_clock_of_its_platform(behind: Loop) -> None:
+    """By ours it was given before what the other platform tells."""
+    behind.beta.edit("contacts", "b1", {"title": "Boss"})
+    behind.clock.advance(60)
+    behind.alpha.edit("contacts", "a1", {"title": "Queen"})
+    behind.alpha.rows["contacts"]["a1"].version = stamp(behind.clock.now() + timedelta(days=9))
+    assert titles(behind) == ["Queen", "Queen"]
+
+
+def test_what_an_index_shows_late_is_no_time_that_was_ahead_and_is_true_again(behind: Loop) -> None:
+    """What it shows is hours old by its time, and what is known was hours ahead by our clock."""
+    row = behind.beta.rows["contacts"]["b1"]
+    before = dict(row.values), row.version
+    behind.alpha.edit("contacts", "a1", {"title": "Queen"})
+    behind.sync()
+    after = dict(row.values), row.version
+    assert after[0]["title"] == "Queen"
+    row.values, row.version = before
+    Runner(behind.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
+    assert behind.alpha.rows["contacts"]["a1"].values["title"] == "Queen"
+    row.values, row.version = after
+    assert titles(behind) == ["Queen", "Queen"]

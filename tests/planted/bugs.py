@@ -67,8 +67,8 @@ BUGS = (
     Bug(
         "a cursor is saved though its page is not",
         "sync/absorb.py",
-        "tx, stream, arrived, mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone, back=back\n    )",
-        "tx, stream, arrived[1:], mapped, run=run, at=at, forgotten=forgotten, keep_gone=keep_gone, back=back\n    )",
+        "tx, stream, arrived, mapped, run=run, at=at, there=there, forgotten=forgotten, keep_gone=keep_gone, back=back\n    )",
+        "tx, stream, arrived[1:], mapped, run=run, at=at, there=there, forgotten=forgotten, keep_gone=keep_gone, back=back\n    )",
         tests="tests/engine/test_conflicts.py::test_two_values_wait_for_a_person_and_the_answer_is_written",
     ),
     Bug(

@@ -113,7 +113,9 @@ state: sqlite:///closedloop.db
 currency: EUR
 connections:
 {connections}
-guards: {{describe_every: 86400, changed: {{share: 100%, over: 0}}, opted_out: {{share: 100%, over: 0}}, flapping: 0}}
+guards:
+  {{describe_every: 86400, clock: 0, flapping: 0,
+    changed: {{share: 100%, over: 0}}, opted_out: {{share: 100%, over: 0}}}}
 first_run: {{canary: 1}}
 """
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
@@ -20,6 +21,7 @@ from config.clock import stamp
 from connectors.api import Gone, Verb
 from sync.runs import Report
 from sync.state.schema import conflicts, journal, leads, quarantine, records, streams
+from sync.timekeeping import WORTH_TELLING
 from tests.simulation.moments import FILLER, plain
 from tests.simulation.people import FIELDS, STAGES, Edit
 from tests.simulation.sharing import Waiting
@@ -319,13 +321,15 @@ def _counts(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
 
 def _span(scenario: Scenario, edit: Edit, name: str) -> tuple[str, str]:
     """Between which times of its record the value was given and last stood there. A time of whole seconds may have been
-    any in its second, and replaced what was given earlier in it; one ahead of the clock may be taken for now: for what
-    the engine's clock shows, which may be behind all others."""
+    any in its second, and replaced what was given earlier in it; one ahead of the clock may be taken for now, by the
+    clock of its side as well as the engine knows it: not where its own is set, and not to the minute."""
     told = scenario.sides[edit.side].history[edit.row]
     mine = [row for row in told if plain(row.values.get(name)) == _plain(edit)]
     first, at = mine[0].version, stamp(mine[0].at)
-    is_any = scenario.clocks.differ and first > at
-    return "" if is_any else min(first, at), max(max(row.version, stamp(row.at)) for row in mine) + "+"
+    last = max(max(row.version, stamp(row.at)) for row in mine) + "+"
+    if first > at and scenario.clocks.differ:
+        return "" if scenario.clocks.rate else stamp(mine[0].at - timedelta(seconds=WORTH_TELLING)), last
+    return min(first, at), last
 
 
 def _check_losers(scenario: Scenario, person: _Person, name: str, value: str, standing: Mapping[int, Edit]) -> None:

@@ -143,6 +143,7 @@ class Scenario:
             side.objects = objects_of(self.world, name)
             side.between = self._meanwhile
             side.boundary = partial(self._boundary, side)
+            side.ours = self.clocks.engine.now
             self.sides[name] = side
         quirks.slow_down(self)
         self.people = People(self.sides, Random(self.rng.random()), self._say, number=self.rng.choice((1, 2, 4)))

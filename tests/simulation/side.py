@@ -111,6 +111,7 @@ class Side:
     identify: Callable[[Mapping[str, Any]], str] = lambda values: email_of(values)  # of whom a create speaks
     then: Callable[[Side, Row, frozenset[str]], Row] = lambda side, row, written: row  # what a write sets off there
     taken: Callable[[Operation], Operation] = lambda operation: operation  # what it makes of a write
+    ours: Callable[[], datetime] | None = None  # the engine's clock, which its answers are held against
     pause: tuple[float, ...] = (0.05, 0.4, 1.3)  # seconds a call may take
     slow: float = 0.0  # seconds that a write takes beside that: of some written at once, the last leave late
     moment: datetime | None = None  # when what is being done was done; None for now
@@ -372,7 +373,9 @@ class Seat:
         if self.side.strikes("login_lost"):
             self.side.broke += 1
             raise AuthorizationLost("The credentials were taken back.")
-        return Health(self.side.name, self.side.name)
+        ours = self.side.ours
+        ahead = (ours() - self.side.clock.now()).total_seconds() if ours is not None else None
+        return Health(self.side.name, self.side.name, ahead=ahead)
 
     def describe(self, object: str) -> ObjectSchema:
         self._call("describe")

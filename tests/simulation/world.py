@@ -51,7 +51,7 @@ version: 1
 state: sqlite:///closedloop.db
 connections:
 {connections}
-guards: {{describe_every: 86400, changed: {{share: 100%, over: 0}}, opted_out: {{share: 100%, over: 0}}}}
+guards: {{describe_every: 86400, clock: 0, changed: {{share: 100%, over: 0}}, opted_out: {{share: 100%, over: 0}}}}
 first_run: {{canary: 1}}
 """
 
