@@ -121,6 +121,10 @@ ARCHIVE_OF_ALL = (
     510014703,
     # the oracle: a value that was replaced where it stood, while nothing that was said there counted, is lost knowingly
     500394,
+    # the oracle: a value that was given again where only the engine's word is to stand is no voice, as any other there
+    650010643,
+    # the world: what a create meant that was found undone half a minute before was given again, as if it had come late
+    713003756,
 )
 """Of worlds with everything that may befall them."""
 ARCHIVE_OF_RESTORED = (
