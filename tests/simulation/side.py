@@ -269,8 +269,8 @@ class Side:
     def _create(self, operation: Operation) -> tuple[Row, bool]:
         known = self._meets(operation) if self.habits.finds_by_key else None
         email = self.identify(operation.values)
+        stood = self.left.pop(operation.key, self.stood)
         if known is not None:
-            stood = self.left.pop(operation.key, self.stood)
             if self.whose[known.id] != email and stood.get(known.id, ("", ""))[1] != _address(known.values):
                 self.mistaken.update((email, self.whose[known.id]))
             values = dict(operation.values)
@@ -280,7 +280,7 @@ class Side:
             self.edit(known.id, values)
             return self.history[known.id][-1], False
         heard = self.told_gone | (self.unlisted & self.known)  # or never, and known to be there
-        if any(self.whose[id] == email for id in heard):
+        if any(self.whose[id] == email and id in stood for id in heard):  # and was, when this left
             self.revived.add(email)
         gone = (self._gone() | self._missed(operation)) - heard
         here = [id for id in gone if self.whose[id] == email]
