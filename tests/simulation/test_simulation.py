@@ -129,6 +129,8 @@ ARCHIVE_OF_ALL = (
     920033566,
     # the oracle: two of whom one was confused with a third, whose address an upsert met, were judged as one all the same
     920052344,
+    # a write of a new address was in doubt, the record gone; who had that address there passed for the record
+    920047616,
 )
 """Of worlds with everything that may befall them."""
 ARCHIVE_OF_RESTORED = (
