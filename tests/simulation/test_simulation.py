@@ -127,7 +127,7 @@ ARCHIVE_OF_ALL = (
     713003756,
     # the world: a create that came late, after somebody who had joined there since it left was deleted again
     920033566,
-    # the oracle: two of whom one was confused with a third, whose address an upsert met, were judged as one all the same
+    # the oracle: two, of whom one was confused with a third whose address an upsert met, were judged as one
     920052344,
     # a write of a new address was in doubt, the record gone; who had that address there passed for the record
     920047616,
