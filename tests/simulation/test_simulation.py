@@ -131,6 +131,8 @@ ARCHIVE_OF_ALL = (
     920052344,
     # a write of a new address was in doubt, the record gone; who had that address there passed for the record
     920047616,
+    # a field made anew, and blank, while a write of it was in doubt: the blank passed for somebody's answer to it
+    920085650,
 )
 """Of worlds with everything that may befall them."""
 ARCHIVE_OF_RESTORED = (
