@@ -96,7 +96,7 @@ class Side:
     stood: dict[str, tuple[str, str]] = field(
         default_factory=dict
     )  # record -> (version, address) that the engine stored or wrote last
-    left: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)  # late write -> `stood` when it left
+    left: dict[str, tuple[str, dict[str, tuple[str, str]]]] = field(default_factory=dict)  # late create: whose, `stood`
     mistaken: set[str] = field(default_factory=set)  # people of whom no engine could know which record is whose
     strangers: set[str] = field(default_factory=set)  # people converted under an address that the engine had not heard
     refused: set[str] = field(default_factory=set)  # keys of operations
@@ -268,8 +268,7 @@ class Side:
 
     def _create(self, operation: Operation) -> tuple[Row, bool]:
         known = self._meets(operation) if self.habits.finds_by_key else None
-        email = self.identify(operation.values)
-        stood = self.left.pop(operation.key, self.stood)
+        email, stood = self.left.pop(operation.key, None) or (self.identify(operation.values), self.stood)
         if known is not None:
             if self.whose[known.id] != email and stood.get(known.id, ("", ""))[1] != _address(known.values):
                 self.mistaken.update((email, self.whose[known.id]))
@@ -476,7 +475,8 @@ class Seat:
         if side.strikes("late_commit"):
             until = side.clock.now() + LATEST
             side.late.append((side.calls + side.rng.randint(1, 3), until, operation))
-            side.left[operation.key] = dict(side.stood)
+            if operation.verb is Verb.CREATE:
+                side.left[operation.key] = (side.identify(operation.values), dict(side.stood))
             return Result(operation.key, error=InDoubt("No answer came."))
         row, created = side.apply(operation)
         if row is not None:

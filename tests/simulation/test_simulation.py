@@ -133,6 +133,8 @@ ARCHIVE_OF_ALL = (
     920047616,
     # a field made anew, and blank, while a write of it was in doubt: the blank passed for somebody's answer to it
     920085650,
+    # the world: a create that came late spoke of whom its lead had become since it left, and brought that one back
+    920153958,
 )
 """Of worlds with everything that may befall them."""
 ARCHIVE_OF_RESTORED = (
