@@ -132,11 +132,14 @@ def _firsts(
     """Of records of one connection that say different addresses, those that have the main one or follow it."""
     beside = {name for name, _ in why.beside} if why else set()
     known = why.holders if why else ()  # None: merged by a version that noted none
+    here = f"{group[0].record.connection}/"
+    is_new_here = bool(known) and not any(name.startswith(here) for name in {*beside, *(known or ())})
 
     def had_it(one: _Bearer) -> bool:
         if one.address == main:
             return True
-        if one.name in beside or (known is not None and one.name not in known):
+        made = is_new_here and MAIN in one.record.changed  # with the main one, since then: whoever joins changed none
+        if one.name in beside or not (known is None or one.name in known or made):
             return False
         if why and known is not None and one.record.at(MAIN) <= why.at:
             return True  # it was to be given the main one, and was not yet

@@ -135,6 +135,8 @@ ARCHIVE_OF_ALL = (
     920085650,
     # the world: a create that came late spoke of whom its lead had become since it left, and brought that one back
     920153958,
+    # a record made with the main address, and given another before any run, beside one of who joined by the old one
+    *(920118336, 920134597),
 )
 """Of worlds with everything that may befall them."""
 ARCHIVE_OF_RESTORED = (
