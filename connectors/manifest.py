@@ -85,6 +85,7 @@ class RemoteObject(_Strict):
     overlap: int = 0  # seconds re-read by every incremental pull, against late rows
     deletes: Literal["no", "flag", "archive", "sweep"] = "no"
     merges: bool = False
+    lasting_id: str = ""  # of people, where some have none: the remote field of an id that outlasts the address
     page: int = 100
     batch: int = 100
     person_object: str = ""  # of activities: the object of the person's record

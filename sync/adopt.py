@@ -110,7 +110,7 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str, mapped: Ma
     held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
     body = but_met_by(mapped, whole, changed) if row.verb == Verb.CREATE else whole
     after: Values = orjson.loads(row.after)
-    replaced = _replaced(row, after, body, held)
+    replaced = _replaced(row, after, body, held) - _untold(mapped, body)
     undone = meant_undone(tx, row.lead, body) if row.verb == Verb.CREATE else {}
     let_go(tx, row, body, changed)
     before = dict(changed)
@@ -131,6 +131,11 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str, mapped: Ma
     redate(tx, row.connection, f"{stream.object}/{record_id}", row.lead, before, changed)
     tx.execute(_STIR, {"who": row.lead})
     return whole
+
+
+def _untold(mapped: Mapped | None, body: Values) -> set[str]:
+    """The blanks of a record that tell nothing: the account had no such field for a while, or nobody read it."""
+    return {name for name in (mapped.doubted if mapped else ()) if body.get(name) in (None, [])}
 
 
 def _replaced(row: Any, after: Values, body: Values, held: Mapping[str, Any]) -> set[str]:

@@ -371,6 +371,7 @@ def _emptied(row: Any, body: Values, mapped: Mapped) -> list[str]:
         if value not in (None, [])
         and name in mapped.pulled
         and mapped.on_blank.get(name) == "clear"
+        and name not in mapped.doubted
         and body.get(name, "") in (None, [])
         and before.get(name) in (None, [])
     ]

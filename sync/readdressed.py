@@ -38,9 +38,10 @@ _ANOTHERS = select(identities.c.lead).where(
 def look_up(
     workspace: Workspace, connection: str, object: str, mapped: Mapped, rows: Iterable[Any]
 ) -> dict[str, Record]:
-    """Who stands under the new address of each of these rows of the journal, by the record's old id. Where a platform
-    merges records, ids outlast addresses. Raises what a connector raises."""
-    if mapped.kind is not Kind.LEAD or workspace.manifest(connection).objects[object].merges:
+    """Who stands under the new address of each of these rows of the journal, by the record's old id. Whoever has an id
+    that outlasts addresses is somebody else. Raises what a connector raises."""
+    lasting = workspace.manifest(connection).objects[object].lasting_id
+    if mapped.kind is not Kind.LEAD or not lasting:
         return {}
     wanted: dict[str, dict[str, str]] = defaultdict(dict)
     for row in rows:
@@ -50,7 +51,8 @@ def look_up(
     found: dict[str, Record] = {}
     for key, ids in wanted.items():
         told = workspace.connector(connection).read(object, key, sorted(ids), mapped.remote_fields)
-        found.update({ids[value]: one for value, one in told.items() if one.gone is None and one.id != ids[value]})
+        there = {ids[value]: one for value, one in told.items() if one.gone is None and one.id != ids[value]}
+        found.update({old: one for old, one in there.items() if not mapped.decode(one.raw).get(lasting)})
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.clock import ManualClock
+from connectors import manifest
 from sync.runs import Options, Report, Runner
 from sync.workspace import Workspace
 from tests.engine.memory import Memory, platform
@@ -141,6 +142,14 @@ class Loop:
         """What a new process would see."""
         self.workspace.close()
         self.workspace = open_loop(self.folder, self.clock, self.alpha, self.beta)
+
+    def know_by_address(self) -> None:
+        """From now on beta knows people by their address only, as its manifest says of those without a number."""
+        self.beta.by_address = True
+        path = self.folder / "beta" / "manifest.yaml"
+        path.write_text(path.read_text().replace("unique: [email]", "unique: [email], lasting_id: number"))
+        manifest.load.cache_clear()
+        self.reopen()
 
     def rule(self, field: str, told: str) -> None:
         """Somebody writes the survivorship rule of a field into the project file (`told` "": takes it out), and the

@@ -53,6 +53,21 @@ def ids(loop: Loop) -> set[str]:
     return {row.id for row in loop.beta.rows["contacts"].values() if row.gone is None}
 
 
+def test_who_was_made_with_the_main_address_and_is_given_another_before_any_run_has_changed_it(loop: Loop) -> None:
+    """Though somebody joined there by the old one meanwhile."""
+    mapping = loop.folder / "mappings" / "alpha.yaml"
+    mapping.write_text(mapping.read_text().replace('create_when: "false"', 'create_when: "true"'))
+    loop.reopen()
+    loop.beta.put("contacts", {"email": "a@x.io", "first": "Ana"}, "one")
+    loop.sync()
+    [made] = loop.alpha.rows["contacts"]
+    loop.alpha.put("contacts", {"email": "a@x.io", "title": "Chief"}, "two")
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", made, {"email": "new@x.io"})
+    loop.settled()
+    assert held(loop) == ("new@x.io",) * 3
+
+
 def edit(loop: Loop, where: str, email: str, **more: str) -> None:
     loop.clock.advance(5)
     side = loop.alpha if where == "ana" else loop.beta

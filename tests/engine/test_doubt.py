@@ -129,7 +129,7 @@ def test_what_a_pull_brought_of_a_write_in_doubt_replaces_nothing_before_it_is_l
 def readdressed(loop: Loop) -> str:
     """Ana's contact at alpha. Beta, where an address is all that a record is known by, was told another one, and its
     answer was lost; by now she has a third."""
-    loop.beta.by_address = True
+    loop.know_by_address()
     ours, _ = pair(loop)
     loop.settled()
     loop.alpha.edit("contacts", ours, {"email": "new@x.io", "title": "Head"})
@@ -153,7 +153,7 @@ def test_a_record_whose_id_changed_with_an_address_in_doubt_is_no_second_one(loo
 
 def test_who_has_that_address_and_has_not_opted_out_as_she_had_may_be_somebody_else(loop: Loop) -> None:
     """Her opt-out, of which nobody else was told yet, stands."""
-    loop.beta.by_address = True
+    loop.know_by_address()
     ours, _ = pair(loop, consent="subscribed")
     loop.settled()
     loop.alpha.refuse = lambda operation: unreachable()
@@ -171,7 +171,7 @@ def test_who_has_that_address_and_has_not_opted_out_as_she_had_may_be_somebody_e
 def test_who_has_that_address_and_is_known_by_it_already_is_no_other(loop: Loop) -> None:
     """Ana was given Bob's address at alpha, beta was told it and did nothing, her record there is deleted in silence,
     and Bob joins beta."""
-    loop.beta.by_address = True
+    loop.know_by_address()
     ours, _ = pair(loop)
     loop.settled()
     loop.beta.refuse = lambda operation: RecordRejected("Not now.") if operation.verb is Verb.CREATE else None
@@ -187,6 +187,26 @@ def test_who_has_that_address_and_is_known_by_it_already_is_no_other(loop: Loop)
     loop.settled()
     assert loop.alpha.rows["contacts"][ours].values["title"] != "Boss"
     assert loop.beta.rows["contacts"]["bob@x.io"].values.get("first") != "Ann"
+
+
+@pytest.mark.parametrize("some_have_none", [False, True])
+def test_who_has_that_address_is_somebody_else_where_ids_outlast_addresses(loop: Loop, some_have_none: bool) -> None:
+    """The record is gone, and no listing tells: what is blank with who came by its new address was not cleared by
+    anybody."""
+    ours, theirs = pair(loop)
+    loop.settled()
+    if some_have_none:
+        loop.know_by_address()
+        loop.beta.by_address = False
+    loop.alpha.edit("contacts", ours, {"email": "new@x.io"})
+    loop.beta.lose_answers = 1
+    loop.sync()
+    del loop.beta.rows["contacts"][theirs]
+    loop.beta.put("contacts", {"email": "new@x.io", "first": "Ana", "title": None, "phone": None, "number": 7})
+    loop.clock.advance(DOUBT)
+    loop.settled()
+    assert loop.alpha.rows["contacts"][ours].values["title"] == "Chief"
+    assert [row["title"] for row in loop.beta.all("contacts")] == ["Chief"]
 
 
 def test_whoever_took_out_what_an_update_in_doubt_gave_spoke_after_it(named: Loop) -> None:

@@ -78,6 +78,23 @@ def test_a_field_that_takes_anothers_place_empties_nothing(loop: Loop, between: 
     assert loop.beta.all("contacts")[0]["title"] is None
 
 
+@pytest.mark.parametrize("title", ["Chief", None])
+def test_nor_does_it_where_what_was_written_to_the_other_is_in_doubt(loop: Loop, title: str | None) -> None:
+    """A blank in what was not read yet is nobody's answer to the write, nor anything to ask about."""
+    ours, theirs = known(loop, title)
+    loop.settled()
+    loop.clock.advance(10)
+    loop.beta.edit("contacts", theirs, {"title": "Boss"})
+    loop.alpha.lose_answers = 1
+    loop.sync()
+    loop.alpha.edit("contacts", ours, {"job": None})
+    remap(loop, TITLE, TITLE.replace("remote: title", "remote: job"))
+    loop.settled()
+    assert (loop.alpha.all("contacts")[0]["job"], loop.beta.all("contacts")[0]["title"]) == ("Boss", "Boss")
+    with loop.workspace.state.read() as tx:
+        assert listed(tx) == []
+
+
 def test_a_field_that_is_gone_is_found_gone_where_its_entry_is_put_back(loop: Loop) -> None:
     """Though the account was asked for its fields not long ago: nothing is written to it."""
     known(loop, "Chief")

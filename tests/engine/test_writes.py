@@ -59,7 +59,7 @@ def test_what_a_run_has_written_already_is_not_sent_again_by_it(loop: Loop) -> N
 
 def test_a_record_whose_id_changes_with_its_address_is_no_second_one(loop: Loop) -> None:
     """Nor is who is given the old address, and the old id with it, taken for the one who had it."""
-    loop.beta.by_address = True
+    loop.know_by_address()
     who = {}
     for name in ("ana", "bob"):
         loop.beta.put("contacts", {"email": f"{name}@x.io", "first": name})

@@ -136,7 +136,7 @@ class People:
         """Somebody gives a record a value that the person has had before; that it was shown then tells nobody of it."""
         self.first.setdefault(value, int(value.split()[1]))
         side.shown -= {(id, name, value), (id, name, value.upper())}
-        self._enter(side, id, name, value)
+        self._enter(side, id, name, value, mute=self.owned(side, name))
 
     def _enter(self, side: Side, id: str, name: str, value: str | None, *, mute: bool = False) -> None:
         if name == side.lacking:

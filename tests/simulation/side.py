@@ -96,7 +96,7 @@ class Side:
     stood: dict[str, tuple[str, str]] = field(
         default_factory=dict
     )  # record -> (version, address) that the engine stored or wrote last
-    left: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)  # late write -> `stood` when it left
+    left: dict[str, tuple[str, dict[str, tuple[str, str]]]] = field(default_factory=dict)  # late create: whose, `stood`
     mistaken: set[str] = field(default_factory=set)  # people of whom no engine could know which record is whose
     strangers: set[str] = field(default_factory=set)  # people converted under an address that the engine had not heard
     refused: set[str] = field(default_factory=set)  # keys of operations
@@ -269,9 +269,8 @@ class Side:
 
     def _create(self, operation: Operation) -> tuple[Row, bool]:
         known = self._meets(operation) if self.habits.finds_by_key else None
-        email = self.identify(operation.values)
+        email, stood = self.left.pop(operation.key, None) or (self.identify(operation.values), self.stood)
         if known is not None:
-            stood = self.left.pop(operation.key, self.stood)
             if self.whose[known.id] != email and stood.get(known.id, ("", ""))[1] != _address(known.values):
                 self.mistaken.update((email, self.whose[known.id]))
             values = dict(operation.values)
@@ -281,7 +280,7 @@ class Side:
             self.edit(known.id, values)
             return self.history[known.id][-1], False
         heard = self.told_gone | (self.unlisted & self.known)  # or never, and known to be there
-        if any(self.whose[id] == email for id in heard):
+        if any(self.whose[id] == email and id in stood for id in heard):  # and was, when this left
             self.revived.add(email)
         gone = (self._gone() | self._missed(operation)) - heard
         here = [id for id in gone if self.whose[id] == email]
@@ -479,7 +478,8 @@ class Seat:
         if side.strikes("late_commit"):
             until = side.clock.now() + LATEST
             side.late.append((side.calls + side.rng.randint(1, 3), until, operation))
-            side.left[operation.key] = dict(side.stood)
+            if operation.verb is Verb.CREATE:
+                side.left[operation.key] = (side.identify(operation.values), dict(side.stood))
             return Result(operation.key, error=InDoubt("No answer came."))
         row, created = side.apply(operation)
         if row is not None:

@@ -6,10 +6,14 @@ from datetime import timedelta
 
 from config.clock import ManualClock
 from connectors.api import Connector, Gone
+from connectors.mailchimp import platform
 from connectors.mailchimp.client import subscriber_hash
 from connectors.mailchimp.sandbox import MailchimpSandbox
+from connectors.manifest import load
 from tests.connectors.mailchimp.kit import FIELDS, fill, values
 from tests.connectors.surroundings import pulled
+
+LASTING = load(platform.folder).objects["members"].lasting_id
 
 
 def test_a_pull_brings_every_status_and_the_archived_last(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
@@ -74,6 +78,7 @@ def test_a_changed_address_keeps_its_record(chimp: MailchimpSandbox, mailchimp: 
     chimp.edit("members", id, {"email_address": "new@x.io"})
     [record], _ = pulled(mailchimp, "members", None, FIELDS)
     assert (record.id, values(record)["email_address"]) == (id, "new@x.io")
+    assert values(record)[LASTING] == id
 
 
 def test_an_account_without_contact_ids_goes_by_the_hash(chimp: MailchimpSandbox, mailchimp: Connector) -> None:
@@ -81,6 +86,7 @@ def test_an_account_without_contact_ids_goes_by_the_hash(chimp: MailchimpSandbox
     fill(chimp, 1)
     [record], _ = pulled(mailchimp, "members", None, FIELDS)
     assert record.id == subscriber_hash("p0@x.io")
+    assert LASTING not in values(record)
 
 
 def test_campaigns_and_what_members_did(chimp: MailchimpSandbox, mailchimp: Connector, clock: ManualClock) -> None:
