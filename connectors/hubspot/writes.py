@@ -102,7 +102,7 @@ def _push(client: Client, batch: list[Operation], blanked: set[str]) -> Iterator
 
 def _failed(operation: Operation, error: ClosedloopError, half: bool) -> Result:
     """The result of what was refused, or not sent; in doubt where `half` of it is done already."""
-    return Result(operation.key, operation.id, error=half_done(error) if half else error)
+    return Result(operation.key, error=half_done(error) if half else error)
 
 
 def _send(client: Client, batch: list[Operation], blanked: set[str]) -> Items:
