@@ -127,6 +127,8 @@ ARCHIVE_OF_ALL = (
     610053144,
     # the oracle: a value that no mapping had read is lost with its field
     930104761,
+    # somebody whom one pull told living and then deleted, in pages that were taken in together, was made again
+    930133579,
 )
 """Of worlds with everything that may befall them."""
 ARCHIVE_OF_RESTORED = (
