@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -105,7 +106,8 @@ def absorb_records(
     keep_gone: bool = False,
     back: Back | None = None,
 ) -> Absorbed:
-    """Absorb records without moving any cursor. Of one id that comes twice the last counts; the other is unchanged.
+    """Absorb records without moving any cursor. Of one id that comes twice the last counts; the other is unchanged. But
+    one that lived when it came first, and is gone by the last, was known while it lived.
 
     With `keep_gone` records are taken in too that were deleted before we knew of them: a restored state knew them once.
     Those told older than they are known are not, but as `back` has it: see `sync.rollback`.
@@ -114,6 +116,11 @@ def absorb_records(
     """
     if not arrived:
         return Absorbed()
+    if lived := _lived(arrived):
+        ids = {record.id for record in lived}
+        ended = [record for record in arrived if record.gone is not None or record.id not in ids]
+        take = partial(absorb_records, tx, stream, mapped=mapped, run=run, at=at, there=there, forgotten=forgotten)
+        return take(lived, keep_gone=keep_gone, back=back) + take(ended, keep_gone=keep_gone, back=back)
     reader = Reader(tx, stream, mapped, run, at)
     reader.forgotten = forgotten if forgotten is not None and forgotten.refresh(tx) else None
     by_id = {record.id: record for record in arrived}
@@ -133,6 +140,14 @@ def absorb_records(
         counts = _counts(len(arrived), reader, taken, back_again)
     reader.complaints.store()
     return counts
+
+
+def _lived(arrived: Sequence[Record]) -> list[Record]:
+    """Those that are gone by the last that is told of them here, as they were before."""
+    last = {record.id: record for record in arrived}
+    if len(last) == len(arrived):
+        return []
+    return [record for record in arrived if record.gone is None and last[record.id].gone is not None]
 
 
 class _Back(NamedTuple):

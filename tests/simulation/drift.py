@@ -163,10 +163,12 @@ def empty(scenario: Scenario, side: Side, name: str) -> None:
 
 
 def _unheard(scenario: Scenario, side: Side, id: str, name: str, stored: object) -> None:
-    """What was given there since what is stored stood there was given in vain."""
+    """What was given there since what is stored stood there was given in vain: no mapping read it of the answers that
+    held it."""
     told = [row.values.get(name) for row in reversed(side.history[id])]
     same = _means_the_same if scenario.people.dated else _same
     vain = list(takewhile(lambda value: not same(value, stored), told))
+    side.shown -= {(id, name, value) for value in vain if value}
     for edit in scenario.people.edits:
         mine = (edit.side, edit.row, edit.field) == (side.name, id, name)
         if mine and any(same(edit.value, value) for value in vain):

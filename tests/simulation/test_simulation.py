@@ -145,6 +145,10 @@ ARCHIVE_OF_ALL = (
     920153958,
     # a record made with the main address, and given another before any run, beside one of who joined by the old one
     *(920118336, 920134597),
+    # the oracle: a value that no mapping had read is lost with its field
+    930104761,
+    # somebody whom one pull told living and then deleted, in pages that were taken in together, was made again
+    930133579,
 )
 """Of worlds with everything that may befall them."""
 ARCHIVE_OF_RESTORED = (

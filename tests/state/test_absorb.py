@@ -169,6 +169,12 @@ def test_gone_keeps_the_body_and_coming_back_clears_it(bench: Bench) -> None:
     assert (row.gone, row.into, row.changed, bool(row.dirty)) == (None, None, None, True)
 
 
+def test_who_lived_and_is_gone_by_the_same_pages_was_known_while_they_lived(bench: Bench) -> None:
+    farewell = Record(id="1", raw=b"{}", gone=Gone.DELETED)
+    assert bench.pull(record("1", email="ana@x.io"), farewell) == Absorbed(pulled=2, new=1, gone=1)
+    assert (bench.row("1").gone, bench.body("1")["email"]) == ("deleted", "ana@x.io")
+
+
 def test_who_was_back_and_went_again_before_anybody_looked_is_heard(bench: Bench) -> None:
     def at(minute: int, gone: Gone | None = None, **values: Any) -> Record:
         return record("1", f"2026-03-01T09:0{minute}:00.000Z", gone=gone, email="ana@x.io", **values)
