@@ -133,13 +133,13 @@ def _firsts(
     beside = {name for name, _ in why.beside} if why else set()
     known = why.holders if why else ()  # None: merged by a version that noted none
     here = f"{group[0].record.connection}/"
-    is_new_here = bool(known) and not any(name.startswith(here) for name in {*beside, *(known or ())})
+    if known and not any(name.startswith(here) for name in {*beside, *known}):
+        known = (*known, *(one.name for one in group if MAIN in one.record.changed))  # ours: who joins has changed none
 
     def had_it(one: _Bearer) -> bool:
         if one.address == main:
             return True
-        made = is_new_here and MAIN in one.record.changed  # with the main one, since then: whoever joins changed none
-        if one.name in beside or not (known is None or one.name in known or made):
+        if one.name in beside or (known is not None and one.name not in known):
             return False
         if why and known is not None and one.record.at(MAIN) <= why.at:
             return True  # it was to be given the main one, and was not yet
