@@ -269,7 +269,7 @@ class Side:
 
     def _create(self, operation: Operation) -> tuple[Row, bool]:
         known = self._meets(operation) if self.habits.finds_by_key else None
-        email, stood = self.left.pop(operation.key, None) or (self.identify(operation.values), self.stood)
+        email, stood = self.left.pop(operation.key, (self.identify(operation.values), self.stood))
         if known is not None:
             if self.whose[known.id] != email and stood.get(known.id, ("", ""))[1] != _address(known.values):
                 self.mistaken.update((email, self.whose[known.id]))
