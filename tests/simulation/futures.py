@@ -47,6 +47,10 @@ def _zoho(call: Call) -> Call:
 UNBOUND: Mapping[str, Callable[[Call], Call]] = {"mailchimp": _mailchimp, "salesforce": _salesforce, "zoho": _zoho}
 """Platforms whose pulls ask for rows up to a bound, and a call as a platform takes it that does not heed it."""
 
+TIMED: Mapping[str, str] = {"constant_contact": "permission_to_send"}
+"""Platforms that keep the time of an opt-out beside the record's own, and the field that says it: that one would stay
+ahead when the record has a true time again, and the later of the two is the record's version."""
+
 
 @dataclass
 class Futures:
@@ -71,12 +75,14 @@ class Futures:
     @contextmanager
     def stamping(self, name: str, operation: Operation) -> Iterator[None]:
         """Inside, somebody writes there, and it may be stamped ahead. Where an index lags nothing is: an older state
-        could not be told from an edit with a true time. Nor is whoever joins where a pull's bound would hide them."""
+        could not be told from an edit with a true time. Nor is whoever joins where a pull's bound would hide them, nor an
+        opt-out whose time would stay."""
         store, email = self.sandboxes[name].store, _email(operation)
         self.ahead.pop((name, email), None)
         drawn = self.rate and self.rng.random() < self.rate
         hidden = operation.verb is Verb.CREATE and name in UNBOUND
-        if not drawn or hidden or getattr(self.sandboxes[name], "index_lag", None):
+        stays = TIMED.get(name) in operation.values
+        if not drawn or hidden or stays or getattr(self.sandboxes[name], "index_lag", None):
             yield
             return
         self.ahead[(name, email)] = self.by

@@ -38,6 +38,8 @@ BESIDE = (
     (810000416, ("constant_contact", "outreach"), set(beside.KINDS)),
     # the world: a time ahead of the platforms' clocks was none ahead of the engine's soon, and a true one came after it
     (810014310, ("activecampaign", "constant_contact"), set(beside.KINDS)),
+    # the world: the time of an opt-out stayed ahead when its record had a true one again
+    (810026962, ("constant_contact", "zoho"), set(beside.KINDS)),
     # the second round of a write that was lost wrote over what somebody had given since the first one looked
     (810020296, ("calendly", "constant_contact"), set(beside.KINDS)),
     # the world: somebody whom an index did not show yet got another address elsewhere, and was made by that one
