@@ -75,8 +75,8 @@ class Futures:
     @contextmanager
     def stamping(self, name: str, operation: Operation) -> Iterator[None]:
         """Inside, somebody writes there, and it may be stamped ahead. Where an index lags nothing is: an older state
-        could not be told from an edit with a true time. Nor is whoever joins where a pull's bound would hide them, nor an
-        opt-out whose time would stay."""
+        could not be told from an edit with a true time. Nor is whoever joins where a pull's bound would hide them,
+        nor an opt-out whose time would stay."""
         store, email = self.sandboxes[name].store, _email(operation)
         self.ahead.pop((name, email), None)
         drawn = self.rate and self.rng.random() < self.rate
