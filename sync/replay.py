@@ -20,7 +20,10 @@ _SOME = quarantine.c.id.in_(bindparam("some", expanding=True))
 _STANDING = select(quarantine).where(_SOME, quarantine.c.state != "resolved")
 _REPLAYED = update(quarantine).where(_SOME).values(state="replaying")
 _PLAN_ANEW = (
-    update(leads).where(leads.c.id.in_(bindparam("some", expanding=True)), leads.c.state == "live").values(dirty=2)
+    update(leads)
+    .where(leads.c.id.in_(bindparam("some", expanding=True)), leads.c.state == "live")
+    .where(leads.c.dirty == 0)  # one that is to be merged first is planned after that
+    .values(dirty=2)
 )
 
 

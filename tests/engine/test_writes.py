@@ -11,6 +11,7 @@ from config.errors import InDoubt
 from connectors.api import Operation
 from sync.planning import plan_batches
 from sync.push import send
+from sync.replay import replay
 from sync.runs import Options, Runner
 from sync.state.schema import journal, meta, quarantine
 from tests.engine.conftest import Loop
@@ -41,6 +42,30 @@ def test_a_refused_field_does_not_hold_up_the_others(loop: Loop) -> None:
         [entry] = tx.execute(select(quarantine).where(quarantine.c.state == "open"))
     assert (entry.field, entry.code, entry.connection) == ("title", "too_long", "beta")
     assert loop.sync().counts["write"] == {}
+
+
+def test_a_refused_write_that_is_let_go_waits_for_what_its_lead_has_yet_to_become(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run died when it had stored an edit, and nothing was decided of it yet."""
+    ours, theirs = pair(loop)
+    loop.beta.refuse = lambda op: rejected("title", "too_long") if "title" in op.values else None
+    loop.sync()
+    loop.alpha.edit("contacts", ours, {"title": "Boss"})
+
+    def dies(*told: object) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sync.decide.merge_batch", dies)
+        with pytest.raises(Died):
+            loop.sync()
+    with loop.workspace.state.read() as tx:
+        replay(loop.workspace, tx.execute(select(quarantine.c.id)).scalars().all())
+    loop.beta.refuse = lambda operation: None
+    loop.sync()
+    assert loop.alpha.rows["contacts"][ours].values["title"] == "Boss"
+    assert loop.beta.rows["contacts"][theirs].values["title"] == "Boss"
 
 
 def test_what_a_run_has_written_already_is_not_sent_again_by_it(loop: Loop) -> None:

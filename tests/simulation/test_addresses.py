@@ -13,6 +13,8 @@ PASSED_ON = (200278, ("activecampaign", "constant_contact"))
 BY_ID = (300887, ("hubspot", "mailchimp"))
 """One where what is written at Mailchimp is to reach a member, whatever address they have by then."""
 ARCHIVE = (
+    # a write that quarantine let go was planned before what a run had stored, and died over, was decided
+    (810031449, ("activecampaign", "outreach")),
     # what a create without an answer had made was taken for a record of whoever had had its address before
     (610007289, ("activecampaign", "outreach")),
     # what somebody was merged into, unseen before, went to whoever had had its address first, and two people were one
