@@ -40,4 +40,32 @@ DOUBT = (
         "        raise RetryLater(what, connection=client.account.connection, object=object) from error\n",
         tests="tests/connectors/salesforce/test_push.py",
     ),
+    Bug(
+        "Constant Contact: the second round writes over what somebody gave since the first",
+        "connectors/constant_contact/push.py",
+        "        if any(told[name] not in (seen[name], values[name]) for name in seen):\n",
+        "        if False:\n",
+        tests="tests/connectors/constant_contact/test_push.py",
+    ),
+    Bug(
+        "what a pull brought of a write in doubt is spread before it is looked up",
+        "sync/steps/push.py",
+        "            for lead in brought(tx, name)\n",
+        "            for lead in brought(tx, name) & set()\n",
+        tests="tests/engine/test_doubt.py",
+    ),
+    Bug(
+        "whoever is known by an address passes for another's record under it",
+        "sync/readdressed.py",
+        "told) or _is_anothers(tx, workspace, stream, before, told):",
+        "told):",
+        tests="tests/engine/test_doubt.py",
+    ),
+    Bug(
+        "a write that is let go is planned before its lead is merged",
+        "sync/replay.py",
+        "    .where(leads.c.dirty == 0)  # one that is to be merged first is planned after that\n",
+        "",
+        tests="tests/engine/test_writes.py",
+    ),
 )

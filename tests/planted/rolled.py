@@ -148,4 +148,11 @@ ROLLED = (
         "    broken = {",
         tests="tests/engine/test_rollback.py::test_a_run_of_another_connection_writes_nothing_either",
     ),
+    Bug(
+        "who is asked for by id while a word on a roll-back is carried out is heard only where older",
+        "sync/steps/rolled_back.py",
+        "            _take_in(attempt, tx, connection, object, asked.newer)\n",
+        "",
+        tests="tests/engine/test_rollback.py",
+    ),
 )
