@@ -7,19 +7,21 @@ caller's transaction: the cursor never stands for records that are not here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from connectors.api import Page, Record
+from connectors.api import Gone, Page, Record
 from mappings.compiler import Mapped
 from mappings.model import Kind
 from sync.arrivals import Arrivals, Back, Loss
 from sync.happened import Happened
 from sync.reader import Reader
+from sync.state import rows
+from sync.state.schema import records
 from sync.state.suppression import Suppression
 from sync.streams import StreamRow, save_cursor, stream_for
 from sync.timekeeping import theirs
@@ -91,6 +93,21 @@ def absorb_found(
     stream = stream_for(tx, connection, object, mapped.kind)
     there, forgotten = theirs(workspace, connection, at), workspace.suppression
     return absorb_records(tx, stream, list(found), mapped, run=run, at=at, there=there, forgotten=forgotten, back=back)
+
+
+def absorb_asked(
+    tx: Connection, workspace: Workspace, connection: str, object: str, asked: Mapping[str, Record], *, run: str
+) -> Absorbed:
+    """Absorb records of a connection's object by the ids that they were asked for by. A known one that another answers
+    for lives on as that one, and is taken in as ended: what is given to the other later would pass for carried over
+    once a pull told of that end."""
+    stream = stream_for(tx, connection, object, workspace.mapped(connection)[object].kind)
+    others = {id: record for id, record in asked.items() if record.id != id and record.gone is None}
+    known = rows.find(tx, records, stream.id, ("id", "gone"), "id", list(others)) if others else ()
+    living = [id for id, gone in known if gone is None]
+    ended = [Record(id, b"{}", others[id].version, Gone.MERGED, into=others[id].id) for id in sorted(living)]
+    found = {record.id: record for record in (*asked.values(), *ended)}
+    return absorb_found(tx, workspace, connection, object, found.values(), run=run)
 
 
 def absorb_records(

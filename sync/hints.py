@@ -20,7 +20,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from config.clock import unstamp
 from config.errors import Misconfigured, RecordRejected
 from connectors.api import Notice, Record
-from sync.absorb import Absorbed, absorb_found
+from sync.absorb import Absorbed, absorb_asked
 from sync.ledger import Ledger
 from sync.load import chunks
 from sync.planning import approved, plan_batches
@@ -186,9 +186,8 @@ def follow(
     for some in chunks([one for one in told if whole and one.record], READ):
         found = _read(workspace, connection, object, [one.record for one in some])
         left += [one for one in some if one.record not in found]
-        records = list({record.id: record for record in found.values()}.values())
         with workspace.state.begin(durable=False) as tx:  # a power cut takes records back, and brings their hints
-            counts = absorb_found(tx, workspace, connection, object, records, run=run)
+            counts = absorb_asked(tx, workspace, connection, object, found, run=run)
             drop(tx, connection, [one for one in some if one.record in found])
             inside(tx, counts)
         yield f"hints:{connection}:{object}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from sync.absorb import absorb_found
+from sync.absorb import absorb_asked
 from sync.conversions import again
 from sync.drift import recall
 from sync.load import chunks
@@ -62,6 +62,6 @@ def _read_anew(workspace: Workspace, rows: Sequence[Any]) -> int:
                 tx.execute(
                     update(records).where(records.c.stream == stream.id, records.c.id.in_(some)).values(raw_hash=0)
                 )
-            absorb_found(tx, workspace, connection, object, found.values(), run="replay")
+            absorb_asked(tx, workspace, connection, object, found, run="replay")
         number += len(found)
     return number

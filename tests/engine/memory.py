@@ -143,10 +143,12 @@ class MemoryConnector:
     def read(self, object: str, key: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, Record]:
         self.calls += 1
         found = {}
-        for row in self.memory.rows.get(object, {}).values():
+        rows = self.memory.rows.get(object, {})
+        for row in rows.values():
             value = row.id if key == "id" else str(row.values.get(key))
             if value in values:
-                found[value] = _record(row)
+                merged = key == "id" and row.gone is Gone.MERGED
+                found[value] = _record(rows[row.into] if merged else row)
         return found
 
     def push(self, operations: Sequence[Operation], fields: Sequence[str]) -> Iterator[Result]:

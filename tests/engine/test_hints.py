@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from config.errors import ClosedloopError, RetryLater
-from connectors.api import Notice, Record
+from connectors.api import Gone, Notice, Record
 from sync import hints
 from sync.daemon import Daemon
 from sync.engine.inline import InlineEngine
 from sync.runs import Options, Runner
+from sync.state.schema import quarantine
 from tests.engine.conftest import Loop, open_loop
-from tests.engine.memory import MemoryConnector
+from tests.engine.memory import MemoryConnector, rejected
 
 
 @pytest.fixture
@@ -88,6 +90,28 @@ def test_a_hint_is_read_by_id_and_what_it_brought_is_written_on_without_a_pull(
     assert (synced.alpha.pulls, synced.beta.pulls) == (0, 0)
     assert pending(synced) == {}
     assert ticks(daemon, synced, 3) == 0
+
+
+@pytest.mark.parametrize("again", ["Chief", "Head"])
+def test_what_is_given_again_after_a_merge_that_a_hint_brought_was_not_carried_over(synced: Loop, again: str) -> None:
+    """The hint was of the one merged away, and the other answered for it: the pull that tells of the end comes later,
+    when somebody has given the other one what the first had."""
+    daemon = daemon_of(synced)
+    synced.clock.advance(5)
+    synced.alpha.put("contacts", {"email": "ana@x.io", "title": "Boss"}, "a2")
+    synced.alpha.remove("contacts", "a1", Gone.MERGED, into="a2")
+    synced.alpha.refuse = lambda operation: rejected(code="merged_away") if operation.id == "a1" else None
+    tell(synced, "alpha", "a1")
+    ticks(daemon, synced, 6)
+    assert synced.beta.rows["contacts"]["b1"].values["title"] == "Boss"
+    assert (synced.alpha.pulls, pending(synced)) == (0, {})
+    synced.clock.advance(5)
+    synced.alpha.edit("contacts", "a2", {"title": again})
+    synced.settled()
+    assert synced.alpha.rows["contacts"]["a2"].values["title"] == again
+    assert synced.beta.rows["contacts"]["b1"].values["title"] == again
+    with synced.workspace.state.read() as tx:
+        assert tx.execute(select(quarantine)).all() == []  # nothing was written to who is merged away
 
 
 def test_the_other_side_is_read_before_it_is_written(synced: Loop) -> None:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from sqlalchemy import insert, select, update
 
+from connectors.api import Gone
 from mappings.model import Kind
 from sync.insight.explain import explain, find
 from sync.insight.report import _shared, funnel
@@ -115,6 +116,20 @@ def test_a_refused_record_is_read_anew_when_released(loop: Loop) -> None:
     assert replay(loop.workspace, [1]) == {"read": 1, "planned": 0}
     with loop.workspace.state.read() as tx:
         assert status(tx)["quarantine"] == []
+
+
+def test_a_refused_record_that_was_merged_away_meanwhile_lives_on_as_the_one_that_answers(loop: Loop) -> None:
+    loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"}, "old")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "old", {"phone": "call me"})
+    loop.sync(push=False)
+    loop.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"}, "new")
+    loop.alpha.remove("contacts", "old", Gone.MERGED, into="new")
+    assert replay(loop.workspace, [1]) == {"read": 1, "planned": 0}
+    with loop.workspace.state.read() as tx:
+        assert status(tx)["quarantine"] == []
+        assert tx.execute(select(records.c.into).where(records.c.id == "old")).scalar() == "contacts/new"
 
 
 def test_a_campaigns_cost_is_shared_by_the_leads_it_brought(worked: Loop) -> None:

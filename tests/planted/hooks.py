@@ -6,6 +6,14 @@ from tests.planted.bug import Bug
 
 HOOKS = (
     Bug(
+        "whoever is asked for, and answered for by another, lives on as themselves",
+        "sync/absorb.py",
+        "living = [id for id, gone in known if gone is None]",
+        "living = [id for id, gone in known if gone is not None]",
+        tests="tests/engine/test_hints.py::"
+        "test_what_is_given_again_after_a_merge_that_a_hint_brought_was_not_carried_over",
+    ),
+    Bug(
         "a hint that is told again while it is followed is dropped",
         "sync/hints.py",
         'hints.c.told == bindparam("times"),',
