@@ -371,13 +371,19 @@ class Arrivals:
             return
         self.gone += not same and (before.gone is None or before.version != "")  # else nobody ever saw it alive
         self.changed += same  # it was back, and said more, before it went again
-        ended = max(record.version, before.version) if into else before.version  # what came after is its heir's own
+        ended = self._end(record, before) if into else before.version  # what came after is its heir's own
         if body != old:
             self.updates.append(self._revised(record, raw_hash, before, old, body, body_bytes(body), []))
             ended = record.version or before.version
         self.farewells.append((record.id, raw_hash, record.gone.value, into, ended))  # stored after the updates
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = {}
+
+    def _end(self, record: Record, before: _Known) -> str:
+        """When it ended, which was no earlier than what it is known to have said, but for a time in the future."""
+        if record.version and is_far(before.version, self.there):
+            return record.version
+        return max(record.version, before.version)
 
     def _says_more(self, record: Record, before: _Known, same: bool) -> bool:
         """Whether what a record says that is gone is heard. One that is gone as it was before has been back since, and

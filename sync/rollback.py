@@ -291,7 +291,7 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
         lost_by = {f"{place}/{loss.record}" for loss in losses[(lead, name)]}
         if _is_overtaken(field, views[lead], value, since, lost_by):
             continue
-        heard = [[view.name, said] for view in views[lead] for said in _said(view, name)]
+        heard = [[view.name, said] for view in views[lead] for said in _said(field, view)]
         decided = max([at, *(voice.at for voice in speaking(field, views[lead]))])
         decision = {"value": value, "at": decided, "since": since, "source": "", "always": False, "heard": heard}
         rows.append(_decided(lead, name, decision, at))
@@ -340,10 +340,13 @@ def _goes_on(known: Field, views: Sequence[RecordView], value: Any) -> bool:
     return known.rule in _LASTING and told > rank.get(value, -1)
 
 
-def _said(view: RecordView, name: str) -> list[Any]:
-    """What a record says of the field: as it holds it, and as it was sent what the platform made that of."""
-    held = view.held.get(name)
-    return [view.body.get(name), *([held[0]] if held else [])]
+def _said(known: Field, view: RecordView) -> list[Any]:
+    """What a record says of the field: as it holds it, and as it was sent what the platform made that of. A blank that
+    says nothing so far may turn out to be somebody's word, when a write of unknown fate has been looked up."""
+    value, held = view.body.get(known.name), view.held.get(known.name)
+    if value in (None, []) and known.rule not in _LASTING and not speaking(known, [view]):
+        return []
+    return [value, *([held[0]] if held else [])]
 
 
 def _decided(lead: str, name: str, decision: dict[str, Any], at: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sync.state.schema import conflicts, leads, records
 from sync.workspace import Workspace
 from tests.engine.conftest import Loop, write_project
 from tests.engine.memory import Memory, MemoryConnector
+from tests.simulation.clocks import Watch
 
 
 def live(loop: Loop) -> int:
@@ -386,6 +387,25 @@ def test_a_conversion_is_followed_whichever_side_comes_first(loop: Loop) -> None
     loop.beta.remove("prospects", prospect, Gone.CONVERTED, into=contact, into_object="contacts")
     loop.sync(push=False)
     assert live(loop) == 1
+
+
+@pytest.mark.parametrize("days", [0, 40])
+def test_what_a_converted_prospect_held_and_its_contact_is_given_again_counts_from_now(loop: Loop, days: int) -> None:
+    """Also where the prospect bore a time far in the future: it ended when it was converted."""
+    loop.beta.clock = Watch(loop.clock, days * 86400)
+    prospect = loop.beta.put("prospects", {"email": "ana@x.io", "title": "Boss"})
+    loop.beta.clock = loop.clock
+    ana = loop.alpha.put("contacts", {"email": "ana@x.io"})
+    loop.settled()
+    loop.clock.advance(60)
+    contact = loop.beta.put("contacts", {"email": "ana@x.io", "title": "Boss"})
+    loop.beta.remove("prospects", prospect, Gone.CONVERTED, into=contact, into_object="contacts")
+    loop.settled()
+    for side, id, title in ((loop.alpha, ana, "Chief"), (loop.beta, contact, "Boss")):
+        loop.clock.advance(60)
+        side.edit("contacts", id, {"title": title})
+        loop.settled()
+        assert [row["title"] for row in (*loop.alpha.all("contacts"), *loop.beta.all("contacts"))] == [title, title]
 
 
 def test_an_address_of_somebody_else_is_left_to_a_person(loop: Loop) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sync import planfile
+from sync.conflicts import listed
 from sync.pull import pull_object
 from sync.rollback import ACCEPT, PUT_BACK
 from sync.runs import Options, Report, Runner
@@ -457,3 +458,30 @@ def test_what_somebody_gave_last_is_heard_before_anything_is_put_back(loop_back:
     loop_back.reopen()
     loop_back.settled()
     assert titles(loop_back) == {("Head", "Head")}
+
+
+def test_who_took_out_what_a_write_in_doubt_gave_is_heard_after_it_was_put_back(loop_back: Loop) -> None:
+    """When alpha's value was put back nobody knew yet that beta had ever had it: the blank there had said nothing."""
+    loop_back.alpha.put("contacts", {"email": "new@x.io", "title": None, "consent": "subscribed"}, id="a8")
+    loop_back.beta.put("contacts", {"email": "new@x.io"}, id="b8")
+    loop_back.settled()
+    kept = deepcopy(loop_back.alpha.rows)
+    loop_back.clock.advance(2 * HOUR)
+    for id in ids(loop_back, "a"):
+        loop_back.alpha.edit("contacts", id, {"title": "Chief"})
+    loop_back.settled()
+    loop_back.alpha.edit("contacts", "a8", {"title": "Head"})
+    loop_back.beta.lose_answers = 1
+    run(loop_back)
+    assert loop_back.beta.rows["contacts"]["b8"].values["title"] == "Head"
+    loop_back.beta.edit("contacts", "b8", {"title": None})
+    loop_back.clock.advance(2 * HOUR)
+    loop_back.alpha.rows = kept
+    assert run(loop_back, names=("alpha",)).state == "held"
+    assert run(loop_back, "backfill", ("alpha",), choice=PUT_BACK).state == "done"
+    for _ in range(3):
+        run(loop_back)
+    with loop_back.workspace.state.read() as tx:
+        [question] = listed(tx)
+    assert (question["field"], [option["value"] for option in question["options"]]) == ("title", ["Head", None])
+    assert loop_back.beta.rows["contacts"]["b8"].values["title"] is None

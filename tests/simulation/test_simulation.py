@@ -107,6 +107,9 @@ ARCHIVE_OF_ODDITIES = (
 )
 """Of worlds whose platforms do something by themselves, too: `oddities.py`."""
 ARCHIVE_OF_ALL = (
+    # what a contact was given again, that the lead it was made of had held, fell to what had been given between: that
+    # lead had borne a time in the future, and passed for one that had not ended yet
+    920170021,
     # the oracle: the record that had the whole of a time was merged into another's, and another side kept a part
     810160449,
     # who joined by the address that a write in doubt was to give somebody else's record passed for that record
