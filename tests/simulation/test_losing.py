@@ -11,7 +11,7 @@ from tests.simulation.losing import Losing
 from tests.simulation.rolling import RollingScenario
 from tests.simulation.scenario import Scenario
 
-SEEDS = 60
+SEEDS = 150
 WORLDS = {"port": Scenario, "deals": DealScenario, "rolled": RollingScenario}
 MET = {
     "doubt.py date_late",
@@ -22,6 +22,7 @@ MET = {
     "pull.py pull_object",
     "push.py _recover_object",
     "push.py _send_object",
+    "steps/attempt.py begin_anew",
     "steps/attempt.py report",
     "steps/decide.py decide",
     "steps/pull.py bind",
