@@ -50,7 +50,8 @@ def main(what: str, address: str, folder: Path) -> None:
     contacts = mapping["contacts"]
     memory.settle()  # as the command line does
     if what == "rescan":
-        restart(state, "hubspot", "contacts", contacts.kind)
+        with state.begin() as tx:
+            restart(tx, "hubspot", "contacts", contacts.kind)
     pulled = pull_object(
         state, connector, contacts, "hubspot", run="run_bench", now=lambda: stamp(clock.now()), bulk=what == "rescan"
     )
