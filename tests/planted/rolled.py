@@ -22,13 +22,6 @@ ROLLED = (
         tests="tests/engine/test_older_records.py",
     ),
     Bug(
-        "what a listing shows late is taken for rolled back once a person has said which way",
-        "sync/rollback.py",
-        "kept=lasting if way == ACCEPT else None, listed=True)",
-        "kept=lasting if way == ACCEPT else None)",
-        tests="tests/engine/test_rollback.py::test_what_a_listing_shows_late_is_no_roll_back_to_whoever_says_which_way",
-    ),
-    Bug(
         "a stage that was kept falls where no record has any",
         "sync/core/merge.py",
         "            if (last := _last_word(field, decided.get(field.name), before.get(field.name))) is not None:\n",
