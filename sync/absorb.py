@@ -133,14 +133,14 @@ def absorb_records(
     """
     if not arrived:
         return Absorbed()
-    if lived := _lived(arrived):
+    by_id = {record.id: record for record in arrived}
+    if lived := _lived(arrived, by_id):
         ids = {record.id for record in lived}
         ended = [record for record in arrived if record.gone is not None or record.id not in ids]
         take = partial(absorb_records, tx, stream, mapped=mapped, run=run, at=at, there=there, forgotten=forgotten)
         return take(lived, keep_gone=keep_gone, back=back) + take(ended, keep_gone=keep_gone, back=back)
     reader = Reader(tx, stream, mapped, run, at)
     reader.forgotten = forgotten if forgotten is not None and forgotten.refresh(tx) else None
-    by_id = {record.id: record for record in arrived}
     for id in [id for id in by_id if not id.isprintable() or not id]:
         reader.refuse(by_id.pop(id), "bad_id", "has an id that is empty or holds control characters")
     if stream.kind is Kind.ACTIVITY:
@@ -159,9 +159,8 @@ def absorb_records(
     return counts
 
 
-def _lived(arrived: Sequence[Record]) -> list[Record]:
-    """Those that are gone by the last that is told of them here, as they were before."""
-    last = {record.id: record for record in arrived}
+def _lived(arrived: Sequence[Record], last: Mapping[str, Record]) -> list[Record]:
+    """Those that are gone by the `last` that is told of them here, as they were before."""
     if len(last) == len(arrived):
         return []
     return [record for record in arrived if record.gone is None and last[record.id].gone is not None]
