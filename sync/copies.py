@@ -101,6 +101,7 @@ def recognise(tx: Connection, changed: Sequence[Changed], at: str) -> None:
                     _note_late(tx, (connection, object, id), _survivor(tx, home), at)
                 elif not _noted(tx, (connection, object, id), home, at):
                     leave_out(tx, stream, (connection, object, id), _survivor(tx, home), at)
+            _let_go(tx, stream, (connection, object), some, at)
 
 
 def _note_late(tx: Connection, copy: Place, home: Place, at: str) -> None:
@@ -109,6 +110,36 @@ def _note_late(tx: Connection, copy: Place, home: Place, at: str) -> None:
     known = select(copies.c.record).where(there, (copies.c.record == copy[2]) | _HOME.in_([home]))
     if tx.execute(known).first() is None:
         note(tx, copy, home, at)
+
+
+_KNOWN = select(copies.c.record, copies.c.home_connection, copies.c.home_object, copies.c.home_record)
+_BORE = (
+    select(records.c.id, records.c.body)
+    .where(records.c.stream == bindparam("of"), records.c.gone.is_not(None), records.c.gone != OUTSIDE)
+    .where(records.c.into.is_(None), records.c.body.contains('"home":"', autoescape=True))
+    .order_by(records.c.id)
+)
+
+
+def _let_go(tx: Connection, stream: int, where: tuple[str, str], ids: Sequence[str], at: str) -> None:
+    """Those copies that name no home any more are deals of their own where one that is gone by now named it, too: that
+    one was the copy. So are those whose home lives on as another. Any other name was lost, and is given again."""
+    known = tx.execute(_KNOWN.where(_RECORD.in_([(*where, id) for id in ids]))).all()
+    blank = {(row[1], row[2], row[3]): row.record for row in known if _is_own(tx, (*where, row.record))}
+    for merged in [home for home in blank if _survivor(tx, home) != home]:
+        tx.execute(copies.delete().where(_RECORD.in_([(*where, blank.pop(merged))])))
+    for id, body in tx.execute(_BORE, {"of": stream}).all() if blank else ():
+        named = place(str(orjson.loads(body)["home"]))
+        home = named and _survivor(tx, named)
+        if home in blank:
+            note(tx, (*where, id), home, at)
+            del blank[home]
+
+
+def _is_own(tx: Connection, where: Place) -> bool:
+    """Whether this deal is there, and told to name no home."""
+    body = tx.execute(_STANDS, {"of": where[0], "named": where[1], "id": where[2]}).scalar()
+    return body is not None and orjson.loads(body).get("home", where) is None
 
 
 def _noted(tx: Connection, copy: Place, home: Place, at: str) -> bool:

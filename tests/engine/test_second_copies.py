@@ -150,6 +150,26 @@ def test_a_second_copy_takes_the_place_of_the_first_that_somebody_deletes(both: 
     assert _read_anew(both) == 0
 
 
+@pytest.mark.parametrize("at_once", [True, False], ids=["heard at once", "the deletion heard before"])
+def test_a_copy_that_was_made_a_deal_of_its_own_counts_where_the_second_one_is_gone(both: Deals, at_once: bool) -> None:
+    """And the home is not copied again: its copy was deleted."""
+    copy, clone = _duplicated(both)
+    both.clock.advance(60)
+    both.alpha.remove("deals", clone)
+    if not at_once:
+        both.settled()
+        both.clock.advance(60)
+    both.alpha.edit("deals", copy, {"home": None, "worth": "100"})
+    both.settled()
+    assert values(both)["won_deals"] == 2
+    [home] = both.beta.rows["deals"]
+    both.clock.advance(60)
+    both.beta.edit("deals", home, {"amount": "950"})
+    both.settled()
+    assert [deal["worth"] for deal in both.alpha.all("deals")] == ["100"]
+    assert complaints(both) == []
+
+
 def test_two_copies_of_deals_that_are_merged_stay_and_one_of_them_is_followed(both: Deals) -> None:
     """The other is left as it is, even where somebody changes it; and nothing is asked about it."""
     _, prospect = ana(both)
@@ -167,6 +187,23 @@ def test_two_copies_of_deals_that_are_merged_stay_and_one_of_them_is_followed(bo
     assert values(both)["open_amount"] == {"amount": "901", "currency": "EUR"}
     assert complaints(both) == []
     assert _read_anew(both) == 0
+
+
+def test_a_copy_of_a_deal_that_was_merged_counts_where_somebody_makes_it_one_of_its_own(both: Deals) -> None:
+    """What it was a copy of lives on as another, which has a copy of its own there."""
+    _, prospect = ana(both)
+    old, new = deal(both, prospect, name="Old"), deal(both, prospect, name="New")
+    both.settled()
+    both.clock.advance(60)
+    both.beta.remove("deals", old, Gone.MERGED, into=new)
+    both.settled()
+    left = next(id for id, row in both.alpha.rows["deals"].items() if row.values["title"] == "Old")
+    both.clock.advance(60)
+    both.alpha.edit("deals", left, {"home": None, "worth": "7"})
+    both.beta.edit("deals", new, {"amount": "901"})
+    both.settled()
+    assert values(both)["open_amount"] == {"amount": "908", "currency": "EUR"}
+    assert both.alpha.rows["deals"][left].values["home"] is None
 
 
 def test_a_copy_of_unknown_fate_is_its_homes_before_that_of_a_deal_merged_into_it(both: Deals) -> None:
