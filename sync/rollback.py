@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
 
-from config.clock import stamp
+from config.clock import stamp, unstamp
 from config.errors import Misconfigured, PermissionMissing, RecordRejected
 from connectors.api import Gone, Record
 from mappings.model import Field, Kind, Rule, Values
@@ -30,6 +30,7 @@ from sync.load import chunks, provenances, record_views
 from sync.parked import OLDER, ROLLED_BACK
 from sync.state.database import upsert
 from sync.state.schema import conflicts, leads, meta, records, streams
+from sync.timekeeping import theirs
 from sync.withheld import contest, note
 from sync.workspace import Workspace
 
@@ -160,8 +161,8 @@ def _still_older(workspace: Workspace, connection: str, object: str, told: Colle
 
 
 def _known(workspace: Workspace, connection: str, object: str, which: Any) -> list[Any]:
-    """(id, version, gone) of the records that every index shows by now, the newest first."""
-    until = stamp(workspace.clock.now() - LAGS)
+    """(id, version, gone) of the records that every index shows by now, by the platform's clock; the newest first."""
+    until = stamp(unstamp(theirs(workspace, connection, stamp(workspace.clock.now()))) - LAGS)
     with workspace.state.read() as tx:
         return list(tx.execute(which, {"of": connection, "named": object, "until": until}).all())
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from config.clock import stamp
 from connectors.api import Health
 from sync.checkup import check_online
+from sync.conflicts import listed
 from sync.runs import Options, Runner
 from sync.state.schema import journal
 from sync.timekeeping import difference
@@ -122,3 +123,18 @@ def test_what_an_index_shows_late_is_no_time_that_was_ahead_and_is_true_again(be
     assert behind.alpha.rows["contacts"]["a1"].values["title"] == "Queen"
     row.values, row.version = after
     assert titles(behind) == ["Queen", "Queen"]
+
+
+def test_by_the_clock_of_its_platform_a_record_is_old_enough_to_be_asked_about(behind: Loop) -> None:
+    """What is told older than it has been known for more than an hour there goes to a person, and is not left in
+    silence: its time was hours ahead when it was read, and is not any more."""
+    behind.alpha.edit("contacts", "a1", {"title": "Queen"})
+    behind.alpha.rows["contacts"]["a1"].version = stamp(behind.clock.now() + timedelta(hours=5))
+    behind.settled()
+    behind.clock.advance(60)
+    behind.alpha.edit("contacts", "a1", {"title": "King"})
+    behind.clock.advance(4.5 * 3600)
+    Runner(behind.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
+    with behind.workspace.state.read() as tx:
+        [asked] = listed(tx)
+    assert (asked["why"], {option["value"] for option in asked["options"]}) == ("older", {"Queen", "King"})

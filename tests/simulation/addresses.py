@@ -108,7 +108,7 @@ class Addresses:
 
     def _givers(self, values: Mapping[str, Any]) -> list[str]:
         """The people who gave these values."""
-        given = (self.scenario._number(values.get(one)) for one in self.scenario.pair.spoken)
+        given = (self.scenario.number(values.get(one)) for one in self.scenario.pair.spoken)
         return [self.scenario.said[number].email for number in given if number is not None]
 
     def may_join(self, name: str, email: str) -> bool:

@@ -72,6 +72,11 @@ class Futures:
         heedless = [name for name in self.names if name in UNBOUND and self.rng.random() < 0.25]
         self.heedless = frozenset(heedless) if self.allowed else frozenset()
 
+    @property
+    def longest(self) -> float:
+        """By how many seconds an edit is ahead: by the engine's clock, too."""
+        return self.by.total_seconds() + self.fast
+
     @contextmanager
     def stamping(self, name: str, operation: Operation) -> Iterator[None]:
         """Inside, somebody writes there, and it may be stamped ahead. Where an index lags nothing is: an older state
@@ -88,7 +93,7 @@ class Futures:
         self.ahead[(name, email)] = self.by
         self.met(STAMPED)
         before = store.clock
-        store.clock = Watch(self.clock, self.by.total_seconds() + self.fast)
+        store.clock = Watch(self.clock, self.longest)
         try:
             yield
         finally:

@@ -42,7 +42,7 @@ def _check_field(scenario: PairScenario, email: str, name: str, held: Mapping[st
     [value] = values
     mine = {number for number, said in enumerate(scenario.said) if (said.email, said.name) == (email, name)}
     if not mine:
-        if scenario._number(value) is not None:
+        if scenario.number(value) is not None:
             raise Violation(f"P5: {name} of {email} is {value!r}, which nobody said of it")
         return
     # what was said while the engine was at work, and written over before anybody was shown it, it cannot have heard
@@ -50,5 +50,5 @@ def _check_field(scenario: PairScenario, email: str, name: str, held: Mapping[st
     if value is None and not heard and WHOLE.intersection(scenario.names):
         return
     standing = mine - {other for number in heard for other in scenario.said[number].replaced}
-    if scenario._number(value) not in standing:
+    if scenario.number(value) not in standing:
         raise Violation(f"P4: {name} of {email} is {value!r}; may be {sorted(standing)}")

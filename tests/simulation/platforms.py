@@ -31,7 +31,7 @@ from sync.runs import Options, Report, Runner
 from sync.state.schema import leads, leases, quarantine
 from sync.targets import targets
 from sync.workspace import Owners, Workspace
-from tests.simulation import clocks, habits, keepsakes, logins, sources
+from tests.simulation import clocks, habits, keepsakes, logins, questions, sources
 from tests.simulation.beside import Beside
 from tests.simulation.marks import MemoryMarks
 from tests.simulation.optouts import OptOuts
@@ -322,13 +322,13 @@ class PairScenario:
         self.told.append(f"{name}: {email} {values}")
 
     def _value(self, email: str, name: str, seen: Any) -> str:
-        before = self._number(seen)
+        before = self.number(seen)
         replaced = frozenset() if before is None else self.said[before].replaced | {before}
         self.said.append(Said(email, name, replaced))
         return f"Valüe {len(self.said) - 1}"
 
     @staticmethod
-    def _number(value: Any) -> int | None:
+    def number(value: Any) -> int | None:
         found = re.fullmatch(r"Valüe (\d+)", str(value or ""))
         return int(found[1]) if found else None
 
@@ -398,7 +398,7 @@ class PairScenario:
         self._heal()
         if waiting := self.beside.futures.waiting():
             self._check(waiting)
-            self.pair.clock.advance(self.beside.futures.by.total_seconds())
+            self.pair.clock.advance(self.beside.futures.longest)
             self._come_to_rest()
         self._check()
 
@@ -420,6 +420,18 @@ class PairScenario:
         self._come_to_rest()
 
     def _come_to_rest(self) -> None:
+        self._settle()
+        with self._opened(watched=False) as command:
+            asked = questions.put_right(self, command)
+        if asked:
+            self._settle()
+        self.pair.clock.advance(600)
+        again = self.sync("backfill") or self.sync("backfill")  # it dies once at most
+        assert again is not None
+        if again.counts["write"]:
+            raise Violation(f"P8: writes again after it came to rest: {again.counts['write']}")
+
+    def _settle(self) -> None:
         for _ in range(QUIET_RUNS):
             self.pair.clock.advance(DOUBT)
             report = self.sync()
@@ -429,11 +441,6 @@ class PairScenario:
             self._connect(logins.lost(report.errors) if report else ())
         else:
             raise Violation(f"P8: does not come to rest: {self.told[-1]}")
-        self.pair.clock.advance(600)
-        again = self.sync("backfill") or self.sync("backfill")  # it dies once at most
-        assert again is not None
-        if again.counts["write"]:
-            raise Violation(f"P8: writes again after it came to rest: {again.counts['write']}")
 
     def _replay(self, refused: Sequence[int]) -> None:
         """A command of its own, which finds a log-in lost, perhaps: then it is given after that."""

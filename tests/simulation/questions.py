@@ -8,12 +8,15 @@ import orjson
 from sqlalchemy import Connection, select
 
 from sync.conflicts import Answer, answer, listed
+from sync.parked import OLDER
 from sync.state.schema import leads, records, streams
 from sync.withheld import WRITE
+from sync.workspace import Workspace
 from tests.simulation.process import plain
 from tests.simulation.side import email_of
 
 if TYPE_CHECKING:
+    from tests.simulation.platforms import PairScenario
     from tests.simulation.scenario import Scenario
 
 _FIELDS = {"first_name": "first", "title": "title", "held": "title", "email": "email"}
@@ -25,6 +28,18 @@ def answered(scenario: Scenario) -> bool:
         asked = [question for question in listed(tx) if question["kind"] != "match"]
         for question in asked:
             _answer(scenario, tx, question)
+    return bool(asked)
+
+
+def put_right(scenario: PairScenario, command: Workspace) -> bool:
+    """The same over HTTP, where all that is asked is about records whose time was ahead, and that are told older since:
+    people take what was said last. Whether anything was asked."""
+    with command.state.begin() as tx:
+        asked = [question for question in listed(tx) if question["why"] == OLDER]
+        for question in asked:
+            last = max(question["options"], key=lambda option: scenario.number(option["value"]) or 0)
+            scenario.told.append(f"{question['field']} of {question['lead']}: it is {last['value']!r}")
+            answer(tx, command, question["id"], Answer(take=last["source"]))
     return bool(asked)
 
 
