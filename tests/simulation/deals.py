@@ -200,6 +200,7 @@ class DealScenario(Scenario):
         self.planned = self.steps or self.rng.choice((6, 9, 12, 16))
         number, listed = self.rng.choice((1, 2, 3)), self.rng.random() < 0.5
         self.trade = Trade(self.desks, Random(self.rng.random()), self._say, number=number, listed=listed)
+        self.trade.linked = self._linked
         self.people = self.trade  # type: ignore[assignment]
         self.selling = Random(f"{self.seed}-sales")
         self.sales = Sales(self.trade, Random(f"{self.seed}-sold"), self.handed)

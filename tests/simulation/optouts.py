@@ -3,10 +3,10 @@ in again, and nobody else is opted out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from connectors.api import Operation, Verb
 from mappings.model import Values
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CONSENT = "email_consent"
 OUT = ("unsubscribed", "complained", "erased")
 NAME = "opted out"
+LINKS: Mapping[str, Callable[[Any, str], None]] = {"constant_contact": lambda box, email: box.unsubscribe(email)}
+"""Platforms that take whole records only: whom the account itself takes off between the look and the write is put back
+by it unseen. So while a run is at work people leave by the link in a mail; nothing puts those back."""
 
 
 @dataclass
@@ -48,7 +51,10 @@ class OptOuts:
         if not remote:
             return
         match = scenario._match(target, target.express(known, False)[0])
-        scenario._push(name, Operation("leave", Verb.UPDATE, target.object, remote, id, match))
+        if scenario.acting and name in LINKS:
+            LINKS[name](scenario.pair.sandboxes[name], str(held["email"]))
+        else:
+            scenario._push(name, Operation("leave", Verb.UPDATE, target.object, remote, id, match))
         self.said.add(scenario.beside.addresses.person(held))
         scenario.wire.met[f"beside/{NAME}"] += 1
         scenario.told.append(f"{name}: {held['email']} opts out")

@@ -44,6 +44,12 @@ BESIDE = (
     (810020296, ("calendly", "constant_contact"), set(beside.KINDS)),
     # the world: somebody whom an index did not show yet got another address elsewhere, and was made by that one
     (810013105, ("hubspot", "salesforce"), set(beside.KINDS)),
+    # what is told older by its platform's clock was not asked about by ours, which is behind it
+    (910000353, ("activecampaign", "outreach"), set(beside.KINDS)),
+    # the world: nobody waited until a time was past by the engine's clock, too
+    (910001029, ("constant_contact", "mailchimp"), set(beside.KINDS)),
+    # the world: the account's own people took somebody off between the look and the write of a whole contact
+    (910001422, ("calendly", "constant_contact"), set(beside.KINDS)),
 )
 """Those that need what befalls a pair beside its story: of which kinds."""
 OPTED_OUT = 12

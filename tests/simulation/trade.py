@@ -3,7 +3,7 @@ given once only, so that each tells who said it and when."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from random import Random
@@ -33,6 +33,7 @@ class Trade:
     given: int = 0
     decided: dict[tuple[str, str], str | None] = field(default_factory=dict)  # as `People`
     merged: list[tuple[str, str]] = field(default_factory=list)  # e-mails of one person
+    linked: Callable[[], Collection[tuple[str, str]]] = tuple  # the records of which it is stored whose they are
 
     def __post_init__(self) -> None:
         self.mail, self.crm = self.sides["alpha"], self.sides["beta"]
@@ -101,6 +102,8 @@ class Trade:
             keep, lose = self.rng.sample(live, 2)
             self.merged.append((side.whose[keep], side.whose[lose]))
             self.say(f"{side.name}/{lose} is merged into {keep}")
+            if _address(side, keep) == _address(side, lose) and (side.name, keep) not in self.linked():
+                side.mistaken.update(self.merged[-1])
             side.remove(lose, Gone.MERGED, keep, "contacts")
         elif live and what < 0.85:
             side.remove(self._chosen(side, live, "is put away"), Gone.ARCHIVED)
@@ -252,3 +255,7 @@ class Trade:
         if people:
             self.given += 1
             self._edit(self.mail, self._chosen(self.mail, people, "is claimed"), {"earned": self.amount()})
+
+
+def _address(side: Desk, id: str) -> str:
+    return str(side.live()[id].values["email"]).casefold()
