@@ -142,7 +142,9 @@ class People:
         if name == side.lacking:
             return
         seen = self._seen(side, id, name)
-        replaced = frozenset() if seen is None else self._over(seen, told=(id, name) not in side.untold) | {seen}
+        replaced = frozenset() if seen is None else self._over(seen, told=(id, name) not in side.untold)
+        if seen is not None and not self._waits(seen, id):
+            replaced |= {seen}
         self.given[(side.name, id, name)] = (len(self.edits), len(side.history[id]))
         if value is None and (id, name, None) in side.shown:
             self.blanked.add((id, name))
@@ -248,6 +250,13 @@ class People:
             return edit.replaced
         before = int(edit.value.split()[1])
         return self.edits[before].replaced | {before}
+
+    def _waits(self, seen: int, id: str) -> bool:
+        """Whether a value in sight on this row looks as if it was given when it is told, and stands on another one that
+        tells nobody of it yet: it will be told, whatever comes over it here."""
+        edit = self.edits[seen]
+        elsewhere = edit.row != id and (edit.row, edit.field) in self.sides[edit.side].untold
+        return seen in self.late and elsewhere
 
     def _stage(self, side: Side, id: str) -> None:
         stage = self.rng.choice(STAGES)

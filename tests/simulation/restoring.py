@@ -7,6 +7,7 @@ refused where anything was written since, and is taken up anew, however often th
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -26,6 +27,7 @@ from tests.simulation.people import FIELDS, Edit
 from tests.simulation.process import Crash
 from tests.simulation.quick import Memory
 from tests.simulation.scenario import LATER, Outcome, Scenario
+from tests.simulation.sharing import owned
 from tests.simulation.side import Side, email_of
 from tests.simulation.world import memory
 
@@ -87,7 +89,9 @@ class _Restoring:
         scenario = self.scenario
         scenario._say("the backup is restored")
         load(self.memory, self.kept)
+        known = scenario.kept or frozenset()
         scenario.kept = None
+        owners = owned(scenario)
         self._empty_bins()
         self._unlearn()
         scenario.reborn()
@@ -99,6 +103,20 @@ class _Restoring:
         scenario.taking_up = True
         self._take_up()
         scenario.taking_up = False
+        self._confuse(known, owners)
+
+    def _confuse(self, known: Collection[tuple[str, str]], owners: Mapping[tuple[str, str], set[str]]) -> None:
+        """Who lives on as a record that the backup does not know, by an address that is somebody else's in it: the lost
+        state knew that they are two, and nothing else tells."""
+        sides = self.scenario.sides
+        whose = {address: sides[side].whose[id] for (side, id), every in owners.items() for address in every}
+        for side in sides.values():
+            for lose, row in side.rows().items():
+                if row.gone is Gone.MERGED and row.into and (side.name, lose) in known:
+                    keep = side.rows()[row.into]
+                    other = whose.get(email_of(keep.values), side.whose[lose])
+                    if (side.name, keep.id) not in known and other != side.whose[lose]:
+                        side.mistaken.update((side.whose[lose], other))
 
     def _unlearn(self) -> None:
         """What the lost state knew to be filled, or had been shown, the older one need not know."""

@@ -172,6 +172,10 @@ ARCHIVE_OF_SHARED = (
     200_003_708,
     # the oracle: and somebody replaced that value before it was told, and nothing else with it
     510_003_428,
+    # the oracle: and somebody replaced it where another record held the same, which tells nothing of this one
+    810_014_109,
+    # the oracle: merged into a record that the backup did not know, by an address that was another's in it
+    5_810_067,
 )
 """Of restored states around which people change addresses, too."""
 RESTORED = 60
