@@ -389,8 +389,8 @@ _WITHDRAW = _ROW.values(state="withdrawn", error=bindparam("why"), settled_at=bi
 
 def _is_anothers(tx: Connection, workspace: Workspace, row: Any, id: str, known: Any) -> bool:
     """Whether a record that is found by the key of a create is somebody else's: linked to another lead; or nobody's
-    yet, without the name or the words that the create gives, and known by keys that other leads have, and this one has
-    not: a key stays with whom it came to first, also where somebody else has it by now."""
+    yet, without the name or the words that the create gives, and known by a key that another lead has: a create gives
+    one address, and a key stays with whom it came to first. Where the record is both's, a person says so."""
     if known.lead is not None or not row.lead:
         return bool(known.lead not in (None, row.lead))
     body = orjson.loads(known.body)
@@ -399,7 +399,7 @@ def _is_anothers(tx: Connection, workspace: Workspace, row: Any, id: str, known:
     owners: set[str] = set()
     for kind, value in workspace.keys(row.connection, id, body):
         owners.update(tx.execute(_OWNERS, {"of": kind, "key": value}).scalars())
-    return bool(owners) and row.lead not in owners
+    return bool(owners - {row.lead})
 
 
 def _is_made(workspace: Workspace, row: Any, known: Any) -> bool:

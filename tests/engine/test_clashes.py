@@ -246,6 +246,26 @@ def test_nor_at_whoever_joined_with_the_address_that_is_theirs(loop: Loop) -> No
     assert loop.alpha.rows["contacts"]["ana"].values["first"] == "Ana"
 
 
+def test_nor_at_a_record_that_bears_an_address_of_theirs_beside_one_of_somebody_elses(loop: Loop) -> None:
+    """A create gives one address. Whose the record is, if not both's, a person decides."""
+    mapping = loop.folder / "mappings" / "beta.yaml"
+    mark = "      - {remote: first, field: first_name, direction: both}\n"
+    mapping.write_text(mapping.read_text().replace(mark, mark + "      - {remote: others, field: emails}\n"))
+    loop.reopen()
+    for name in ("Ana", "Bob"):
+        loop.alpha.put("contacts", {"email": f"{name.lower()}@x.io", "first": name}, id=name.lower())
+    loop.settled()
+    asks(loop, "ana")
+    loop.beta.refuse = lambda operation: InDoubt("No answer.") if operation.verb is Verb.CREATE else None
+    loop.sync()
+    loop.beta.refuse = lambda operation: None
+    loop.beta.put("prospects", {"email": "ana@x.io", "others": ["bob@x.io"], "first": "Bobby"}, id="whose")
+    loop.settled()
+    assert {id: row.values["first"] for id, row in loop.alpha.rows["contacts"].items()} == {"ana": "Ana", "bob": "Bob"}
+    with loop.workspace.state.read() as tx:
+        assert [(question["kind"], question["record"]) for question in listed(tx)] == [("match", "whose")]
+
+
 def test_a_create_whose_answer_was_lost_is_found_by_an_address_that_was_anothers(loop: Loop) -> None:
     """Ana has another address by now, and is known by this one still; what was made with it is Bob all the same."""
     loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")

@@ -19,6 +19,8 @@ ARCHIVE = (
     (610007289, ("activecampaign", "outreach")),
     # what somebody was merged into, unseen before, went to whoever had had its address first, and two people were one
     (610010112, ("hubspot", "outreach")),
+    # what two were merged into, with the address of a create without an answer beside its own, was taken for its record
+    (920000605, ("hubspot", "salesforce")),
 )
 
 
