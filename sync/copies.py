@@ -198,9 +198,11 @@ def _hear(tx: Connection, stream: int, copy: Place, at: str) -> None:
     tx.execute(update(quarantine).where(mine).values(state="resolved", last_at=at))
 
 
-def follow(tx: Connection, changed: Sequence[Changed], at: str) -> None:
+def follow(tx: Connection, changed: Sequence[Changed], at: str) -> list[Changed]:
     """Where homes among these changed deals were merged into others, their copies are the others' from now on; one that
-    has a copy of its own there, or is being copied there, keeps that."""
+    has a copy of its own there, or is being copied there, keeps that. Returns the others, whose copies say something
+    else now: whoever is in them is to be planned anew."""
+    heirs: set[Place] = set()
     homes = [(connection, object, id) for _, id, connection, object in changed]
     for home, found in of_homes(tx, homes).items():
         survivor = _survivor(tx, home)
@@ -209,6 +211,8 @@ def follow(tx: Connection, changed: Sequence[Changed], at: str) -> None:
             if copy[:2] not in taken:
                 _stand_in(tx, survivor, at)
                 note(tx, copy, survivor, at)
+                heirs.add(survivor)
+    return [(0, id, connection, object) for connection, object, id in sorted(heirs)]
 
 
 _MAKING = select(journal.c.connection, journal.c.object, journal.c.after).where(OPEN_WRITES, journal.c.verb == "create")

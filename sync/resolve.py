@@ -348,20 +348,22 @@ def touch_leads(tx: Connection, at: str, bearing: frozenset[tuple[str, str]] = f
     if not (stirred.records or stirred.activities):
         return 0
     deals = _changed(tx, [Kind.DEAL, Kind.ASSOCIATION], limit)
+    others: list[Changed] = []
     if bearing:
-        follow(tx, deals, at)
+        others = follow(tx, deals, at)
         bear = [deal for deal in deals if (deal[2], deal[3]) in bearing]
         recognise(tx, bear, at)
         deals += welcome_back(tx, bear, at)
-    _touch(tx, _people_of_deals(tx, [*deals, *(kin(tx, deals) if bearing else ())]))
+        others += kin(tx, deals)
+    _touch(tx, _people_of_deals(tx, [*deals, *others]))
     _settle_rows(tx, records, records.c.id, deals)
     seen = _changed_activities(tx, limit)
     _touch(tx, _people_of_activities(seen))
     _touch_by_email(tx, sorted({row.email for row in seen if row.email and not row.person}))
     _settle_rows(tx, activities, activities.c.key, [(row.stream, row.key, "", "") for row in seen])
-    others = _changed(tx, [Kind.COMPANY, Kind.CAMPAIGN, Kind.OWNER], limit)
-    _settle_rows(tx, records, records.c.id, others)
-    return len(deals) + len(seen) + len(others)
+    rest = _changed(tx, [Kind.COMPANY, Kind.CAMPAIGN, Kind.OWNER], limit)
+    _settle_rows(tx, records, records.c.id, rest)
+    return len(deals) + len(seen) + len(rest)
 
 
 Person = tuple[str, str, str]

@@ -137,6 +137,24 @@ def test_a_home_that_is_merged_hands_its_copy_on(both: Deals) -> None:
     assert len(both.written()) == 2
 
 
+def test_it_says_what_that_home_is_also_where_somebody_else_is_in_it_first(both: Deals) -> None:
+    """Whose turn it is to plan the copy was never told that there is one."""
+    people = {both.beta.put("prospects", {"email": f"{name}@x.io"}): f"{name}@x.io" for name in ("ana", "bob")}
+    both.settled()
+    with both.workspace.state.read() as tx:
+        found = tx.execute(select(records.c.id).where(records.c.id.in_(people)).order_by(records.c.lead))
+        first, second = found.scalars()
+    both.alpha.put("contacts", {"email": people[second]})
+    old, new = deal(both, second), deal(both, first, name="Both", amount="1800")
+    both.settled()
+    assert [copy["home"] for copy in both.alpha.all("deals")] == [f"beta/deals/{old}"]
+    both.clock.advance(60)
+    both.beta.remove("deals", old, Gone.MERGED, into=new)
+    both.settled()
+    [copy] = both.alpha.all("deals")
+    assert (copy["title"], copy["worth"], copy["home"]) == ("Both", "1800", f"beta/deals/{new}")
+
+
 def test_a_home_that_is_deleted_leaves_its_copy_which_does_not_count(both: Deals) -> None:
     _, prospect = ana(both)
     home = deal(both, prospect, **WON)

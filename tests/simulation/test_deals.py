@@ -39,6 +39,14 @@ ARCHIVE: tuple[tuple[int, dict[str, Any]], ...] = (
     # somebody was merged into a record that was put away before it was seen: whose that was, nobody learned
     (63_001_152, {}),
 )
+ARCHIVE_OF_ALL = (
+    # a copy that was handed on to the home that its own was merged into was planned for nobody, and kept what it said
+    920_006_236,
+    # a second copy was deleted and heard of before the first was made a deal of its own, which passed for the copy
+    810_009_687,
+    # the world: who had got another's address was merged into a record of theirs that nobody had seen
+    910_002_760,
+)
 """Scenarios that found something once, in the engine or in the simulation itself."""
 EXHAUSTED = (230, 278, 372, 688, 1380)
 """Scenarios that die at every boundary in turn, before and after each commit and call, until they come to rest: copies
@@ -51,6 +59,11 @@ def test_what_failed_once_holds(seed: int, options: dict[str, Any]) -> None:
     """Without what came later beside the stories: these stay what they were."""
     without = options.get("without", frozenset()) | LATER
     assert run(seed, **options | {"without": without}).violation == ""
+
+
+@pytest.mark.parametrize("seed", ARCHIVE_OF_ALL)
+def test_what_failed_once_by_all_that_befalls_holds(seed: int) -> None:
+    assert run(seed).violation == ""
 
 
 @pytest.mark.slow
