@@ -20,9 +20,11 @@ from config.errors import PermissionMissing, RetryLater
 from config.log import Log
 from connectors.api import ObjectSchema
 from mappings.compiler import Mapped
+from sync.arrivals import LAGS
 from sync.pull import restart
 from sync.state.database import upsert
-from sync.state.schema import leads, meta
+from sync.state.schema import leads, meta, records, streams
+from sync.timekeeping import theirs
 from sync.workspace import Workspace
 
 log = Log(__name__)
@@ -59,7 +61,7 @@ def compare(
     if not remapped and is_known(workspace, connection, object, described, held):
         return
     mapped = workspace.compiled(connection)[object]
-    before = Noted.of(held).unread(_unread(mapped, notes.get(f"read:{place}")) if remapped else [])
+    before = Noted.of(held).unread(_unread(mapped, notes.get(f"read:{place}")) if remapped else [], stamp(now))
     if remapped:  # also where the account tells nothing now: what is read next, is read by this mapping
         with workspace.state.begin() as tx:
             enter(tx)
@@ -73,7 +75,7 @@ def compare(
     if gone != before.gone:
         log.warning("drift.frozen", connection=connection, object=object, fields=gone, before=before.gone)
     thawed = set(before.gone) - set(gone)
-    noted = Noted(gone, sorted({*before.back, *thawed} - set(gone)))
+    noted = Noted(gone, before.back, before.at).unread(thawed, stamp(now))
     workspace.freeze(connection, object, noted.gone, noted.back)
     first()
     with workspace.state.begin() as tx:
@@ -108,23 +110,25 @@ def _unread(mapped: Mapped, noted: str | None) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class Noted:
     """What is noted of an object's mapped fields: those that are `gone` from the account, and those that are `back` and
-    have not been read from the beginning since."""
+    have not been read from the beginning since. The last of them came back `at` a moment of ours."""
 
     gone: list[str]
     back: list[str]
+    at: str = ""
 
     @classmethod
     def of(cls, held: str | None) -> Noted:
         told = orjson.loads(held) if held else []
-        return cls(told, []) if isinstance(told, list) else cls(told["gone"], told["back"])
+        return cls(told, []) if isinstance(told, list) else cls(told["gone"], told["back"], told.get("at", ""))
 
-    def unread(self, fields: Iterable[str]) -> Noted:
+    def unread(self, fields: Iterable[str], at: str) -> Noted:
         """The same, where these fields were not read by the mapping as it is now, either."""
-        return Noted(self.gone, sorted({*self.back, *fields} - set(self.gone)))
+        back = sorted({*self.back, *fields} - set(self.gone))
+        return Noted(self.gone, back, at if set(back) - set(self.back) else self.at)
 
     def __str__(self) -> str:
         if self.back:
-            return orjson.dumps({"gone": self.gone, "back": self.back}).decode()
+            return orjson.dumps({"gone": self.gone, "back": self.back, "at": self.at}).decode()
         return orjson.dumps(self.gone).decode() if self.gone else ""
 
 
@@ -144,7 +148,7 @@ def recall(tx: Connection, workspace: Workspace, connections: Collection[str]) -
     for name, value in tx.execute(_READ):
         connection, _, object = name.removeprefix("read:").partition("/")
         if connection in connections and (fields := _unread_by(workspace, connection, object, value)):
-            noted[(connection, object)] = noted.get((connection, object), Noted([], [])).unread(fields)
+            noted[(connection, object)] = noted.get((connection, object), Noted([], [])).unread(fields, "")
     for (connection, object), told in noted.items():
         if object in workspace.compiled(connection):
             workspace.freeze(connection, object, told.gone, told.back)
@@ -161,7 +165,29 @@ def _thaw(tx: Connection, workspace: Workspace, connection: str, object: str) ->
     """A field came back: the object is read from the beginning, and every lead is planned anew for it. Until it has
     been read so, a blank of that field tells nothing: it may have been made anew, and then nobody emptied it."""
     restart(tx, connection, object, workspace.compiled(connection)[object].kind)
+    tx.execute(_READ_ANEW, {"of": connection, "named": object})
     tx.execute(update(leads).where(leads.c.dirty == 0, leads.c.state == "live").values(dirty=2))
+
+
+_MINE = select(streams.c.id).where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
+_READ_ANEW = update(records).where(records.c.stream.in_(_MINE), records.c.gone.is_(None)).values(raw_hash=0)
+_UNREAD = (
+    select(records.c.id)
+    .where(records.c.stream.in_(_MINE), records.c.gone.is_(None), records.c.raw_hash == 0)
+    .where(records.c.version > bindparam("since"))
+    .limit(1)
+)
+
+
+def is_unread(tx: Connection, workspace: Workspace, connection: str, object: str) -> bool:
+    """Whether a record has not been brought since the object is read from the beginning, because its index lags: it is
+    to be told yet. No longer than an index may lag."""
+    held = tx.execute(_NOTES, {"one": f"frozen:{connection}/{object}", "other": "", "third": ""}).all()
+    at = Noted.of(held[0].value if held else None).at
+    if not at or workspace.clock.now() > unstamp(at) + LAGS:
+        return False
+    told = {"of": connection, "named": object, "since": stamp(unstamp(theirs(workspace, connection, at)) - LAGS)}
+    return tx.execute(_UNREAD, told).first() is not None
 
 
 def missing(workspace: Workspace, connection: str, object: str) -> list[str] | None:

@@ -10,7 +10,7 @@ from config.errors import ClosedloopError, Fenced, Misconfigured, PermissionMiss
 from config.log import Log
 from connectors.api import Health
 from sync.absorb import Absorbed
-from sync.drift import compare, is_known, missing, read_whole
+from sync.drift import compare, is_known, is_unread, missing, read_whole
 from sync.guards import emptied, known_records
 from sync.hints import COMMAND as HINTS
 from sync.hints import Hint, drop, drop_others, follow, pending
@@ -147,7 +147,10 @@ def _mapping_of(attempt: Attempt, connection: str, object: str) -> str:
 
 
 def _trust(attempt: Attempt, connection: str, object: str) -> None:
-    """All of the object has been read since its fields came back."""
+    """All of the object has been read since its fields came back, but for what an index that lags did not show."""
+    with attempt.workspace.state.read() as tx:
+        if is_unread(tx, attempt.workspace, connection, object):
+            return
     gone = missing(attempt.workspace, connection, object)
     if gone is None:
         return

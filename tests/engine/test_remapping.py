@@ -7,6 +7,7 @@ import pytest
 from connectors.api import Verb
 from sync.conflicts import listed
 from sync.drift import frozen
+from sync.runs import Options, Runner
 from sync.state.schema import meta
 from tests.engine.conftest import Loop
 
@@ -37,7 +38,8 @@ def known(loop: Loop, title: str | None) -> tuple[str, str]:
 
 
 def titles(loop: Loop) -> list[object]:
-    return [memory.all("contacts")[0].get("title") for memory in (loop.alpha, loop.beta)]
+    every = [memory.all("contacts") for memory in (loop.alpha, loop.beta)]
+    return [next(row for row in rows if row["email"] == "ana@x.io").get("title") for rows in every]
 
 
 def test_an_entry_that_goes_both_ways_now_is_written_though_no_record_changed(loop: Loop) -> None:
@@ -76,6 +78,40 @@ def test_a_field_that_takes_anothers_place_empties_nothing(loop: Loop, between: 
     loop.alpha.edit("contacts", ours, {read: None})
     loop.settled()
     assert loop.beta.all("contacts")[0]["title"] is None
+
+
+@pytest.mark.parametrize("whose", ["the mapping's", "the account's"])
+def test_nor_where_an_index_that_lags_left_the_record_out_when_all_was_read(loop: Loop, whose: str) -> None:
+    """It is told an hour later at the latest, and until then all has not been read."""
+    project = loop.folder / "closedloop.yaml"
+    project.write_text(project.read_text() + "\nguards: {describe_every: 1s}\n")
+    loop.reopen()
+    ours, _ = known(loop, "Chief")
+    loop.alpha.put("contacts", {"email": "bob@x.io"})
+    loop.settled()
+    without = "      - {remote: phone"
+    if whose == "the mapping's":
+        remap(loop, TITLE, "")
+    else:
+        loop.alpha.schema["contacts"] = ["email", "first", "phone", "source", "stage", "consent", "customer_since"]
+    loop.clock.advance(60)
+    loop.settled()
+    loop.clock.advance(60)
+    loop.alpha.schema.clear()
+    loop.alpha.edit("contacts", ours, {"title": None})
+    if whose == "the mapping's":
+        remap(loop, without, f"{TITLE}{without}")
+    row = loop.alpha.rows["contacts"].pop(ours)
+    loop.sync()
+    loop.alpha.rows["contacts"][ours] = row
+    loop.clock.advance(1800)
+    for _ in range(2):
+        Runner(loop.workspace).run("backfill", ("alpha", "beta"), Options(approve=True))
+    assert titles(loop) == ["Chief", "Chief"]
+    loop.clock.advance(60)
+    loop.alpha.edit("contacts", ours, {"title": None})
+    loop.settled()
+    assert titles(loop)[0] is None
 
 
 @pytest.mark.parametrize("title", ["Chief", None])
