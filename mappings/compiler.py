@@ -96,6 +96,7 @@ class Mapped:
     _constants: Mapping[str, Any]
     _lead: Mapping[str, Field]
     doubted: frozenset[str] = frozenset()  # fields of which a blank tells nothing: the account had them not for a while
+    anew: Mapping[str, str] = field(default_factory=dict)  # fields that are back, or read by another entry: since when
 
     def decode(self, raw: bytes) -> dict[str, Any]:
         """The record's JSON object; ValueError when it is none."""
@@ -162,10 +163,15 @@ class Mapped:
             _constants={name: value for name, value in self._constants.items() if name not in lost},
         )
 
-    def doubting(self, back: Iterable[str]) -> Mapped:
-        """The same mapping, by which a blank in these remote fields tells nothing."""
+    def doubting(self, back: Iterable[str], anew: Mapping[str, str]) -> Mapped:
+        """The same mapping, by which a blank in these remote fields tells nothing; nor does it in those that are read
+        `anew` since a moment, on a record that nothing told of since."""
         some = set(back)
-        return replace(self, doubted=frozenset(name for name, entry in self.entries.items() if entry.remote in some))
+        return replace(
+            self,
+            doubted=frozenset(name for name, entry in self.entries.items() if entry.remote in some),
+            anew={name: anew[entry.remote] for name, entry in self.entries.items() if entry.remote in anew},
+        )
 
     def creates(self, lead: Values) -> bool:
         """Whether a lead without a record here gets one, by the mapping's `create_when`."""

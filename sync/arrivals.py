@@ -242,9 +242,9 @@ class Arrivals:
         if older:
             self._take_back(record, raw_hash, before, read)
             return
-        values, problems, stored = read
+        values, problems, stored = read  # a field that the record no longer tells keeps what was last known
         old: Values = orjson.loads(before.body)
-        body = {**old, **values}  # a field that the record no longer tells keeps what was last known
+        body = {**old, **dict.fromkeys(self._unheard_of(before) & old.keys()), **values}
         if len(body) > len(values):
             stored = body_bytes(body)
         if content_hash(stored) == before.hash and before.gone is None:
@@ -300,7 +300,7 @@ class Arrivals:
             had_main(self.tx, before.lead, f"{self.stream.connection}/{self.stream.object}/{record.id}")
         since = counts_from(record.version, self.at, self.there)
         changed, held = revise(known, rewritten, old, body, since, agreed, before.first_at)
-        for name in self.mapped.doubted:
+        for name in self.mapped.doubted | self._unheard_of(before):
             if body.get(name) in (None, []) and old.get(name) not in (None, []):
                 changed.pop(name, None)
                 held.pop(name, None)
@@ -318,6 +318,12 @@ class Arrivals:
             _problem_text(problems),
             _made_at(before, old, body, since),
         )
+
+    def _unheard_of(self, before: _Known) -> set[str]:
+        """The fields that are read anew since nothing told of a record that had gone and is back."""
+        if before.gone is None:
+            return set()
+        return {name for name, since in self.mapped.anew.items() if before.version < since}
 
     def _note_loosened(self, record: Record, before: _Known, old: Values, body: Values) -> None:
         """Note the consents that say less now than they did."""

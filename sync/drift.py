@@ -61,10 +61,13 @@ def compare(
     if not remapped and is_known(workspace, connection, object, described, held):
         return
     mapped = workspace.compiled(connection)[object]
-    before = Noted.of(held).unread(_unread(mapped, notes.get(f"read:{place}")) if remapped else [], stamp(now))
+    others = _unread(mapped, notes.get(f"read:{place}")) if remapped else []
+    before = Noted.of(held).unread(others, stamp(now))
+    anew = _count_anew(workspace, connection, object, others, stamp(now))
     if remapped:  # also where the account tells nothing now: what is read next, is read by this mapping
         with workspace.state.begin() as tx:
             enter(tx)
+            _keep(tx, f"anew:{place}", anew)
             _keep(tx, f"frozen:{place}", str(before))
             _keep(tx, f"read:{place}", _entries(mapped))
     gone = missing(workspace, connection, object)
@@ -76,15 +79,27 @@ def compare(
         log.warning("drift.frozen", connection=connection, object=object, fields=gone, before=before.gone)
     thawed = set(before.gone) - set(gone)
     noted = Noted(gone, before.back, before.at).unread(thawed, stamp(now))
+    anew = _count_anew(workspace, connection, object, thawed, stamp(now))
     workspace.freeze(connection, object, noted.gone, noted.back)
     first()
     with workspace.state.begin() as tx:
         enter(tx)
+        _keep(tx, f"anew:{place}", anew)
         _keep(tx, f"described:{place}", stamp(now))
         _keep(tx, f"frozen:{place}", str(noted))
         _keep(tx, f"read:{place}", _entries(mapped))
         if thawed:
             _thaw(tx, workspace, connection, object)
+
+
+def _count_anew(workspace: Workspace, connection: str, object: str, fields: Iterable[str], at: str) -> str:
+    """Note that these fields are back, or read by another entry, since `at`: what nothing told of since, as it was put
+    away, says nothing by being blank in them when it is back. Returns the note, by the platform's clock."""
+    since = dict.fromkeys(sorted(fields), theirs(workspace, connection, at))
+    known = workspace.anew.get((connection, object), {})
+    if since or known:
+        workspace.anew[(connection, object)] = {**known, **since}
+    return orjson.dumps({**known, **since}).decode() if since or known else ""
 
 
 _WAYS = {"direction", "on_blank", "about"}
@@ -145,6 +160,11 @@ def is_known(workspace: Workspace, connection: str, object: str, described: str 
 def recall(tx: Connection, workspace: Workspace, connections: Collection[str]) -> None:
     """Whoever begins knows what is noted of fields, before any record is read: one in doubt is looked up first."""
     noted = _all_noted(tx, connections)
+    for name, value in tx.execute(_ANEW):
+        connection, _, object = name.removeprefix("anew:").partition("/")
+        if connection in connections:
+            workspace.anew[(connection, object)] = orjson.loads(value)
+            noted.setdefault((connection, object), Noted([], []))
     for name, value in tx.execute(_READ):
         connection, _, object = name.removeprefix("read:").partition("/")
         if connection in connections and (fields := _unread_by(workspace, connection, object, value)):
@@ -228,6 +248,7 @@ def _there(remote: str, live: Mapping[str, object], open_ended: Iterable[str]) -
     return remote in live or remote.split(".", 1)[0] in live or remote.startswith(tuple(open_ended))
 
 
+_ANEW = select(meta.c.name, meta.c.value).where(meta.c.name.like(literal_column("'anew:%'")))
 _READ = select(meta.c.name, meta.c.value).where(meta.c.name.like(literal_column("'read:%'")))
 _FROZEN = select(meta.c.name, meta.c.value).where(meta.c.name.like(literal_column("'frozen:%'")))
 

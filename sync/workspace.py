@@ -101,6 +101,9 @@ class Workspace:
     find: Callable[[str], Platform] = registry.platform
     ahead: dict[str, float] = field(default_factory=dict)
     """Seconds by which our clock is ahead of each connection's platform, as `sync.timekeeping` heard it last."""
+    anew: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    """By (connection, object) the remote fields that came back, or are read by another entry, and since when: see
+    `sync.drift`."""
     _compiled: dict[str, dict[str, Mapped]] = field(default_factory=dict)
     _mapped: dict[str, dict[str, Mapped]] = field(default_factory=dict)
     _owners: dict[str, Owners] = field(default_factory=dict)
@@ -185,9 +188,10 @@ class Workspace:
     def freeze(self, connection: str, object: str, gone: Sequence[str], back: Sequence[str] = ()) -> None:
         """Leave the remote fields that are `gone` out from now on, and no others. A blank of theirs, and of those that
         are `back`, tells nothing."""
-        mapped = self._compiled[connection][object]
+        mapped, anew = self._compiled[connection][object], self.anew.get((connection, object), {})
         doubted = [*gone, *back]
-        self._mapped[connection][object] = mapped.without(gone).doubting(doubted) if doubted else mapped
+        changed = mapped.without(gone).doubting(doubted, anew) if doubted or anew else mapped
+        self._mapped[connection][object] = changed
 
     def objects(self, connection: str) -> list[tuple[str, RemoteObject]]:
         """The objects this connection pulls, in the order of the manifest: mapped, and not left out by the project."""

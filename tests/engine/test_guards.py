@@ -10,9 +10,10 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
+from config.clock import stamp
 from config.errors import Misconfigured
 from config.project import Guards, Limit
-from connectors.api import Operation
+from connectors.api import Gone, Operation
 from sync.cli import show
 from sync.insight.status import status
 from sync.runs import Options, Report, Runner
@@ -256,6 +257,35 @@ def test_a_field_that_was_made_anew_empties_nothing_elsewhere(guarded: Loop) -> 
     guarded.beta.edit("contacts", next(iter(guarded.beta.rows["contacts"])), {"title": None})
     guarded.settled()
     assert [row["title"] for row in guarded.alpha.all("contacts")] == [None, *["Clerk"] * 5]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told at once", "told later"])
+def test_nor_does_it_on_a_record_that_was_put_away_meanwhile(guarded: Loop, told: bool) -> None:
+    """It is back after all was read, and nothing had told of it since."""
+    beta, without = guarded.beta, [name for name in names(guarded) if name != "title"]
+    [first, *_] = beta.rows["contacts"]
+    beta.remove("contacts", first, Gone.ARCHIVED)
+    guarded.settled()
+    beta.schema["contacts"] = without
+    guarded.clock.advance(3600)
+    run(guarded)
+    beta.schema["contacts"] = names(guarded)
+    for row in beta.rows["contacts"].values():
+        row.values["title"] = None
+    for _ in range(2):
+        guarded.clock.advance(3600)
+        run(guarded, large=True)
+    if not told:
+        del beta.rows["contacts"][first].values["title"]
+    row = beta.rows["contacts"][first]
+    guarded.clock.advance(60)
+    row.gone, row.version = None, stamp(guarded.clock.now())
+    guarded.sync(push=told)
+    if not told:
+        guarded.clock.advance(60)
+        beta.edit("contacts", first, {"title": None})
+    guarded.settled()
+    assert [row["title"] for row in guarded.alpha.all("contacts")] == ["Clerk"] * 6
 
 
 def test_a_field_that_is_gone_again_before_all_was_read_empties_nothing_elsewhere(guarded: Loop) -> None:

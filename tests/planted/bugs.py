@@ -32,7 +32,7 @@ BUGS = (
     Bug(
         "a field left out of an answer counts as blank",
         "sync/arrivals.py",
-        "body = {**old, **values}",
+        "body = {**old, **dict.fromkeys(self._unheard_of(before) & old.keys()), **values}",
         "body = {**dict.fromkeys(old), **values}",
         tests="tests/state/test_absorb.py::test_absent_says_nothing_and_blank_clears",
     ),
@@ -331,7 +331,7 @@ BUGS = (
     Bug(
         "a field that the account lost is written as blank",
         "sync/workspace.py",
-        "mapped.without(gone).doubting(doubted) if doubted else mapped",
+        "mapped.without(gone).doubting(doubted, anew) if doubted or anew else mapped",
         "mapped",
         "tests/engine/test_guards.py::test_a_vanished_field_is_frozen_and_the_rest_goes_on",
     ),

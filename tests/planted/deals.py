@@ -99,7 +99,7 @@ DEALS = (
     Bug(
         "a copy that somebody changed is not set back",
         "sync/resolve.py",
-        "*(kin(tx, deals) if bearing else ())",
+        "        others += kin(tx, deals)\n",
         "",
         tests="tests/simulation/test_deals.py::test_what_failed_once_holds",
     ),
@@ -179,5 +179,19 @@ DEALS = (
         "    _inherit_handoff(tx, keep, lose)\n",
         "",
         tests="tests/engine/test_handoffs.py",
+    ),
+    Bug(
+        "whoever is in the deal that another was merged into is not planned anew",
+        "sync/copies.py",
+        "                heirs.add(survivor)\n",
+        "",
+        tests="tests/engine/test_copies_and_changes.py",
+    ),
+    Bug(
+        "a copy that was made a deal of its own does not count where the other copy is gone",
+        "sync/copies.py",
+        "            _let_go(tx, stream, (connection, object), some, at)\n",
+        "",
+        tests="tests/engine/test_second_copies.py",
     ),
 )

@@ -68,4 +68,11 @@ DOUBT = (
         "",
         tests="tests/engine/test_writes.py",
     ),
+    Bug(
+        "a record with another's address beside it is what a create without an answer made",
+        "sync/push.py",
+        "    return bool(owners - {row.lead})\n",
+        "    return bool(owners) and row.lead not in owners\n",
+        tests="tests/engine/test_clashes.py",
+    ),
 )

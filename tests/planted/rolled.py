@@ -148,4 +148,18 @@ ROLLED = (
         "",
         tests="tests/engine/test_rollback.py",
     ),
+    Bug(
+        "which records every index shows is judged by our clock",
+        "sync/rollback.py",
+        "until = stamp(unstamp(theirs(workspace, connection, stamp(workspace.clock.now()))) - LAGS)",
+        "until = stamp(workspace.clock.now() - LAGS)",
+        tests="tests/engine/test_timekeeping.py",
+    ),
+    Bug(
+        "a time far ahead is judged by our clock",
+        "sync/timekeeping.py",
+        "return stamp(unstamp(at) - timedelta(seconds=ahead)) if ahead else at",
+        "return at",
+        tests="tests/engine/test_timekeeping.py",
+    ),
 )

@@ -39,7 +39,7 @@ def test_what_a_conversion_carried_over_in_a_hidden_field_is_no_news() -> None:
 
 
 def test_the_oracle_sees_a_field_made_anew_that_empties_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Mapped, "doubting", lambda mapped, back: mapped)
+    monkeypatch.setattr(Mapped, "doubting", lambda mapped, back, anew: mapped)
     assert "P5/P19: title=None was written" in run(ANEW, without=NEWEST).violation
 
 
