@@ -7,7 +7,7 @@ quick way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
@@ -341,16 +341,11 @@ class Arrivals:
         body = {**old, **read[0]}
         names = [name for name in body if body[name] != old.get(name)]
         told: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
+        sent: dict[str, list[Any]] = orjson.loads(before.held or "{}")
         since = self.at if self.back.anew else record.version
         if self.back.anew:
             self.ended.given(record.id, before.version, old, told, body, dict.fromkeys(names, since))
-        changed = orjson.dumps({**told, **dict.fromkeys(names, since)}).decode()
-        sent: dict[str, list[Any]] = orjson.loads(before.held or "{}")
-        held = {n: pair for n, pair in sent.items() if n not in names}
-        kept_held = orjson.dumps(held).decode() if held else None
-        stored = body_bytes(body)
-        row = (record.id, raw_hash, content_hash(stored), stored.decode(), changed, kept_held, record.version)
-        self.updates.append((*row, _problem_text(read[1]), before.first_at))
+        self.updates.append(self._rewound(record, raw_hash, before, body, names, since, read[1]))
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = body
         kept = self.back.kept
@@ -361,6 +356,33 @@ class Arrivals:
             self.lost.append(Loss(before.lead or "", name, record.id, value, counted, said))
         self.changed += not read[1]
         self.reader.quarantined += bool(read[1])
+
+    def _rewound(
+        self,
+        record: Record,
+        raw_hash: int,
+        before: _Known,
+        body: Values,
+        names: Collection[str],
+        since: str,
+        problems: list[ValueProblem],
+    ) -> rows.Row:
+        """The row of a record that holds again in these fields what it held before, which counts `since`."""
+        told: dict[str, str] = orjson.loads(before.changed) if before.changed else {}
+        sent: dict[str, list[Any]] = orjson.loads(before.held or "{}")
+        held = {n: pair for n, pair in sent.items() if n not in names}
+        stored = body_bytes(body)
+        return (
+            record.id,
+            raw_hash,
+            content_hash(stored),
+            stored.decode(),
+            orjson.dumps({**told, **dict.fromkeys(names, since)}).decode(),
+            orjson.dumps(held).decode() if held else None,
+            record.version,
+            _problem_text(problems),
+            before.first_at,
+        )
 
     def _take_gone(self, record: Record, raw_hash: int, before: _Known) -> None:
         """The body is kept: what the record said of consent and first sources still counts, its last words included
@@ -379,11 +401,19 @@ class Arrivals:
         self.changed += same  # it was back, and said more, before it went again
         ended = self._end(record, before) if into else before.version  # what came after is its heir's own
         if body != old:
-            self.updates.append(self._revised(record, raw_hash, before, old, body, body_bytes(body), []))
+            self.updates.append(self._last_row(record, raw_hash, before, old, body))
             ended = record.version or before.version
         self.farewells.append((record.id, raw_hash, record.gone.value, into, ended))  # stored after the updates
         if self.stream.kind is Kind.ASSOCIATION:
             self.associations[record.id] = {}
+
+    def _last_row(self, record: Record, raw_hash: int, before: _Known, old: Values, body: Values) -> rows.Row:
+        """What it says that was rolled back, too, is nobody's word of now: should it be back, it was given before."""
+        if self.back is None or not self._is_older(record, before):
+            return self._revised(record, raw_hash, before, old, body, body_bytes(body), [])
+        names = [name for name in body if body[name] != old.get(name)]
+        self._note_loosened(record, before, old, body)
+        return self._rewound(record, raw_hash, before, body, names, record.version, [])
 
     def _end(self, record: Record, before: _Known) -> str:
         """When it ended, which was no earlier than what it is known to have said, but for a time in the future."""

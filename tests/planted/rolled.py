@@ -162,4 +162,11 @@ ROLLED = (
         "return at",
         tests="tests/engine/test_timekeeping.py",
     ),
+    Bug(
+        "what was rolled back into the bin is a word of now",
+        "sync/arrivals.py",
+        "        if self.back is None or not self._is_older(record, before):\n            return self._revised",
+        "        if True:\n            return self._revised",
+        tests="tests/engine/test_rolled_away.py",
+    ),
 )

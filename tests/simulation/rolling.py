@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -205,6 +206,13 @@ class Rolling:
             rows = tx.execute(_KNOWN.where(streams.c.connection == self.side.name)).all()
         return {row.id: {"version": row.version, "gone": row.gone, **orjson.loads(row.body)} for row in rows}
 
+    def _emptied_at(self, id: str, name: str) -> str:
+        """The version of a record by which a field was blanked last, before it was rolled back; "" for never."""
+        rows = [row for row in self.side.history[id] if row is not self.back.get(id)]
+        pairs = ((before.values.get(name), row.values.get(name), row.version) for before, row in pairwise(rows))
+        emptied = [version for before, after, version in pairs if before and not after]
+        return emptied[-1] if emptied else ""
+
     def _unhear(self, known: dict[str, dict[str, Any]]) -> None:
         """What was said there and taken back before the engine had stored it, nobody can know; nor need anybody have
         heard what was said on a record that was gone by then."""
@@ -213,6 +221,8 @@ class Rolling:
         for edit in people.edits:
             mine = edit.side == name and edit.row in lost
             stored = _stands(known.get(edit.row, {}), edit.field, edit.value)
+            if stored and mine and not edit.value:  # it was blank before, perhaps, as far as the engine knows
+                stored = known.get(edit.row, {}).get("version", "") >= self._emptied_at(edit.row, edit.field)
             if mine and (self.over[edit.row].gone or not stored or (edit.row, _REMOTE.get(edit.field, "")) in asked):
                 edit.mute = True
         self._forgive_opt_outs(

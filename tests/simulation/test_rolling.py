@@ -91,6 +91,10 @@ ARCHIVE_OF_ALL = (
     810_010_065,
     # a blank that stood where a write in doubt had been passed for heard when another side's value was put back
     810_027_294,
+    # what was rolled back into the bin, and is back since, counted from when it was rolled back
+    920_007_745,
+    # the oracle: a blank that nobody had heard of was rolled back, and looked like one that had always been there
+    920_008_131,
 )
 """Of worlds with everything that may befall them."""
 

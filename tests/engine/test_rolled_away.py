@@ -1,0 +1,48 @@
+"""What a platform that was rolled back shows in its bin, or not at all."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+
+from config.clock import stamp
+from connectors.api import Gone
+from sync.rollback import ACCEPT
+from tests.engine.conftest import Loop
+from tests.engine.test_rollback import HOUR, ids, loop_back, run, titles
+
+__all__ = ["loop_back"]
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["it is back since", "it stays there"])
+def test_what_was_rolled_back_into_the_bin_is_nobodys_word_of_now(loop_back: Loop, back: bool) -> None:
+    """Should it be back, what it says was given when it was given. All others are as the account shows them."""
+    alpha, clock = loop_back.alpha, loop_back.clock
+    clock.advance(2 * HOUR)
+    alpha.remove("contacts", "a0", Gone.ARCHIVED)
+    loop_back.settled()
+    kept = deepcopy(alpha.rows)
+    clock.advance(2 * HOUR)
+    _bring_back(loop_back)
+    for id in ids(loop_back, "a"):
+        alpha.edit("contacts", id, {"title": "Chief"})
+    loop_back.settled()
+    assert titles(loop_back) == {("Chief", "Chief")}
+    clock.advance(2 * HOUR)
+    alpha.rows.clear()
+    alpha.rows.update(kept)
+    assert run(loop_back).state == "held"
+    assert run(loop_back, "backfill", ("alpha",), choice=ACCEPT).state == "done"
+    loop_back.settled()
+    if back:
+        _bring_back(loop_back)
+        loop_back.settled()
+        assert titles(loop_back) == {("Chief", "Chief"), ("Clerk", "Clerk")}
+    assert loop_back.beta.rows["contacts"]["b0"].values["title"] == "Chief"
+
+
+def _bring_back(loop: Loop) -> None:
+    loop.clock.advance(60)
+    row = loop.alpha.rows["contacts"]["a0"]
+    row.gone, row.version = None, stamp(loop.clock.now())
