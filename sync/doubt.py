@@ -213,16 +213,31 @@ def bears_name(row: Any, body: Values) -> bool:
     return name is not None and name == body.get("closedloop_id")
 
 
-def holds_its_words(row: Any, body: Values, mapped: Mapped | None, fields: Mapping[str, Field]) -> bool:
+def is_its_words(
+    row: Any, body: Values, mapped: Mapped | None, fields: Mapping[str, Field], others: Iterable[Values]
+) -> bool:
     """Whether a person's record says, in words of somebody's own and not only in the keys that it is found by, what the
-    create was to give it, and nothing else."""
+    create was to give it, and nothing else; or more of that than of what `others` say, who are known by those keys:
+    somebody may have edited it since."""
     if mapped is None or mapped.kind is not Kind.LEAD:
         return False
     after: Values = orjson.loads(row.after)
     read = mapped.pulled - set(mapped.match)
-    told = [name for name in after if name in read and body.get(name) not in (None, [])]
-    own = [name for name in told if name in fields and fields[name].type in (FieldType.TEXT, FieldType.PHONE)]
-    return bool(own) and all(came_of(after[name], body[name]) for name in told)
+    told = {name for name in after if name in read and body.get(name) not in (None, [])}
+    words = {name for name in read & mapped.pushed if name in fields and fields[name].type in _WORDS}
+    own = _said_by(after, body, words & told)
+    if not own or _said_by(after, body, told) == told:
+        return bool(own)
+    return all(len(own) > len(_said_by(other, body, words)) for other in others)
+
+
+_WORDS = (FieldType.TEXT, FieldType.PHONE)
+
+
+def _said_by(values: Values, body: Values, names: Iterable[str]) -> set[str]:
+    """Those of the fields in which a record says what somebody said."""
+    said = {name for name in names if values.get(name) not in (None, [])}
+    return {name for name in said if came_of(values[name], body.get(name))}
 
 
 _LET_GO = update(journal).where(journal.c.id == bindparam("row")).values(times=bindparam("kept"))

@@ -285,6 +285,48 @@ def test_so_is_one_that_was_not_done_as_a_whole_yet(loop: Loop) -> None:
     assert made.values == {"email": "ana@x.io", "first": "Bob", "title": "Chief"}
 
 
+@pytest.mark.parametrize("first", ["Bob", "Bobby"])
+def test_so_is_one_that_somebody_edited_since(loop: Loop, first: str) -> None:
+    """What is left of its words is what Bob's create gave, and nothing of Ana's."""
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": "Head"}, id="ana")
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob", "title": "Chief"}, id="bob")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
+    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
+    asks(loop, "bob")
+    loop.beta.lose_answers = 1
+    loop.sync()
+    loop.clock.advance(5)
+    [made] = loop.beta.rows["prospects"].values()
+    loop.beta.edit("prospects", made.id, {"first": first} if first == "Bobby" else {"title": "Boss"})
+    loop.settled()
+    assert [row.id for row in loop.beta.rows["prospects"].values()] == [made.id]
+    assert lead(loop, f"beta/prospects/{made.id}") == lead(loop, "alpha/contacts/bob")
+    assert loop.alpha.rows["contacts"]["ana"].values == {"email": "ana@new.io", "first": "Ana", "title": "Head"}
+    title = "Chief" if first == "Bobby" else "Boss"
+    assert made.values == {"email": "ana@x.io", "first": first, "title": title}
+    assert loop.alpha.rows["contacts"]["bob"].values == {**made.values, "stage": "sales_qualified"}
+
+
+def test_whoever_shares_a_word_with_both_is_whose_address_it_is(loop: Loop) -> None:
+    """Ana joins by the address that she had: that Bob is a chief, too, does not make her him."""
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": "Chief"}, id="ana")
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob", "title": "Chief"}, id="bob")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
+    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
+    asks(loop, "bob")
+    loop.beta.refuse = lambda operation: InDoubt("No answer.") if operation.verb is Verb.CREATE else None
+    loop.sync()
+    loop.beta.refuse = lambda operation: None
+    her = loop.beta.put("prospects", {"email": "ana@x.io", "first": "Ana", "title": "Chief"})
+    loop.settled()
+    assert lead(loop, f"beta/prospects/{her}") == lead(loop, "alpha/contacts/ana")
+    assert loop.alpha.rows["contacts"]["bob"].values["first"] == "Bob"
+
+
 def ana_and_bob(loop: Loop) -> None:
     """Ana is a contact in marketing, Bob that and a prospect of sales."""
     loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")

@@ -19,6 +19,8 @@ ARCHIVE = (
     (610007289, ("activecampaign", "outreach")),
     # what somebody was merged into, unseen before, went to whoever had had its address first, and two people were one
     (610010112, ("hubspot", "outreach")),
+    # so was one to which somebody had given another first name before it was looked up, and was written over
+    (910002927, ("mailchimp", "outreach")),
 )
 
 
