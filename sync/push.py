@@ -26,16 +26,16 @@ from config.errors import (
 from config.log import Log
 from connectors.api import Operation, Result, Verb
 from mappings.model import Field, Kind, Values
-from sync import readdressed
+from sync import makers, readdressed
 from sync.absorb import absorb_found
 from sync.adopt import adopt, date, tie, uncounted
 from sync.core.echo import came_of
 from sync.core.plan import Change, Planned
-from sync.doubt import ask_about_blanks, bears_name, is_its_words, unmade, versions, watch
+from sync.doubt import ask_about_blanks, unmade, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.settle import AWAY, settle
-from sync.state.schema import OPEN_WRITES, identities, journal, leads, records, streams
+from sync.state.schema import OPEN_WRITES, journal, records, streams
 from sync.streams import stream_for
 from sync.workspace import Workspace
 
@@ -381,43 +381,9 @@ _FOUND = (
     .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
     .where(records.c.id == bindparam("record"))
 )
-_OWNERS = (
-    select(leads.c.id, leads.c.body)
-    .join(identities, identities.c.lead == leads.c.id)
-    .where(identities.c.kind == bindparam("of"), identities.c.value == bindparam("key"))
-)
 _ROW = update(journal).where(journal.c.id == bindparam("row"))
 _STAYS_OPEN = _ROW.values(state="in_doubt", sent_at=func.coalesce(journal.c.sent_at, bindparam("seen")))
 _WITHDRAW = _ROW.values(state="withdrawn", error=bindparam("why"), settled_at=bindparam("at"))
-
-
-def _is_anothers(tx: Connection, workspace: Workspace, row: Any, id: str, known: Any) -> bool:
-    """Whether a record that is found by the key of a create is somebody else's: linked to another lead; or nobody's
-    yet, without the name or the words that the create gives, and known by keys that other leads have, and this one has
-    not: a key stays with whom it came to first, also where somebody else has it by now."""
-    if known.lead is not None or not row.lead:
-        return bool(known.lead not in (None, row.lead))
-    if bears_name(row, orjson.loads(known.body)) or _is_made(tx, workspace, row, id, known):
-        return False
-    owners = _owners(tx, workspace, row, id, known)
-    return bool(owners) and row.lead not in owners
-
-
-def _owners(tx: Connection, workspace: Workspace, row: Any, id: str, known: Any) -> dict[str, Values]:
-    """What is known of those who are known by the keys of a record."""
-    found: dict[str, Values] = {}
-    for kind, value in workspace.keys(row.connection, id, orjson.loads(known.body)):
-        for owner in tx.execute(_OWNERS, {"of": kind, "key": value}).all():
-            found[owner.id] = orjson.loads(owner.body)
-    return found
-
-
-def _is_made(tx: Connection, workspace: Workspace, row: Any, id: str, known: Any) -> bool:
-    """Whether the create made this record, as far as its words tell."""
-    mapped = workspace.mapped(row.connection).get(row.object)
-    owners = _owners(tx, workspace, row, id, known)
-    others = [body for lead, body in owners.items() if lead != row.lead]
-    return is_its_words(row, orjson.loads(known.body), mapped, workspace.fields, others)
 
 
 def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person: bool) -> bool | None:
@@ -432,9 +398,9 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     place = {"of": row.connection, "named": row.object}
     known = tx.execute(_FOUND, {**place, "record": found.id}).one_or_none() if found is not None else None
     if row.verb == Verb.CREATE and known is not None:
-        if _is_anothers(tx, workspace, row, found.id, known):
+        if makers.is_anothers(tx, workspace, row, found.id, known):
             found = None  # found by its key, and somebody else's: they came by it since
-        elif known.lead is None and row.lead and _is_made(tx, workspace, row, found.id, known):
+        elif known.lead is None and row.lead and makers.is_made(tx, workspace, row, found.id, orjson.loads(known.body)):
             tie(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)  # its key may be another's
     if found is None and row.verb == Verb.CREATE and _young(row, workspace):
         tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})
