@@ -10,7 +10,7 @@ asked, at the record that was found and at any other one of the lead that bears 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, literal_column, se
 from config.clock import stamp, unstamp
 from connectors.api import Verb
 from mappings.compiler import Mapped
-from mappings.model import Field, FieldType, Kind, Values
+from mappings.model import Kind, Values
 from sync.core.addresses import MAIN
 from sync.core.echo import came_of, later
 from sync.ledger import Ledger
@@ -123,13 +123,18 @@ def _store(tx: Connection, connection: str, found: dict[str, str]) -> None:
         tx.execute(delete(meta).where(meta.c.name == _name(connection)))
 
 
-_NOTED = select(meta.c.name).where(meta.c.name.like(literal_column("'watched:%'")))
+_NOTED = select(meta.c.name, meta.c.value).where(meta.c.name.like(literal_column("'watched:%'")))
 
 
 def watched(tx: Connection, connections: Sequence[str]) -> list[str]:
     """Those of `connections` on which creates are watched."""
     found = set(tx.execute(_NOTED).scalars())
     return [connection for connection in connections if _name(connection) in found]
+
+
+def watched_creates(tx: Connection) -> Iterable[Sequence[str]]:
+    """The names of the creates that are watched on all connections, in chunks."""
+    return chunks(sorted({op for row in tx.execute(_NOTED).all() for op in orjson.loads(row.value)}))
 
 
 _STANDS = (
@@ -211,18 +216,6 @@ def bears_name(row: Any, body: Values) -> bool:
     """Whether a record bears the name of the lead that the create was to give it, which nobody else gives."""
     name = orjson.loads(row.after).get("closedloop_id")
     return name is not None and name == body.get("closedloop_id")
-
-
-def holds_its_words(row: Any, body: Values, mapped: Mapped | None, fields: Mapping[str, Field]) -> bool:
-    """Whether a person's record says, in words of somebody's own and not only in the keys that it is found by, what the
-    create was to give it, and nothing else."""
-    if mapped is None or mapped.kind is not Kind.LEAD:
-        return False
-    after: Values = orjson.loads(row.after)
-    read = mapped.pulled - set(mapped.match)
-    told = [name for name in after if name in read and body.get(name) not in (None, [])]
-    own = [name for name in told if name in fields and fields[name].type in (FieldType.TEXT, FieldType.PHONE)]
-    return bool(own) and all(came_of(after[name], body[name]) for name in told)
 
 
 _LET_GO = update(journal).where(journal.c.id == bindparam("row")).values(times=bindparam("kept"))

@@ -26,16 +26,16 @@ from config.errors import (
 from config.log import Log
 from connectors.api import Operation, Result, Verb
 from mappings.model import Field, Kind, Values
-from sync import readdressed
+from sync import makers, readdressed
 from sync.absorb import absorb_found
 from sync.adopt import adopt, date, tie, uncounted
 from sync.core.echo import came_of
 from sync.core.plan import Change, Planned
-from sync.doubt import ask_about_blanks, bears_name, holds_its_words, unmade, versions, watch
+from sync.doubt import ask_about_blanks, unmade, versions, watch
 from sync.ledger import Ledger, Written
 from sync.load import chunks
 from sync.settle import AWAY, settle
-from sync.state.schema import OPEN_WRITES, identities, journal, records, streams
+from sync.state.schema import OPEN_WRITES, journal, records, streams
 from sync.streams import stream_for
 from sync.workspace import Workspace
 
@@ -381,31 +381,9 @@ _FOUND = (
     .where(streams.c.connection == bindparam("of"), streams.c.object == bindparam("named"))
     .where(records.c.id == bindparam("record"))
 )
-_OWNERS = select(identities.c.lead).where(identities.c.kind == bindparam("of"), identities.c.value == bindparam("key"))
 _ROW = update(journal).where(journal.c.id == bindparam("row"))
 _STAYS_OPEN = _ROW.values(state="in_doubt", sent_at=func.coalesce(journal.c.sent_at, bindparam("seen")))
 _WITHDRAW = _ROW.values(state="withdrawn", error=bindparam("why"), settled_at=bindparam("at"))
-
-
-def _is_anothers(tx: Connection, workspace: Workspace, row: Any, id: str, known: Any) -> bool:
-    """Whether a record that is found by the key of a create is somebody else's: linked to another lead; or nobody's
-    yet, without the name or the words that the create gives, and known by a key that another lead has: a create gives
-    one address, and a key stays with whom it came to first. Where the record is both's, a person says so."""
-    if known.lead is not None or not row.lead:
-        return bool(known.lead not in (None, row.lead))
-    body = orjson.loads(known.body)
-    if bears_name(row, body) or _is_made(workspace, row, known):
-        return False
-    owners: set[str] = set()
-    for kind, value in workspace.keys(row.connection, id, body):
-        owners.update(tx.execute(_OWNERS, {"of": kind, "key": value}).scalars())
-    return bool(owners - {row.lead})
-
-
-def _is_made(workspace: Workspace, row: Any, known: Any) -> bool:
-    """Whether the create made this record, as far as its words tell."""
-    mapped = workspace.mapped(row.connection).get(row.object)
-    return holds_its_words(row, orjson.loads(known.body), mapped, workspace.fields)
 
 
 def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person: bool) -> bool | None:
@@ -420,9 +398,9 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     place = {"of": row.connection, "named": row.object}
     known = tx.execute(_FOUND, {**place, "record": found.id}).one_or_none() if found is not None else None
     if row.verb == Verb.CREATE and known is not None:
-        if _is_anothers(tx, workspace, row, found.id, known):
+        if makers.is_anothers(tx, workspace, row, found.id, known):
             found = None  # found by its key, and somebody else's: they came by it since
-        elif known.lead is None and row.lead and _is_made(workspace, row, known):
+        elif known.lead is None and row.lead and makers.is_made(tx, workspace, row, found.id, orjson.loads(known.body)):
             tie(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)  # its key may be another's
     if found is None and row.verb == Verb.CREATE and _young(row, workspace):
         tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})

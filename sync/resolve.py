@@ -22,6 +22,7 @@ from sync.copies import Changed, follow, kin, recognise, welcome_back
 from sync.core import resolve
 from sync.core.resolve import Key
 from sync.load import chunks
+from sync.makers import Makers
 from sync.parked import close_match, park
 from sync.state.database import upsert
 from sync.state.schema import (
@@ -129,6 +130,7 @@ class _Batch:
         self._left: set[str] = set()  # leads that have one record less than they had
         self._moved: dict[str, str] = {}
         self._parked: set[tuple[int, str]] = set()
+        self._makers = Makers(tx, workspace)
 
     def _keys_of(self, row: Any) -> tuple[Key, ...]:
         own = resolve.record_key(row.connection, row.object, row.id)
@@ -160,7 +162,7 @@ class _Batch:
         """Decide one record."""
         self.done.records += 1
         found = self._keys[(row.stream, row.id)]
-        decision = resolve.match(found, self._owners, self._moved.get(row.lead, row.lead))
+        decision = self._decided(row, found)
         if decision.rivals:
             self._park(row, decision.rivals)
             self._links.append({"s": row.stream, "i": row.id, "l": None})
@@ -177,6 +179,15 @@ class _Batch:
         self._claim(lead, found[1:], row)
         if _lives_on(row):
             self._follow(lead, row)
+
+    def _decided(self, row: Any, found: Sequence[Key]) -> resolve.Match:
+        """Whose a record is: what a create of ours made whose answer was lost, and that nothing else says of for
+        certain, is that lead's, whoever has had its address first."""
+        decision = resolve.match(found, self._owners, self._moved.get(row.lead, row.lead))
+        if row.lead is not None or decision.is_certain:
+            return decision
+        made_for = self._makers.lead(row, found)
+        return resolve.Match(lead=self._moved.get(made_for, made_for)) if made_for else decision
 
     def _new_lead(self) -> str:
         lead = self.workspace.new_id()

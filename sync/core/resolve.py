@@ -62,6 +62,11 @@ class Match:
     by: Key | None = None
     rivals: tuple[tuple[str, Key], ...] = ()
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether a platform's own word decided, or our own id."""
+        return self.by is not None and self.by[0] in _CERTAIN
+
 
 def match(record_keys: Iterable[Key], owners: Mapping[Key, str], linked: str | None) -> Match:
     """Decide from the record's keys, the leads that own them, and the lead it is linked to already (which stays)."""

@@ -58,6 +58,7 @@ class Memory:
     lose_answers: int = 0
     breaks_after: int | None = None  # pages, of one pull
     invents: str = ""  # "records", "pages" (empty ones) or "calls" without end, for who pulls contacts
+    blind: bool = False  # nobody is found by a key yet: its index lags
     account_id: str = "acc-1"
     ahead: float | None = None  # of ours, ahead of its clock, as its answers tell it
     returns_records: bool = True
@@ -146,7 +147,7 @@ class MemoryConnector:
         rows = self.memory.rows.get(object, {})
         for row in rows.values():
             value = row.id if key == "id" else str(row.values.get(key))
-            if value in values:
+            if value in values and not (self.memory.blind and key != "id"):
                 merged = key == "id" and row.gone is Gone.MERGED
                 found[value] = _record(rows[row.into] if merged else row)
         return found

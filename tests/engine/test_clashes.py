@@ -305,6 +305,74 @@ def test_so_is_one_that_was_not_done_as_a_whole_yet(loop: Loop) -> None:
     assert made.values == {"email": "ana@x.io", "first": "Bob", "title": "Chief"}
 
 
+def bobs_answer_is_lost(loop: Loop) -> str:
+    """Ana gave up her address, which Bob has by now, and was made in sales with; the id of what was made."""
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": "Head"}, id="ana")
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob", "title": "Chief"}, id="bob")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
+    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
+    asks(loop, "bob")
+    loop.beta.lose_answers = 1
+    loop.sync()
+    [made] = loop.beta.rows["prospects"]
+    return made
+
+
+def is_bobs(loop: Loop, made: str, values: dict[str, Any]) -> None:
+    """There is one record of Bob's in sales, marketing has what it says, and nothing of it went to Ana."""
+    assert list(loop.beta.rows["prospects"]) == [made]
+    assert lead(loop, f"beta/prospects/{made}") == lead(loop, "alpha/contacts/bob")
+    assert loop.alpha.rows["contacts"]["ana"].values == {"email": "ana@new.io", "first": "Ana", "title": "Head"}
+    assert loop.beta.rows["prospects"][made].values == {"email": "ana@x.io", **values}
+    bob = loop.alpha.rows["contacts"]["bob"].values
+    assert {name: bob[name] for name in values} == values
+
+
+@pytest.mark.parametrize("edit", [{"first": "Bobby"}, {"title": "Boss"}])
+def test_so_is_one_that_somebody_edited_since(loop: Loop, edit: dict[str, str]) -> None:
+    """What is left of its words is what Bob's create gave, and nothing of Ana's."""
+    made = bobs_answer_is_lost(loop)
+    loop.clock.advance(5)
+    loop.beta.edit("prospects", made, edit)
+    loop.settled()
+    is_bobs(loop, made, {"first": "Bob", "title": "Chief"} | edit)
+
+
+@pytest.mark.parametrize("seconds", [10, 60])
+@pytest.mark.parametrize("edit", [{}, {"first": "Bobby"}])
+def test_so_is_one_that_a_pull_brings_first(loop: Loop, seconds: int, edit: dict[str, str]) -> None:
+    """Looked up it was not there, and may come still, or was taken for undone; the pull of the same run brings it."""
+    made = bobs_answer_is_lost(loop)
+    loop.clock.advance(5)
+    loop.beta.edit("prospects", made, edit)
+    loop.beta.blind = True
+    loop.clock.advance(seconds)
+    Runner(loop.workspace).run("sync", ("alpha", "beta"), Options())
+    loop.beta.blind = False
+    loop.settled()
+    is_bobs(loop, made, {"first": "Bob", "title": "Chief"} | edit)
+
+
+def test_whoever_shares_a_word_with_both_is_whose_address_it_is(loop: Loop) -> None:
+    """Ana joins by the address that she had: that Bob is a chief, too, does not make her him."""
+    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": "Chief"}, id="ana")
+    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob", "title": "Chief"}, id="bob")
+    loop.settled()
+    loop.clock.advance(5)
+    loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
+    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
+    asks(loop, "bob")
+    loop.beta.refuse = lambda operation: InDoubt("No answer.") if operation.verb is Verb.CREATE else None
+    loop.sync()
+    loop.beta.refuse = lambda operation: None
+    her = loop.beta.put("prospects", {"email": "ana@x.io", "first": "Ana", "title": "Chief"})
+    loop.settled()
+    assert lead(loop, f"beta/prospects/{her}") == lead(loop, "alpha/contacts/ana")
+    assert loop.alpha.rows["contacts"]["bob"].values["first"] == "Bob"
+
+
 def ana_and_bob(loop: Loop) -> None:
     """Ana is a contact in marketing, Bob that and a prospect of sales."""
     loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")

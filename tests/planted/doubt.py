@@ -70,9 +70,9 @@ DOUBT = (
     ),
     Bug(
         "a record with another's address beside it is what a create without an answer made",
-        "sync/push.py",
-        "    return bool(owners - {row.lead})\n",
-        "    return bool(owners) and row.lead not in owners\n",
+        "sync/makers.py",
+        "    return bool(_owners(tx, workspace, row.connection, id, body).keys() - {row.lead})\n",
+        "    return bool(o := _owners(tx, workspace, row.connection, id, body)) and row.lead not in o\n",
         tests="tests/engine/test_clashes.py",
     ),
 )

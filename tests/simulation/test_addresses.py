@@ -21,6 +21,8 @@ ARCHIVE = (
     (610010112, ("hubspot", "outreach")),
     # what two were merged into, with the address of a create without an answer beside its own, was taken for its record
     (920000605, ("hubspot", "salesforce")),
+    # so was one to which somebody had given another first name before it was looked up, and was written over
+    (910002927, ("mailchimp", "outreach")),
 )
 
 
