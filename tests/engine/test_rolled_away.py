@@ -10,6 +10,7 @@ from config.clock import stamp
 from connectors.api import Gone
 from sync.rollback import ACCEPT
 from tests.engine.conftest import Loop
+from tests.engine.memory import rejected
 from tests.engine.test_rollback import HOUR, ids, loop_back, run, titles
 
 __all__ = ["loop_back"]
@@ -46,3 +47,33 @@ def _bring_back(loop: Loop) -> None:
     loop.clock.advance(60)
     row = loop.alpha.rows["contacts"]["a0"]
     row.gone, row.version = None, stamp(loop.clock.now())
+
+
+def test_a_stage_that_was_lost_is_not_taken_back_by_who_never_had_one(loop_back: Loop) -> None:
+    """Nobody could be told of it yet when somebody gives an earlier one elsewhere."""
+    alpha, beta = loop_back.alpha, loop_back.beta
+    mapping = loop_back.folder / "mappings" / "beta.yaml"
+    mark = "      - {remote: first, field: first_name, direction: both}\n"
+    stage = "      - {remote: stage, field: lifecycle_stage, direction: both}\n"
+    mapping.write_text(mapping.read_text().replace(mark, mark + stage))
+    loop_back.reopen()
+    loop_back.settled()
+    kept = deepcopy(alpha.rows)
+    kept["contacts"]["a0"].values["stage"] = None
+    loop_back.clock.advance(2 * HOUR)
+    for id in ids(loop_back, "a"):
+        alpha.edit("contacts", id, {"title": "Chief"})
+    alpha.edit("contacts", "a0", {"stage": "customer"})
+    loop_back.sync(push=False)
+    loop_back.clock.advance(2 * HOUR)
+    alpha.rows.clear()
+    alpha.rows.update(kept)
+    assert run(loop_back).state == "held"
+    alpha.refuse = lambda operation: rejected()
+    run(loop_back, "backfill", ("alpha",), choice=ACCEPT)
+    loop_back.clock.advance(60)
+    beta.edit("contacts", "b0", {"stage": "subscriber"})
+    loop_back.sync()
+    alpha.refuse = lambda operation: None
+    loop_back.settled()
+    assert beta.rows["contacts"]["b0"].values["stage"] == "customer"

@@ -169,4 +169,11 @@ ROLLED = (
         "        if True:\n            return self._revised",
         tests="tests/engine/test_rolled_away.py",
     ),
+    Bug(
+        "a stage that was kept falls to who never had one",
+        "sync/rollback.py",
+        " or view.name in lost_by or _says(field, view)]",
+        " or True]",
+        tests="tests/engine/test_rolled_away.py",
+    ),
 )

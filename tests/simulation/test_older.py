@@ -31,6 +31,8 @@ UNDECIDED = (
     400_000_023,
     # accepted, and tried again: the listing did not show yet what the first try had written, and that was accepted, too
     810_000_894,
+    # a stage that was kept fell to an earlier one that somebody gave where none had been
+    920_003_396,
 )
 """Those in which something was stored, and nothing decided of it yet, when its record was restored."""
 
