@@ -292,8 +292,8 @@ def keep(tx: Connection, workspace: Workspace, place: str, lost: Iterable[Loss])
         lost_by = {f"{place}/{loss.record}" for loss in losses[(lead, name)]}
         if _is_overtaken(field, views[lead], value, since, lost_by):
             continue
-        lasts = [view for view in views[lead] if field.rule not in _LASTING or view.name in lost_by or _says(field, view)]
-        heard = [[view.name, said] for view in lasts for said in _said(field, view)]
+        those = [view for view in views[lead] if view.name in lost_by or _may_take_back(field, view)]
+        heard = [[view.name, said] for view in those for said in _said(field, view)]
         decided = max([at, *(voice.at for voice in speaking(field, views[lead]))])
         decision = {"value": value, "at": decided, "since": since, "source": "", "always": False, "heard": heard}
         rows.append(_decided(lead, name, decision, at))
@@ -342,10 +342,10 @@ def _goes_on(known: Field, views: Sequence[RecordView], value: Any) -> bool:
     return known.rule in _LASTING and told > rank.get(value, -1)
 
 
-def _says(known: Field, view: RecordView) -> bool:
-    """Whether a record says anything of a field that only tightens or goes forward: one that did not takes nothing
-    back by saying less than what was kept."""
-    return view.body.get(known.name) not in (None, [])
+def _may_take_back(known: Field, view: RecordView) -> bool:
+    """Whether a record may take back what is kept by saying something else. Where a field only tightens or goes forward
+    one that said nothing of it does not, by saying less."""
+    return known.rule not in _LASTING or view.body.get(known.name) not in (None, [])
 
 
 def _said(known: Field, view: RecordView) -> list[Any]:

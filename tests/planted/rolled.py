@@ -172,8 +172,8 @@ ROLLED = (
     Bug(
         "a stage that was kept falls to who never had one",
         "sync/rollback.py",
-        " or view.name in lost_by or _says(field, view)]",
-        " or True]",
+        "view.name in lost_by or _may_take_back(field, view)]",
+        "True]",
         tests="tests/engine/test_rolled_away.py",
     ),
 )

@@ -82,7 +82,8 @@ class Further:
             self._told(ADDED, person, id, address)
 
     def _swap(self) -> None:
-        """Their address is one that they have had here."""
+        """Their address is one that they have had here; not the main one as the engine knows it: that this was another
+        meanwhile nothing would tell."""
         if not (found := self._somebody()):
             return
         person, one = found
@@ -90,6 +91,8 @@ class Further:
         if further:
             address = self.rng.choice(further)
             addresses = self.scenario.beside.addresses
+            if any(values.get("email") == address for values in addresses.stored((HUBSPOT, one[1]))):
+                return
             if addresses.readdress(HUBSPOT, one, address, SWAPPED, addresses.known()):
                 self._told(SWAPPED, person, one[1], address)
 

@@ -23,6 +23,8 @@ ARCHIVE = (
     (920000605, ("hubspot", "salesforce")),
     # so was one to which somebody had given another first name before it was looked up, and was written over
     (910002927, ("mailchimp", "outreach")),
+    # the world: somebody's address was another for a moment of which nothing told
+    (920011177, ("activecampaign", "hubspot")),
 )
 
 
