@@ -60,3 +60,11 @@ def test_a_platforms_own_word_and_our_own_id_decide_alone() -> None:
     owners = {("email", "a@x.io"): "ld_1", survivor: "ld_4", ours: "ld_3"}
     assert match([("email", "a@x.io"), ours], owners, None) == Match("ld_3", ours)
     assert match([("email", "a@x.io"), survivor], owners, None) == Match("ld_4", survivor)
+
+
+def test_certain_is_what_a_platforms_own_word_or_our_own_id_decided() -> None:
+    assert match([("closedloop_id", "one")], {("closedloop_id", "one"): "one"}, None).is_certain
+    assert match([("record", "a/b/1")], {("record", "a/b/1"): "one"}, None).is_certain
+    assert match([("email", "a@x.io")], {("email", "a@x.io"): "one"}, None).is_certain is False
+    assert match([("email", "a@x.io")], {}, "one").is_certain is False
+    assert Match().is_certain is False
