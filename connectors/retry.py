@@ -128,5 +128,6 @@ def is_of_certificate(error: BaseException) -> bool:
     return "certificate" in str(error).lower()
 
 
-GATEWAYS = frozenset({500, 502, 503, 504, 520, 521, 522, 523, 524, 530})
-"""Statuses after which nobody knows whether the call took effect."""
+GATEWAYS = frozenset({408, 500, 502, 503, 504, 507, *range(520, 528), 529, 530, 598, 599})
+"""Statuses after which nobody knows whether the call took effect: those of servers that failed or gave up waiting, and
+those that proxies give without a standard (520 to 530, 598, 599)."""

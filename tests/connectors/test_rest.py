@@ -178,7 +178,7 @@ def test_a_read_and_a_repeatable_write_are_tried_again(echo: Echo, world: World)
     assert world.rest.call("POST", "/things", json={}, repeatable=True).told == {"id": 1}
 
 
-@pytest.mark.parametrize(("lost", "then"), [(503, 401), (503, 429), (503, 503), (200, 401)])
+@pytest.mark.parametrize(("lost", "then"), [(503, 401), (503, 429), (503, 503), (200, 401), (408, 403), (525, 409)])
 def test_a_write_that_may_be_repeated_is_in_doubt_where_it_is_refused_then(
     echo: Echo, world: World, lost: int, then: int
 ) -> None:
