@@ -88,6 +88,7 @@ class Addresses:
     allowed: bool
     moves: list[Move] = field(default_factory=list)
     fresh: list[Move] = field(default_factory=list)  # shared ones that the engine has not stored yet
+    writing: bool = False  # the last call was a write
     mistaken: set[str] = field(default_factory=set)
     waiting: Waiting = Waiting()
 
@@ -241,20 +242,24 @@ class Addresses:
                 move.heard = True
 
     def around(self, where: str, name: str) -> None:
-        """Around each write of the engine's to a platform: whose record it went to, where it could not know that."""
-        if not self.fresh or self.scenario.wire.doing != "write":
-            return
-        if where == "call.before":
+        """Around each call of the engine's: whose record a write went to, where it could not know that when it planned
+        its writes. Of these one may tell it while others are still to go; and what was written in this second a look may
+        not show before the next call."""
+        writes, wrote = self.scenario.wire.doing == "write", self.writing
+        self.writing = writes
+        before = where == "call.before"
+        if self.fresh and (wrote if before else writes):
+            self._confuse({name} if not before else {move.place[0] for move in self.fresh})
+        if self.fresh and before and not (writes and wrote):
             self.fresh = [move for move in self.fresh if not self._is_stored(move)]
-            return
-        here = {id: values for _, id, values in self._seen(name)} if self._any_at(name) else {}
-        for move in self.fresh:
-            if move.place[0] == name and set(self._givers(here.get(move.place[1], {}))) - {move.person}:
-                others = {one.person for one in self.moves if one.address == move.address}
-                self.mistaken |= others | {move.person}
 
-    def _any_at(self, name: str) -> bool:
-        return any(move.place[0] == name for move in self.fresh)
+    def _confuse(self, names: Collection[str]) -> None:
+        for name in sorted({move.place[0] for move in self.fresh} & set(names)):
+            here = {id: values for _, id, values in self._seen(name)}
+            for move in self.fresh:
+                if move.place[0] == name and set(self._givers(here.get(move.place[1], {}))) - {move.person}:
+                    others = {one.person for one in self.moves if one.address == move.address}
+                    self.mistaken |= others | {move.person}
 
     def _seen(self, name: str) -> list[Person]:
         """What stands there, seen by nobody whom the wire knows."""
