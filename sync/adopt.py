@@ -12,7 +12,6 @@ import orjson
 from sqlalchemy import Connection, bindparam, select, update
 
 from connectors.api import Verb
-from mappings.compiler import Mapped
 from mappings.model import Kind, Values
 from sync import copies, pins
 from sync.conversions import told
@@ -24,6 +23,7 @@ from sync.heirs import redate
 from sync.settle import AWAY, HELD, put_away, taken_back
 from sync.state.schema import journal, leads, records
 from sync.streams import StreamRow, stream_for
+from sync.timekeeping import theirs
 from sync.workspace import Workspace
 
 _DONE = (
@@ -53,7 +53,7 @@ def adopt(tx: Connection, workspace: Workspace, row: Any, record_id: str, at: st
     if row.verb in AWAY:
         put_away(tx, stream.id, [record_id], AWAY[Verb(row.verb)])
         return
-    body = date(tx, stream, row, record_id, mapped)
+    body = date(tx, workspace, stream, row, record_id)
     if body is not None:
         pins.drop(tx, stream.id, [(record_id, name) for name in orjson.loads(row.after)])
         pins.keep(tx, stream.id, record_id, row.run, taken_back(orjson.loads(row.undoes or "{}"), body))
@@ -96,7 +96,7 @@ _STIR = update(leads).where(leads.c.id == bindparam("who"), leads.c.state == "li
 _DATE = update(records).where(_IT).values(changed=bindparam("c"), held=bindparam("h"))
 
 
-def date(tx: Connection, stream: StreamRow, row: Any, record_id: str, mapped: Mapped | None) -> Values | None:
+def date(tx: Connection, workspace: Workspace, stream: StreamRow, row: Any, record_id: str) -> Values | None:
     """The values of a write that are found done count from when they were meant to, not from when they were found:
     read back, they looked like a person's edit of just now. What the platform made of one is kept with what was sent,
     as from an answer. A value that is neither what was written nor what stood before replaced it, as far as anybody can
@@ -108,9 +108,11 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str, mapped: Ma
     whole: Values = orjson.loads(known.body)
     changed: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
     held: dict[str, Any] = orjson.loads(known.held) if known.held else {}
+    mapped = workspace.mapped(row.connection)[row.object]
     body = but_met_by(mapped, whole, changed) if row.verb == Verb.CREATE else whole
     after: Values = orjson.loads(row.after)
-    replaced = _replaced(row, after, body, held) - _untold(mapped, body)
+    silent = mapped.silent_since(theirs(workspace, row.connection, row.created_at))
+    replaced = _replaced(row, after, body, held) - {name for name in silent if body.get(name) in (None, [])}
     undone = meant_undone(tx, row.lead, body) if row.verb == Verb.CREATE else {}
     let_go(tx, row, body, changed)
     before = dict(changed)
@@ -131,11 +133,6 @@ def date(tx: Connection, stream: StreamRow, row: Any, record_id: str, mapped: Ma
     redate(tx, row.connection, f"{stream.object}/{record_id}", row.lead, before, changed)
     tx.execute(_STIR, {"who": row.lead})
     return whole
-
-
-def _untold(mapped: Mapped | None, body: Values) -> set[str]:
-    """The blanks of a record that tell nothing: the account had no such field for a while, or nobody read it."""
-    return {name for name in (mapped.doubted if mapped else ()) if body.get(name) in (None, [])}
 
 
 def _replaced(row: Any, after: Values, body: Values, held: Mapping[str, Any]) -> set[str]:

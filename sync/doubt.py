@@ -28,6 +28,7 @@ from sync.load import chunks
 from sync.parked import IN_DOUBT
 from sync.state.database import NOTE, upsert
 from sync.state.schema import OPEN_WRITES, journal, leads, meta, records, runs, streams
+from sync.timekeeping import theirs
 from sync.withheld import contest, note
 from sync.workspace import Workspace
 
@@ -202,7 +203,7 @@ def _date_twins(tx: Connection, row: Any, workspace: Workspace) -> None:
             tx.execute(update(records).where(mine).values(changed=orjson.dumps(dated).decode(), held=kept))
             tx.execute(update(leads).where(leads.c.id == row.lead, leads.c.state == "live").values(dirty=1))
         if mapped is not None and bears_name(row, body):
-            ask_about_blanks(tx, row, twin.id, mapped, workspace.now(), once=True)
+            ask_about_blanks(tx, workspace, row, twin.id, once=True)
 
 
 def but_met_by(mapped: Mapped | None, body: Values, changed: dict[str, str]) -> Values:
@@ -337,7 +338,7 @@ _STANDING = (
 )
 
 
-def ask_about_blanks(tx: Connection, row: Any, record_id: str, mapped: Mapped, at: str, *, once: bool = False) -> None:
+def ask_about_blanks(tx: Connection, workspace: Workspace, row: Any, record_id: str, *, once: bool = False) -> None:
     """Ask about the fields that the write, whose fate is not known, may have filled, and that are blank now; `once`:
     those of which nothing was heard or asked yet."""
     known = tx.execute(_STANDING, {"of": row.connection, "named": row.object, "id": record_id}).one_or_none()
@@ -345,9 +346,13 @@ def ask_about_blanks(tx: Connection, row: Any, record_id: str, mapped: Mapped, a
     if known is None or not row.lead or (before is not None and before == known.version):
         return  # untouched since: it was not done
     heard: dict[str, str] = orjson.loads(known.changed) if known.changed else {}
-    names = [name for name in _emptied(row, orjson.loads(known.body), mapped) if not (once and name in heard)]
+    mapped = workspace.mapped(row.connection)[row.object]
+    silent = mapped.silent_since(theirs(workspace, row.connection, row.created_at))
+    silent |= heard.keys() if once else set()
+    names = [name for name in _emptied(row, orjson.loads(known.body), mapped) if name not in silent]
     if not names:
         return
+    at = workspace.now()
     changed = {**heard, **dict.fromkeys(names, known.version or at)}
     place = (records.c.stream == known.stream) & (records.c.id == record_id)
     tx.execute(update(records).where(place).values(changed=orjson.dumps(changed).decode()))
@@ -364,7 +369,6 @@ def _emptied(row: Any, body: Values, mapped: Mapped) -> list[str]:
         if value not in (None, [])
         and name in mapped.pulled
         and mapped.on_blank.get(name) == "clear"
-        and name not in mapped.doubted
         and body.get(name, "") in (None, [])
         and before.get(name) in (None, [])
     ]

@@ -419,15 +419,15 @@ def _judge(tx: Connection, workspace: Workspace, row: Any, found: Any, is_person
     if done or (row.verb == Verb.CREATE and not _young(row, workspace)):
         adopt(tx, workspace, row, found.id, at)
         if not done:
-            ask_about_blanks(tx, row, found.id, mapped, at)
+            ask_about_blanks(tx, workspace, row, found.id)
         return True
     if row.verb in (Verb.CREATE, Verb.UPDATE):  # a person may have changed one of its fields since: the rest is ours
-        date(tx, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id, mapped)
+        date(tx, workspace, stream_for(tx, row.connection, row.object, Kind.LEAD), row, found.id)
     # somebody else may have made what was found: our create may still come, and meet it
     if row.verb in (Verb.CREATE, Verb.UPDATE) and _young(row, workspace):
         tx.execute(_STAYS_OPEN, {"row": row.id, "seen": at})
         return None
     if row.verb == Verb.UPDATE:
-        ask_about_blanks(tx, row, found.id, mapped, at)
+        ask_about_blanks(tx, workspace, row, found.id)
     tx.execute(_WITHDRAW, {"row": row.id, "why": "looked up: not done", "at": at})
     return False

@@ -282,6 +282,57 @@ def test_a_value_taken_out_of_what_a_create_made_is_asked_about_where_the_look_u
         assert not listed(tx)
 
 
+@pytest.mark.parametrize("whose", ["the mapping's", "the account's"])
+def test_a_field_that_was_made_anew_is_not_asked_about_where_a_create_is_watched(named: Loop, whose: str) -> None:
+    """Its blanks are nobody's: they are filled again."""
+    project, mapping = named.folder / "closedloop.yaml", named.folder / "mappings" / "beta.yaml"
+    project.write_text(project.read_text() + "\nguards: {describe_every: 1s}\n")
+    named.reopen()
+    ana, made = created_unheard(named)
+    named.settled()
+    told = mapping.read_text()
+    if whose == "the mapping's":
+        mapping.write_text("\n".join(line for line in told.splitlines() if "remote: title" not in line))
+        named.reopen()
+    else:
+        named.beta.schema["prospects"] = ["email", "first", "phone", "opted_out", "origin", "key"]
+    named.clock.advance(60)
+    named.settled()
+    named.beta.schema.clear()
+    named.beta.rows["prospects"][made].values["title"] = None
+    mapping.write_text(told)
+    named.reopen()
+    named.clock.advance(60)
+    named.settled()
+    assert named.alpha.rows["contacts"][ana].values["title"] == "Chief"
+    assert named.beta.rows["prospects"][made].values["title"] == "Chief"
+    with named.workspace.state.read() as tx:
+        assert not listed(tx)
+
+
+def test_nor_is_it_an_answer_to_an_update_that_a_process_died_over(named: Loop) -> None:
+    """When that left nobody knows: it is looked up for a while yet, and all has been read by then."""
+
+    def dies(operation: Operation) -> None:
+        raise KeyboardInterrupt
+
+    ours, theirs = pair(named)
+    named.alpha.edit("contacts", ours, {"title": "Clerk"})
+    named.settled()
+    named.alpha.edit("contacts", ours, {"title": "Head"})
+    named.beta.refuse = dies
+    with pytest.raises(KeyboardInterrupt):
+        named.sync()
+    named.beta.refuse = lambda operation: None
+    named.beta.edit("contacts", theirs, {"job": None})
+    mapping = named.folder / "mappings" / "beta.yaml"
+    mapping.write_text(mapping.read_text().replace("remote: title", "remote: job"))
+    named.reopen()
+    named.settled()
+    [row] = named.beta.all("contacts")
+    assert (named.alpha.rows["contacts"][ours].values["title"], row["job"]) == ("Head", "Head")
+
+
 def test_what_was_away_when_a_create_in_doubt_was_looked_up_is_looked_for_again(named: Loop) -> None:
     """It is brought back where no pull has told it yet, and many a platform would make a second one."""
     ana = named.alpha.put("contacts", {"email": "ana@x.io", "title": "Chief"})

@@ -35,6 +35,13 @@ DRIFT = (
         tests="tests/engine/test_guards.py",
     ),
     Bug(
+        "the blank of a field that was made anew, and was read since, answers a write in doubt",
+        "mappings/compiler.py",
+        "self.doubted | {name for name, since in self.anew.items() if at < since}",
+        "self.doubted",
+        tests="tests/engine/test_doubt.py",
+    ),
+    Bug(
         "what a later create's record holds is a word on what an earlier one gave",
         "sync/doubt.py",
         "        if twin.id not in others:",

@@ -8,6 +8,7 @@ blank everywhere, which nobody meant. Nothing of it may be lost elsewhere, and n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import takewhile
@@ -166,13 +167,18 @@ def _unheard(scenario: Scenario, side: Side, id: str, name: str, stored: object)
     """What was given there since what is stored stood there was given in vain: no mapping read it of the answers that
     held it."""
     told = [row.values.get(name) for row in reversed(side.history[id])]
-    same = _means_the_same if scenario.people.dated else _same
+    same = alike(scenario)
     vain = list(takewhile(lambda value: not same(value, stored), told))
     side.shown -= {(id, name, value) for value in vain if value}
     for edit in scenario.people.edits:
         mine = (edit.side, edit.row, edit.field) == (side.name, id, name)
         if mine and any(same(edit.value, value) for value in vain):
             edit.mute = True
+
+
+def alike(scenario: Scenario) -> Callable[[object, object], bool]:
+    """Whether what stands on a side is what is stored of it."""
+    return _means_the_same if scenario.people.dated else _same
 
 
 def _same(one: object, other: object) -> bool:

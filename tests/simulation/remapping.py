@@ -7,8 +7,10 @@ may be. Nothing may be lost by it, and nothing emptied: a blank in a field that 
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from functools import cache
+from itertools import dropwhile
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from mappings.compiler import Mapped, compile_mapping, lead_fields, read_mapping
 from mappings.transforms import Context, Defaults
 from sync.drift import Noted
 from sync.state.schema import meta, records, streams
-from tests.simulation.drift import MOST, UNIFIED, empty
+from tests.simulation.drift import MOST, UNIFIED, alike, empty
 from tests.simulation.filling import FIELD
 from tests.simulation.people import Edit
 from tests.simulation.side import Side
@@ -87,6 +89,8 @@ class Remapping:
         self._unhear(side)
         if change == PUSH:
             self._disown()
+        if self.change == OUT:
+            self._unshow(side)
         anew = self.change == OUT and self._may_be_anew(side) and self.rng.random() < ANEW
         scenario._say(f"{side.name}.{self.field}: {change or 'as it was'}")
         if change:
@@ -107,12 +111,27 @@ class Remapping:
 
     def _unhear(self, side: Side) -> None:
         """A blank that was made there and is not known yet need not be heard: it is read by another mapping then."""
+        known = self._known(side)
+        for edit in self._mine():
+            edit.mute = edit.mute or (edit.value is None and bool(known.get(edit.row)))
+
+    def _unshow(self, side: Side) -> None:
+        """What was given while the entry was out, and emptied before it is back, was shown to nobody: no mapping read
+        it of the answers that held it, and the blank tells nothing of it."""
+        known, same = self._known(side), alike(self.scenario)
+        for id in side.rows():
+            stored, told = known.get(id), [row.values.get(self.field) for row in reversed(side.history[id])]
+            emptied = dropwhile(operator.not_, told if not told[0] else ())
+            for value in emptied:
+                if not value or same(value, stored):
+                    break
+                side.shown.discard((id, self.field, value))
+
+    def _known(self, side: Side) -> dict[str, object]:
+        """What the engine knows of the field, by record."""
         with self.scenario.workspace.state.read() as tx:
             known = {row.id: orjson.loads(row.body) for row in tx.execute(_KNOWN) if row.connection == side.name}
-        for edit in self._mine():
-            body = known.get(edit.row, {})
-            told = next((body[name] for name in UNIFIED[self.field] if name in body), None)
-            edit.mute = edit.mute or (edit.value is None and bool(told))
+        return {id: next((body[n] for n in UNIFIED[self.field] if n in body), None) for id, body in known.items()}
 
     def _disown(self) -> None:
         """Where only the engine's word is to stand, all that was said there is no voice: what stands elsewhere counts,
