@@ -243,8 +243,8 @@ class Addresses:
 
     def around(self, where: str, name: str) -> None:
         """Around each call of the engine's: whose record a write went to, where it could not know that when it planned
-        its writes. Of these one may tell it while others are still to go; and what was written in this second a look may
-        not show before the next call."""
+        its writes. Of these one may tell it while others are still to go; and what was written in this second a look
+        may not show before the next call."""
         writes, wrote = self.scenario.wire.doing == "write", self.writing
         self.writing = writes
         before = where == "call.before"
