@@ -130,7 +130,9 @@ class Drift:
         anew = known and not self.keeps
         if anew:
             empty(scenario, side, self.field)
-        elif not known:  # nobody asked meanwhile: a full read only tells what answers left out
+        elif known:
+            _mute_unheard(scenario, side, self.field)
+        else:  # nobody asked meanwhile: a full read only tells what answers left out
             side.untold.update((id, self.field) for id in side.live())
         scenario.met[f"beside/{ANEW if anew else BACK}"] += 1
         scenario._say(f"{side.name} has {self.field} again{', blank' if anew else ''}")
@@ -148,6 +150,17 @@ class Drift:
             return False
         with scenario.workspace.state.read() as tx:
             return any(name in str(told) for told in tx.execute(_NOTED, {"of": f"frozen:{side.name}/%"}).scalars())
+
+
+def _mute_unheard(scenario: Scenario, side: Side, name: str) -> None:
+    """A blank that somebody made before the field went, and that nobody had stored by then, looks like one that came
+    with it."""
+    with scenario.workspace.state.read() as tx:
+        bodies = {id: orjson.loads(body) for of, id, body in tx.execute(_BODIES) if of == side.name}
+    for edit in scenario.people.edits:
+        mine = (edit.side, edit.field, edit.value) == (side.name, name, None)
+        if mine and any(bodies.get(edit.row, {}).get(one) for one in UNIFIED[name]):
+            edit.mute = True
 
 
 def empty(scenario: Scenario, side: Side, name: str) -> None:

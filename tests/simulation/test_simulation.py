@@ -156,6 +156,8 @@ ARCHIVE_OF_ALL = (
     931302824,
     # the oracle: what was given while an entry was out, and emptied again before it was back, no mapping had read
     931300437,
+    # the oracle: a blank that nobody had heard of before its field went looks like one that came with it
+    920_117_506,
 )
 """Of worlds with everything that may befall them."""
 ARCHIVE_OF_RESTORED = (
