@@ -23,6 +23,7 @@ from sync.clashes import CODE
 from sync.core.plan import Target
 from sync.state.schema import quarantine, records, streams
 from tests.simulation import logins
+from tests.simulation.futures import UNBOUND
 from tests.simulation.oracle import Violation
 from tests.simulation.sharing import OWNED
 
@@ -224,6 +225,15 @@ class Addresses:
         places = [move.place for move in self.moves if move.person == person and not move.replaced]
         elsewhere = [place for place in places if place[0] != name and place not in known]
         return any(acting or getattr(boxes[place[0]], "index_lag", None) for place in elsewhere)
+
+    def hides(self, name: str, id: str, held: Values) -> bool:
+        """Whether an edit here would hide a record from the pull under way, which asks for rows up to a bound, and the
+        engine has never been told of it: it would look for them by the address that they got elsewhere meanwhile."""
+        if not (self.scenario.acting and name in UNBOUND):
+            return False
+        person = self.person(held)
+        moved = any(move.person == person != move.address and move.place[0] != name for move in self.moves)
+        return moved and not self.stored((name, id))
 
     def replaced(self, person: str, address: str, here: Place, known: Collection[Place]) -> frozenset[int]:
         """The moves that are over when somebody replaces this address of a person `here`: those made here, and those of

@@ -48,7 +48,7 @@ class OptOuts:
         target, id, held = self.rng.choice(here)
         known = {key: held[key] for key in target.match if held.get(key)}
         remote, _, _ = target.express({CONSENT: OUT[0]}, False)
-        if not remote:
+        if not remote or scenario.beside.addresses.hides(name, id, held):
             return
         match = scenario._match(target, target.express(known, False)[0])
         if scenario.acting and name in LINKS:

@@ -307,7 +307,7 @@ class PairScenario:
 
     def _say(self, name: str, target: Target, id: str, held: Values) -> None:
         one = self.rng.choice(self.pair.spoken)
-        if self.beside.lacking.is_gone(name, one):
+        if self.beside.lacking.is_gone(name, one) or self.beside.addresses.hides(name, id, held):
             return
         self._give(name, target, id, one, held)
 

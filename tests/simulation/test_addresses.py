@@ -27,6 +27,8 @@ ARCHIVE = (
     (920011177, ("activecampaign", "hubspot")),
     # the oracle: whose an address is now was told by the answer to a write of the same plan
     (6300019, ("outreach", "zoho")),
+    # the world: an edit hid somebody from the first pull, who had got another address elsewhere
+    (920020683, ("mailchimp", "outreach")),
 )
 
 
