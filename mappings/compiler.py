@@ -173,10 +173,14 @@ class Mapped:
             anew={name: anew[entry.remote] for name, entry in self.entries.items() if entry.remote in anew},
         )
 
+    def anew_since(self, at: str) -> frozenset[str]:
+        """The fields that came back, or are read by another entry, after `at`."""
+        return frozenset(name for name, since in self.anew.items() if at < since)
+
     def silent_since(self, at: str) -> frozenset[str]:
         """The fields of which a blank tells nothing of what was done until `at`: the account had them not, or nobody
         read them, for a while since."""
-        return self.doubted | {name for name, since in self.anew.items() if at < since}
+        return self.doubted | self.anew_since(at)
 
     def creates(self, lead: Values) -> bool:
         """Whether a lead without a record here gets one, by the mapping's `create_when`."""

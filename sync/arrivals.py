@@ -319,11 +319,9 @@ class Arrivals:
             _made_at(before, old, body, since),
         )
 
-    def _unheard_of(self, before: _Known) -> set[str]:
+    def _unheard_of(self, before: _Known) -> frozenset[str]:
         """The fields that are read anew since nothing told of a record that had gone and is back."""
-        if before.gone is None:
-            return set()
-        return {name for name, since in self.mapped.anew.items() if before.version < since}
+        return self.mapped.anew_since(before.version) if before.gone is not None else frozenset()
 
     def _note_loosened(self, record: Record, before: _Known, old: Values, body: Values) -> None:
         """Note the consents that say less now than they did."""

@@ -266,15 +266,21 @@ def test_nor_at_a_record_that_bears_an_address_of_theirs_beside_one_of_somebody_
         assert [(question["kind"], question["record"]) for question in listed(tx)] == [("match", "whose")]
 
 
-def test_a_create_whose_answer_was_lost_is_found_by_an_address_that_was_anothers(loop: Loop) -> None:
-    """Ana has another address by now, and is known by this one still; what was made with it is Bob all the same."""
-    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
-    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob"}, id="bob")
+def bob_asks_with_anas_address(loop: Loop, *, ana: str | None = None, bob: str | None = None) -> None:
+    """Both stand in marketing, with these titles. Ana gives up her address; Bob gets it, and is to be made in sales."""
+    for name, title in (("Ana", ana), ("Bob", bob)):
+        values = {"email": f"{name.lower()}@x.io", "first": name, **({"title": title} if title else {})}
+        loop.alpha.put("contacts", values, id=name.lower())
     loop.settled()
     loop.clock.advance(5)
     loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
     loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
     asks(loop, "bob")
+
+
+def test_a_create_whose_answer_was_lost_is_found_by_an_address_that_was_anothers(loop: Loop) -> None:
+    """Ana has another address by now, and is known by this one still; what was made with it is Bob all the same."""
+    bob_asks_with_anas_address(loop)
     loop.beta.lose_answers = 1
     loop.settled()
     assert loop.alpha.rows["contacts"]["ana"].values["first"] == "Ana"
@@ -286,13 +292,7 @@ def test_a_create_whose_answer_was_lost_is_found_by_an_address_that_was_anothers
 
 def test_so_is_one_that_was_not_done_as_a_whole_yet(loop: Loop) -> None:
     """It is looked up before it must have come: what stands there is Bob's from the first, and not Ana's until then."""
-    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana"}, id="ana")
-    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob", "title": "Chief"}, id="bob")
-    loop.settled()
-    loop.clock.advance(5)
-    loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
-    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
-    asks(loop, "bob")
+    bob_asks_with_anas_address(loop, bob="Chief")
     loop.beta.lose_answers = 1
     loop.beta.rewrite = lambda values: {name: value for name, value in values.items() if name != "title"}
     loop.sync()
@@ -307,13 +307,7 @@ def test_so_is_one_that_was_not_done_as_a_whole_yet(loop: Loop) -> None:
 
 def bobs_answer_is_lost(loop: Loop) -> str:
     """Ana gave up her address, which Bob has by now, and was made in sales with; the id of what was made."""
-    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": "Head"}, id="ana")
-    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob", "title": "Chief"}, id="bob")
-    loop.settled()
-    loop.clock.advance(5)
-    loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
-    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
-    asks(loop, "bob")
+    bob_asks_with_anas_address(loop, ana="Head", bob="Chief")
     loop.beta.lose_answers = 1
     loop.sync()
     [made] = loop.beta.rows["prospects"]
@@ -357,13 +351,7 @@ def test_so_is_one_that_a_pull_brings_first(loop: Loop, seconds: int, edit: dict
 
 def test_whoever_shares_a_word_with_both_is_whose_address_it_is(loop: Loop) -> None:
     """Ana joins by the address that she had: that Bob is a chief, too, does not make her him."""
-    loop.alpha.put("contacts", {"email": "ana@x.io", "first": "Ana", "title": "Chief"}, id="ana")
-    loop.alpha.put("contacts", {"email": "bob@x.io", "first": "Bob", "title": "Chief"}, id="bob")
-    loop.settled()
-    loop.clock.advance(5)
-    loop.alpha.edit("contacts", "ana", {"email": "ana@new.io"})
-    loop.alpha.edit("contacts", "bob", {"email": "ana@x.io"})
-    asks(loop, "bob")
+    bob_asks_with_anas_address(loop, ana="Chief", bob="Chief")
     loop.beta.refuse = lambda operation: InDoubt("No answer.") if operation.verb is Verb.CREATE else None
     loop.sync()
     loop.beta.refuse = lambda operation: None

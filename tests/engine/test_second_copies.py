@@ -170,8 +170,8 @@ def test_a_copy_that_was_made_a_deal_of_its_own_counts_where_the_second_one_is_g
     assert complaints(both) == []
 
 
-def test_two_copies_of_deals_that_are_merged_stay_and_one_of_them_is_followed(both: Deals) -> None:
-    """The other is left as it is, even where somebody changes it; and nothing is asked about it."""
+def _merged(both: Deals) -> tuple[str, str]:
+    """Two deals, of one person and both copied, are merged: (the one that stays, the copy that is left over)."""
     _, prospect = ana(both)
     old, new = deal(both, prospect, name="Old"), deal(both, prospect, name="New")
     both.settled()
@@ -180,6 +180,12 @@ def test_two_copies_of_deals_that_are_merged_stay_and_one_of_them_is_followed(bo
     both.settled()
     left = next(id for id, row in both.alpha.rows["deals"].items() if row.values["title"] == "Old")
     both.clock.advance(60)
+    return new, left
+
+
+def test_two_copies_of_deals_that_are_merged_stay_and_one_of_them_is_followed(both: Deals) -> None:
+    """The other is left as it is, even where somebody changes it; and nothing is asked about it."""
+    new, left = _merged(both)
     both.alpha.edit("deals", left, {"worth": "7"})
     both.beta.edit("deals", new, {"amount": "901"})
     both.settled()
@@ -191,14 +197,7 @@ def test_two_copies_of_deals_that_are_merged_stay_and_one_of_them_is_followed(bo
 
 def test_a_copy_of_a_deal_that_was_merged_counts_where_somebody_makes_it_one_of_its_own(both: Deals) -> None:
     """What it was a copy of lives on as another, which has a copy of its own there."""
-    _, prospect = ana(both)
-    old, new = deal(both, prospect, name="Old"), deal(both, prospect, name="New")
-    both.settled()
-    both.clock.advance(60)
-    both.beta.remove("deals", old, Gone.MERGED, into=new)
-    both.settled()
-    left = next(id for id, row in both.alpha.rows["deals"].items() if row.values["title"] == "Old")
-    both.clock.advance(60)
+    new, left = _merged(both)
     both.alpha.edit("deals", left, {"home": None, "worth": "7"})
     both.beta.edit("deals", new, {"amount": "901"})
     both.settled()

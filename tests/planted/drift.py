@@ -23,8 +23,8 @@ DRIFT = (
     Bug(
         "a field that was made anew empties it where a record was put away meanwhile",
         "sync/arrivals.py",
-        "for name, since in self.mapped.anew.items() if before.version < since",
-        "for name, since in self.mapped.anew.items() if not since",
+        "return self.mapped.anew_since(before.version) if before.gone is not None else frozenset()",
+        "return frozenset()",
         tests="tests/engine/test_guards.py",
     ),
     Bug(
@@ -37,7 +37,7 @@ DRIFT = (
     Bug(
         "the blank of a field that was made anew, and was read since, answers a write in doubt",
         "mappings/compiler.py",
-        "self.doubted | {name for name, since in self.anew.items() if at < since}",
+        "self.doubted | self.anew_since(at)",
         "self.doubted",
         tests="tests/engine/test_doubt.py",
     ),
